@@ -1,0 +1,163 @@
+"""What a listener hears about a job: one pydantic union on `type`, numbered per job.
+
+A worker yields events, previews and artifacts; the service stores the artifacts, numbers the events and passes them
+on. `seq` rises by one within a job, so a listener that comes back asks for what came after the last one it saw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from graphflow.errors import ErrorBody
+
+
+class Output(BaseModel):
+    """One stored result of an output node."""
+
+    model_config = ConfigDict(frozen=True)
+
+    node: str
+    name: str
+    """File name that a user would expect, for example `apple_00001_.png`; for a text, its title."""
+    asset: str
+    """Id of the stored bytes: `/v1/assets/{asset}`."""
+    media_type: str
+    details: dict[str, Any] = {}
+    """Width, height, frame count and the like, and `temporary: true` for previews."""
+
+
+class BaseEvent(BaseModel):
+    """What every event has."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str
+    seq: int = 0
+    time: float = 0.0
+    """Seconds since the epoch."""
+
+
+class JobQueued(BaseEvent):
+    """The job was accepted and waits for a worker."""
+
+    type: Literal["job.queued"] = "job.queued"
+
+
+class JobStarted(BaseEvent):
+    """A worker took the job. Comes again, with a higher `attempt`, when a worker died and the job runs once more."""
+
+    type: Literal["job.started"] = "job.started"
+    worker: str = ""
+    nodes: tuple[str, ...] = ()
+    """Ids of the nodes that the plan runs or takes from the cache."""
+    attempt: int = 1
+
+
+class NodeStarted(BaseEvent):
+    """The node's function was called."""
+
+    type: Literal["node.started"] = "node.started"
+    node: str
+
+
+class NodeProgress(BaseEvent):
+    """The node has done `value` of `total` steps."""
+
+    type: Literal["node.progress"] = "node.progress"
+    node: str
+    value: float
+    total: float
+    text: str = ""
+
+
+class NodeCached(BaseEvent):
+    """The node did not run: its result was there already."""
+
+    type: Literal["node.cached"] = "node.cached"
+    node: str
+    reason: Literal["memory", "disk", "shared"] = "memory"
+    """Where it was: in memory, on disk, or being computed by another job at the same time."""
+    made: float | None = None
+    """When the result was first computed, seconds since the epoch."""
+
+
+class NodeDone(BaseEvent):
+    """The node has its result."""
+
+    type: Literal["node.done"] = "node.done"
+    node: str
+    seconds: float
+    memory: int = 0
+    """Bytes of its results."""
+
+
+class NodeOutput(BaseEvent):
+    """An output node's results, already stored."""
+
+    type: Literal["node.output"] = "node.output"
+    node: str
+    outputs: tuple[Output, ...]
+
+
+class JobDone(BaseEvent):
+    """Every output is stored."""
+
+    type: Literal["job.done"] = "job.done"
+    outputs: tuple[Output, ...] = ()
+    seconds: float = 0.0
+
+
+class JobFailed(BaseEvent):
+    """The job ended with an error, at a node when there is one."""
+
+    type: Literal["job.failed"] = "job.failed"
+    error: ErrorBody
+
+
+class JobCancelled(BaseEvent):
+    """The job was cancelled; what was computed stays in the cache."""
+
+    type: Literal["job.cancelled"] = "job.cancelled"
+
+
+Event = Annotated[
+    JobQueued
+    | JobStarted
+    | NodeStarted
+    | NodeProgress
+    | NodeCached
+    | NodeDone
+    | NodeOutput
+    | JobDone
+    | JobFailed
+    | JobCancelled,
+    Field(discriminator="type"),
+]
+event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
+"""Reads and writes any event: `event_adapter.validate_json(...)`."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A small picture of what a node is at; sent to whoever looks, never stored."""
+
+    job: str
+    node: str
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact's bytes on their way from a worker to the asset store, where they become an `Output`."""
+
+    job: str
+    node: str
+    index: int
+    media_type: str
+    name: str
+    data: bytes
+    details: dict[str, Any]

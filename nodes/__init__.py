@@ -1,0 +1,1 @@
+"""The built-in node pack, imported as `graphflow_nodes`: built with the public API alone, as any other pack."""
