@@ -353,7 +353,7 @@ def node(
             inputs=inputs,
             outputs=() if output_node and not ports else ports,
             output_node=output_node,
-            device=inspect.isgeneratorfunction(function) and not any(p.lazy for p in inputs) or _takes_weights(hints),
+            device=(inspect.isgeneratorfunction(function) and not any(p.lazy for p in inputs)) or _takes_weights(hints),
             volatile=volatile,
             deprecated=deprecated,
             experimental=experimental,
