@@ -1,0 +1,1 @@
+"""Numerics of diffusion: noise schedules, samplers, guidance, prompts. Knows tensors and recipes, no files, no engine."""

@@ -1,0 +1,113 @@
+"""What guidance asks of a network with weights: the seam between the numerics and `graphflow.models`.
+
+`loaded(model)` gives a `DiffusionNetwork`, `loaded(control_net)` a `ControlNetwork`. A network knows its family's
+inputs; it does not know guidance, areas, time ranges or samplers. Rows of several jobs may come in one call, with
+sigmas and conditionings of their own.
+
+What changes a network without changing its weights (another noise schedule, FreeU, perturbed attention) travels with
+the row, so jobs that differ in it can still share the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.diffusion.parametrisation import Parametrisation
+from graphflow.node import Network, Row
+
+Concat = Literal["", "inpaint", "image"]
+"""Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `image` a picture alone."""
+
+
+class ControlNetwork(Protocol):
+    """A ControlNet with weights."""
+
+    device: torch.device
+    latent_format: LatentFormat | None
+    """For nets whose hint is a latent; None for those that look at pixels."""
+
+    def residuals(
+        self, x: Tensor, timestep: Tensor, cond: RowCond, control: RowControl
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """What is added to the network's skip connections (or blocks), and to its middle (or single blocks).
+
+        `x` (B, C, h, w) is scaled for the network, `timestep` (B,); strength is applied by the caller.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class RowControl:
+    """A ControlNet at work on a row."""
+
+    net: ControlNetwork
+    hint: Tensor
+    """(B or 1, C, H, W): pixels 0 to 1 at the latent's size times its downscale, or a latent in the net's space."""
+    strength: float
+    union_type: str = ""
+    """For nets of several kinds in one; empty lets the network decide."""
+
+
+class NetworkEdit(Protocol):
+    """A change to a network's forward pass for the length of one call, such as FreeU; hashable, equal when the same."""
+
+    def applied(self, module: nn.Module) -> AbstractContextManager[object]:
+        """Changes the module on entry and restores it on exit."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowCond:
+    """A row's conditioning, resolved: on the network's device, repeated to the row's batch, nothing left to decide."""
+
+    parametrisation: Parametrisation
+    """Use this one, not the network's own: a patch may have changed it."""
+    context: Tensor
+    """(B, T, D), float32."""
+    pooled: Tensor | None = None
+    """(B, P), float32."""
+    attention_mask: Tensor | None = None
+    """(B, T), 1 for tokens that count."""
+    uncond: bool = False
+    """The row is the unguided side, where a family's defaults differ (the refiner's aesthetic score)."""
+    guidance: float | None = None
+    """For networks with distilled guidance; None for the family's default."""
+    concat: Tensor | None = None
+    """(B, c, h, w), in the network's space: channels put after x's, as `DiffusionNetwork.concat` asks."""
+    controls: tuple[RowControl, ...] = ()
+    """Their residuals are added up."""
+    references: tuple[Tensor, ...] = ()
+    """Each (B, C, h, w), in the network's space."""
+    unclip: tuple[tuple[Tensor, float, float], ...] = ()
+    """(image embedding (B, P), strength, noise augmentation)."""
+    edits: tuple[NetworkEdit, ...] = ()
+    """Enter every `applied(module)` around the forward pass, in order; part of the batch key."""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    """SDXL's `width`, `height`, `crop_w`, `crop_h`, `target_width`, `target_height`, `aesthetic_score`; those
+    missing are the family's defaults."""
+    latent_size: tuple[int, int] = (0, 0)
+    """Height and width of the whole latent, which x may be a part of."""
+
+
+class DiffusionNetwork(Network, Protocol):
+    """A denoising network with weights; `Row.cond` is a `RowCond`."""
+
+    device: torch.device
+    latent_format: LatentFormat
+    parametrisation: Parametrisation
+    """As trained; a row's own wins."""
+    concat: Concat
+
+    def batch_key(self, row: Row) -> Hashable:
+        """Of shapes, which optional parts are there, controls and edits; not of sigma nor of the parametrisation."""
+
+    def predict(self, rows: Sequence[Row]) -> list[Tensor]:
+        """D(x; sigma) of each row in float32: scale_in, one forward pass for all rows, to_denoised row by row.
+
+        Raises `ValueError` when a conditioning's width does not fit, saying both widths.
+        """
