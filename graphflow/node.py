@@ -454,7 +454,8 @@ def _field(annotation: _Annotation, default: Any) -> dict[str, Any]:
     """JSON schema of a literal, with our marks."""
     plain = [mark for mark in annotation.marks if not isinstance(mark, Folder | References | Widget)]
     core = str if annotation.core in (File, Text) else annotation.core
-    schema = TypeAdapter(Annotated[core, *plain] if plain else core).json_schema()
+    hint: Any = Annotated[core, *plain] if plain else core
+    schema = TypeAdapter(hint).json_schema()
     if "const" in schema:  # a Literal of one
         schema = {"type": "string", "enum": [schema["const"]]}
     schema.pop("description", None)

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import torch
 from safetensors.torch import load, save
@@ -349,9 +349,10 @@ _TAG: Literal["$"] = "$"
 def classes() -> dict[str, type]:
     """Every dataclass that can be part of an encoding, by name: values, pieces, files."""
     found: dict[str, type] = {"File": File, "Artifact": Artifact, "Blocked": Blocked}
-    pending: list[type] = [Value, Piece]
+    pending: list[type[Any]] = [Value, Piece]
     while pending:
-        for sub in pending.pop().__subclasses__():
+        subclasses: list[type[Any]] = pending.pop().__subclasses__()
+        for sub in subclasses:
             pending.append(sub)
             if dataclasses.is_dataclass(sub):
                 found.setdefault(sub.__name__, sub)
@@ -451,7 +452,7 @@ def tensors_of(value: Any) -> Iterator[Tensor]:
 def nbytes(value: Any) -> int:
     """Bytes of memory that a value's tensors and files take; a shared tensor counts once."""
     seen = {(t.data_ptr(), t.numel()): t.numel() * t.element_size() for t in tensors_of(value)}
-    return sum(seen.values()) + sum(len(cast(bytes, a.data)) for a in _artifacts(value))
+    return sum(seen.values()) + sum(len(artifact.data) for artifact in _artifacts(value))
 
 
 def _artifacts(value: Any) -> Iterator[Artifact]:
