@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ORDER = [
     "paths", "errors", "node", "events", "workflow", "registry", "files", "plan", "config", "pictures",
     "values", "diffusion", "models", "cache", "engine", "worker",
-    "jobs", "assets", "workflows", "database", "service", "server", "comfy", "client", "cli",
+    "database", "migrations", "jobs", "assets", "workflows", "service", "server", "comfy", "client", "cli",
 ]  # fmt: skip
 """Ground to roof: a module may import those before it; `api` is the node author's window on all of the data wing."""
 
