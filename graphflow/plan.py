@@ -71,7 +71,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Flat:
+class FlatNode:
     """A node after subgraphs are inlined: links name flat ids."""
 
     type: str
@@ -80,6 +80,7 @@ class _Flat:
     mode: str | None
     title: str
     aside: frozenset[str] = frozenset()
+    """Inputs whose source is muted, or bypassed without anything to pass on."""
 
 
 Check = Callable[[Mapping[str, "Checked"]], Iterable[Problem]]
@@ -144,13 +145,38 @@ def compile(
     return Plan(tuple(tasks), tuple(place[id] for id in wanted), job)
 
 
+def active(workflow: Workflow, definitions: Definitions) -> dict[str, FlatNode]:
+    """The nodes that take part, subgraphs inlined under `outer:inner`, without the muted and bypassed ones.
+
+    Raises `InvalidWorkflow` when subgraphs are missing or contain themselves; nothing else is checked.
+    """
+    compiler = _Compiler(definitions, _NO_FILES)
+    flat = _without_modes(compiler, _flatten(compiler, workflow))
+    if compiler.problems:
+        raise InvalidWorkflow(compiler.problems)
+    return flat
+
+
+class _NoFiles:
+    """For those who ask for no file."""
+
+    def find(self, folder: str, name: str) -> File:
+        raise NotFound(f"there is no {name!r} in {folder}")
+
+    def names(self, folder: str) -> Sequence[str]:
+        return ()
+
+
+_NO_FILES = _NoFiles()
+
+
 # --- subgraphs -------------------------------------------------------------------------------------------------------
 
 
-def _flatten(compiler: _Compiler, workflow: Workflow) -> dict[str, _Flat]:
+def _flatten(compiler: _Compiler, workflow: Workflow) -> dict[str, FlatNode]:
     """Every node, those of subgraphs under `outer:inner`; links are resolved through the subgraphs' borders."""
-    flat: dict[str, _Flat] = {}
-    outputs: dict[str, dict[str, Source]] = {}  # id of a node that stands for a subgraph -> output -> inner source
+    flat: dict[str, FlatNode] = {}
+    outputs: dict[str, dict[str, Any]] = {}  # id of a node that stands for a subgraph -> output -> what it shows
     pending: deque[_Level] = deque([("", workflow.nodes, {}, ())])
     while pending:
         prefix, nodes, outer, path = pending.popleft()
@@ -158,7 +184,7 @@ def _flatten(compiler: _Compiler, workflow: Workflow) -> dict[str, _Flat]:
             inputs = {name: _resolved(value, prefix, outer) for name, value in node.inputs.items()}
             inputs = {name: value for name, value in inputs.items() if value is not _UNLINKED}
             if not node.type.startswith(SUBGRAPH) or node.mode == "mute":
-                flat[prefix + id] = _Flat(node.type, inputs, node.mode, node.title or "")
+                flat[prefix + id] = FlatNode(node.type, inputs, node.mode, node.title or "")
                 continue
             name = node.type.removeprefix(SUBGRAPH)
             subgraph = workflow.subgraphs.get(name)
@@ -169,10 +195,13 @@ def _flatten(compiler: _Compiler, workflow: Workflow) -> dict[str, _Flat]:
             elif name in path or len(path) >= MAX_NESTING:
                 message = f"subgraph {name!r} contains itself: {' → '.join((*path, name))}"
                 compiler.report(prefix + id, None, "cycle", message)
+            elif node.mode == "bypass":
+                outputs[prefix + id] = _passed_on(subgraph, inputs)
             else:
                 inner = f"{prefix}{id}:"
-                outputs[prefix + id] = _inner_outputs(subgraph, inner)
-                pending.append((inner, subgraph.nodes, _outer_inputs(subgraph, inputs), (*path, name)))
+                outer_inputs = _outer_inputs(subgraph, inputs)
+                outputs[prefix + id] = _inner_outputs(subgraph, inner, outer_inputs)
+                pending.append((inner, subgraph.nodes, outer_inputs, (*path, name)))
     return {id: _through_borders(node, outputs) for id, node in flat.items()}
 
 
@@ -195,32 +224,48 @@ def _outer_inputs(subgraph: Subgraph, inputs: Mapping[str, Any]) -> dict[str, An
     return {**defaults, **inputs}
 
 
-def _inner_outputs(subgraph: Subgraph, prefix: str) -> dict[str, Source]:
-    named = {}
+def _inner_outputs(subgraph: Subgraph, prefix: str, outer: Mapping[str, Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
     for index, port in enumerate(subgraph.outputs):
         node, _, output = port.source.rpartition(".")
-        named[port.name] = named[str(index)] = Source(prefix + node, output)
+        shown = outer.get(output, _UNLINKED) if node == OUTER else Source(prefix + node, output)
+        named[port.name] = named[str(index)] = shown
     return named
 
 
-def _through_borders(node: _Flat, outputs: Mapping[str, Mapping[str, Source]]) -> _Flat:
+def _passed_on(subgraph: Subgraph, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a bypassed subgraph shows at its outputs: for each the input of the same type, at the same place first."""
+    shown: dict[str, Any] = {}
+    for index, output in enumerate(subgraph.outputs):
+        same_place = subgraph.inputs[index : index + 1]
+        fitting = [port for port in (*same_place, *subgraph.inputs) if port.type == output.type]
+        passed = next((inputs[port.name] for port in fitting if port.name in inputs), _UNLINKED)
+        shown[output.name] = shown[str(index)] = passed
+    return shown
+
+
+def _through_borders(node: FlatNode, outputs: Mapping[str, Mapping[str, Any]]) -> FlatNode:
     """Links to a node that stands for a subgraph lead to the inner node instead."""
-    inputs = dict(node.inputs)
-    for name, value in inputs.items():
-        source = value
-        while isinstance(source, Source) and source.node in outputs:
+    inputs, lost = dict(node.inputs), set(node.aside)
+    for name, value in node.inputs.items():
+        source, seen = value, set()
+        while isinstance(source, Source) and source.node in outputs and source not in seen:
+            seen.add(source)
             inner = outputs[source.node].get(source.output)
             if inner is None:
                 break
             source = inner
         inputs[name] = source
-    return _Flat(node.type, inputs, node.mode, node.title)
+        if source is _UNLINKED:
+            del inputs[name]
+            lost.add(name)
+    return FlatNode(node.type, inputs, node.mode, node.title, frozenset(lost))
 
 
 # --- muted and bypassed nodes ----------------------------------------------------------------------------------------
 
 
-def _without_modes(compiler: _Compiler, flat: dict[str, _Flat]) -> dict[str, _Flat]:
+def _without_modes(compiler: _Compiler, flat: dict[str, FlatNode]) -> dict[str, FlatNode]:
     """Without the muted and bypassed nodes. A bypassed node's outputs become its inputs of the same type."""
     aside = {id: node.mode for id, node in flat.items() if node.mode}
     if not aside:
@@ -229,18 +274,18 @@ def _without_modes(compiler: _Compiler, flat: dict[str, _Flat]) -> dict[str, _Fl
     for id, node in flat.items():
         if id in aside:
             continue
-        inputs, lost = {}, set()
+        inputs, lost = {}, set(node.aside)
         for name, value in node.inputs.items():
             source = _past(compiler, flat, value) if isinstance(value, Source) else value
             if source is None:
                 lost.add(name)
             else:
                 inputs[name] = source
-        kept[id] = _Flat(node.type, inputs, None, node.title, frozenset(lost))
+        kept[id] = FlatNode(node.type, inputs, None, node.title, frozenset(lost))
     return kept
 
 
-def _past(compiler: _Compiler, flat: Mapping[str, _Flat], source: Source) -> Any:
+def _past(compiler: _Compiler, flat: Mapping[str, FlatNode], source: Source) -> Any:
     """The source behind bypassed nodes, or the literal; None when it leads to a muted one or to nothing."""
     for _ in range(len(flat) + 1):
         node = flat.get(source.node)
@@ -256,7 +301,7 @@ def _past(compiler: _Compiler, flat: Mapping[str, _Flat], source: Source) -> Any
     return source  # a ring of bypassed nodes: reported as a cycle where it is entered
 
 
-def _bypass(definition: NodeDef, node: _Flat, source: Source) -> Any:
+def _bypass(definition: NodeDef, node: FlatNode, source: Source) -> Any:
     """What a bypassed node passes on for one of its outputs: the input of the same type, at the same place first."""
     index = _output_index(definition, source.output)
     if index is None:
@@ -271,7 +316,7 @@ def _bypass(definition: NodeDef, node: _Flat, source: Source) -> Any:
 # --- what is wanted and needed, in which order -----------------------------------------------------------------------
 
 
-def _wanted(compiler: _Compiler, flat: Mapping[str, _Flat], targets: Sequence[str] | None) -> list[str]:
+def _wanted(compiler: _Compiler, flat: Mapping[str, FlatNode], targets: Sequence[str] | None) -> list[str]:
     """Ids of the nodes whose results are wanted."""
     if targets is not None:
         for id in targets:
@@ -292,7 +337,7 @@ def _wanted(compiler: _Compiler, flat: Mapping[str, _Flat], targets: Sequence[st
     return wanted
 
 
-def _needed(flat: Mapping[str, _Flat], wanted: Sequence[str]) -> list[str]:
+def _needed(flat: Mapping[str, FlatNode], wanted: Sequence[str]) -> list[str]:
     """The wanted nodes and all they take from, in the order of the document."""
     seen, pending = set(wanted), list(wanted)
     while pending:
@@ -303,7 +348,7 @@ def _needed(flat: Mapping[str, _Flat], wanted: Sequence[str]) -> list[str]:
     return [id for id in flat if id in seen]
 
 
-def _graph(flat: Mapping[str, _Flat], needed: Sequence[str]) -> nx.DiGraph:
+def _graph(flat: Mapping[str, FlatNode], needed: Sequence[str]) -> nx.DiGraph:
     graph = nx.DiGraph()
     graph.add_nodes_from(needed)
     for id in needed:
@@ -327,7 +372,7 @@ def _order(compiler: _Compiler, graph: nx.DiGraph, needed: Sequence[str]) -> lis
 # --- one node --------------------------------------------------------------------------------------------------------
 
 
-def _check_node(compiler: _Compiler, flat: Mapping[str, _Flat], id: str) -> Checked | None:
+def _check_node(compiler: _Compiler, flat: Mapping[str, FlatNode], id: str) -> Checked | None:
     """The node with its literals as its ports want them; what is wrong with it is reported."""
     node = flat[id]
     definition = compiler.definitions.lookup(node.type)
@@ -350,7 +395,7 @@ def _check_node(compiler: _Compiler, flat: Mapping[str, _Flat], id: str) -> Chec
     return Checked(definition, inputs)
 
 
-def _default(compiler: _Compiler, id: str, node: _Flat, port: Port) -> Any:
+def _default(compiler: _Compiler, id: str, node: FlatNode, port: Port) -> Any:
     """The value of an input that nobody gave."""
     if port.field is not None and "default" in port.field:
         return _literal(compiler, id, port, port.field["default"])
@@ -384,7 +429,7 @@ def _output_index(definition: NodeDef, output: str) -> int | None:
     return int(output) if output.isdecimal() and int(output) < len(definition.outputs) else None
 
 
-def _check_link(compiler: _Compiler, flat: Mapping[str, _Flat], id: str, port: Port, source: Source) -> bool:
+def _check_link(compiler: _Compiler, flat: Mapping[str, FlatNode], id: str, port: Port, source: Source) -> bool:
     """Whether a link leads to an output that fits; what is wrong with it is reported."""
     if source.node not in flat:
         near = get_close_matches(source.node, flat, 1)
@@ -556,7 +601,7 @@ def _short(value: Any) -> str:
 def _tasks(
     checked: Mapping[str, Checked],
     order: Sequence[str],
-    flat: Mapping[str, _Flat],
+    flat: Mapping[str, FlatNode],
     key_of: Callable[[Value], str] | None,
     realm: str,
     nonce: str,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphflow.errors import InvalidWorkflow
-from graphflow.plan import Plan, Ref, compile
+from graphflow.plan import Plan, Ref, active, compile
 from graphflow.workflow import Workflow
 from tests.toys import DEFINITIONS, SHELF, Shelf, workflow
 
@@ -184,6 +184,35 @@ def test_a_literal_enters_a_subgraph_and_subgraphs_nest() -> None:
 
     assert [task.id for task in made.tasks] == ["o:inner:first", "o:inner:second", "s"]
     assert dict(made.tasks[0].inputs) == {"a": 7, "b": 1}
+
+
+def test_a_bypassed_subgraph_passes_on_the_input_of_the_same_type() -> None:
+    nodes = {
+        "one": ("One", {}),
+        "t": ("subgraph/twice", {"n": "one.INT"}, "bypass"),
+        "s": ("Show", {"value": "t.INT"}),
+    }
+    made = plan(workflow(nodes, subgraphs={"twice": TWICE}))
+
+    assert [(task.id, task.inputs) for task in made.tasks] == [("one", ()), ("s", (("value", Ref(0, 0)),))]
+
+
+def test_a_bypassed_subgraph_with_nothing_to_pass_on_says_so_where_it_is_missed() -> None:
+    nodes = {
+        "t": ("subgraph/twice", {"n": 1}, "bypass"),
+        "s": ("Blur", {"image": "t.INT"}),
+        "x": ("Show", {"value": "s.IMAGE"}),
+    }
+    typed = {**TWICE, "outputs": [{"name": "INT", "type": "IMAGE", "from": "second.INT"}]}
+    assert problems(workflow(nodes, subgraphs={"twice": typed})) == [("s", "image", "missing_input")]
+
+
+def test_a_subgraph_can_show_what_it_was_given() -> None:
+    through = {"inputs": [{"name": "n"}], "outputs": [{"name": "same", "from": "$inputs.n"}], "nodes": {}}
+    nodes = {"t": ("subgraph/through", {"n": 5}), "s": ("Show", {"value": "t.same"})}
+    flat = active(workflow(nodes, subgraphs={"through": through}), DEFINITIONS)
+
+    assert {id: node.inputs for id, node in flat.items()} == {"s": {"value": 5}}
 
 
 def test_a_subgraph_that_contains_itself_is_a_cycle() -> None:
