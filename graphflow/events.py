@@ -84,6 +84,14 @@ class NodeCached(BaseEvent):
     """When the result was first computed, seconds since the epoch."""
 
 
+class NodeSkipped(BaseEvent):
+    """The node did not run, since what it takes was blocked on purpose."""
+
+    type: Literal["node.skipped"] = "node.skipped"
+    node: str
+    reason: str = ""
+
+
 class NodeDone(BaseEvent):
     """The node has its result."""
 
@@ -129,6 +137,7 @@ Event = Annotated[
     | NodeStarted
     | NodeProgress
     | NodeCached
+    | NodeSkipped
     | NodeDone
     | NodeOutput
     | JobDone

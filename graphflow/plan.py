@@ -22,7 +22,7 @@ import networkx as nx
 
 from graphflow.errors import GraphflowError, InvalidWorkflow, NotFound, Problem
 from graphflow.files import Finder
-from graphflow.node import File, NodeDef, OutputPort, Port, Text, Value, fits
+from graphflow.node import ANY, File, NodeDef, OutputPort, Port, Text, Value, fits
 from graphflow.registry import Definitions
 from graphflow.workflow import OUTER, SUBGRAPH, Source, Subgraph, Workflow, WorkflowNode, link
 
@@ -461,10 +461,11 @@ def _literal(compiler: _Compiler, id: str, port: Port, value: Any) -> Any:
     if isinstance(value, Value):
         return value
     try:
+        if port.field is None and port.type != ANY:
+            raise ValueError(f"it takes a link that gives {port.type}, not the value {_short(value)}")
         if port.field is None:
-            kind = port.type
-            raise ValueError(f"it takes a link that gives {kind}, not the value {_short(value)}")
-        return _fitted(port.field, value, compiler.finder)
+            return value
+        return fitted(port.field, value, compiler.finder)
     except NotFound as error:
         compiler.report(id, port.name, "missing_file", error.message, **_nearest(compiler, port, value))
     except GraphflowError as error:
@@ -485,8 +486,9 @@ def _near_choices(port: Port, value: Any) -> list[str]:
     return get_close_matches(str(value), [str(choice) for choice in choices], 3, 0.4)
 
 
-def _fitted(schema: Mapping[str, Any], value: Any, finder: Finder) -> Any:
-    """The value as the schema wants it. Raises `ValueError` that says what it must be, `NotFound` for files."""
+def fitted(schema: Mapping[str, Any], value: Any, finder: Finder) -> Any:
+    """The literal as a port's schema wants it, files found. Raises `ValueError` that says what it must be, or
+    `NotFound` with the nearest names."""
     if "folder" in schema:
         if not isinstance(value, str):
             raise ValueError(f"{_short(value)} is no file name: choose a file")
@@ -521,7 +523,7 @@ def _any_of(schemas: Sequence[Mapping[str, Any]], value: Any, finder: Finder) ->
                 return None
             continue
         try:
-            return _fitted(schema, value, finder)
+            return fitted(schema, value, finder)
         except ValueError as error:
             faults.append(str(error))
     raise ValueError("; ".join(faults) or f"{_short(value)} does not fit")
@@ -622,7 +624,7 @@ def _tasks(
                 keyed[name] = _key_part(value, key_of)
         salt = f"{nonce}:{id}" if node.definition.volatile else ""
         lazy = frozenset(port.name for port in node.definition.inputs if port.lazy)
-        key = _key([realm, salt, node.definition.type, node.definition.digest, keyed])
+        key = digest([realm, salt, node.definition.type, node.definition.digest, keyed])
         place[id] = len(tasks)
         tasks.append(Task(id, node.definition.type, key, tuple(inputs), lazy, flat[id].title))
     return tasks
@@ -640,6 +642,7 @@ def _key_part(value: Any, key_of: Callable[[Value], str] | None) -> Any:
     return ["literal", value]
 
 
-def _key(parts: Any) -> str:
+def digest(parts: Any) -> str:
+    """sha256 of JSON data."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

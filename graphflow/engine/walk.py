@@ -1,0 +1,474 @@
+"""One job: walks its plan task by task, on a thread of its own.
+
+For each task: is its key cached, or being computed by another job? Then its result is taken. Otherwise its inputs are
+gathered and its node runs: nodes that stand on weights and slow ones on the device (`stepper`), the others right here.
+Four things go beyond a plain graph: lazy inputs are computed when asked for, lists are mapped over, blocked values let
+nodes be skipped, and a node may grow further nodes, which are compiled and walked like the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from graphflow.cache import Cache, Entry, Flights
+from graphflow.engine.stepper import Lane, Listener, Stepper, is_out_of_memory
+from graphflow.errors import Cancelled, ErrorBody, GraphflowError, InvalidWorkflow, NodeFailed, OutOfMemory, Problem
+from graphflow.events import (
+    Event,
+    JobCancelled,
+    JobDone,
+    JobFailed,
+    JobStarted,
+    Made,
+    NodeCached,
+    NodeDone,
+    NodeProgress,
+    NodeSkipped,
+    NodeStarted,
+    Preview,
+)
+from graphflow.files import Finder
+from graphflow.node import Artifact, Blocked, Denoise, Expansion, File, Lazy, Need, Node, Progress, Text, Value
+from graphflow.plan import Plan, Ref, Task, compile, digest, fitted
+from graphflow.registry import Definitions, Registry
+from graphflow.values import dumps, summary
+from graphflow.workflow import Workflow, WorkflowNode, link
+
+MAX_GROWTH = 500
+"""How deep nodes that grow may nest: a loop is growth within growth."""
+PYTHON_TYPES: dict[str, type] = {"INT": int, "FLOAT": float}
+
+log = logging.getLogger(__name__)
+Emit = Callable[[Event | Preview | Made], None]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What all walks of an engine share."""
+
+    registry: Registry
+    definitions: Definitions
+    cache: Cache
+    flights: Flights
+    stepper: Stepper
+    finder: Finder
+    free: Callable[[], None]
+    watched: Callable[[], bool]
+    """Whether anybody looks at previews."""
+    realm: str = ""
+
+
+@dataclass
+class Walk:
+    """One job on its way. `run` does all of it; `cancel` may be called from any thread."""
+
+    shop: Shop
+    plan: Plan
+    emit: Emit
+    worker: str = ""
+    cancelled: bool = False
+    _lanes: list[Lane] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Walks the plan; ends with exactly one of `JobDone`, `JobFailed`, `JobCancelled`."""
+        job, began = self.plan.job, time.monotonic()
+        self._tell(JobStarted(job=job, worker=self.worker, nodes=tuple(task.id for task in self.plan.tasks)))
+        try:
+            _Level(self, self.plan).run(self.plan.outputs)
+            self._tell(JobDone(job=job, seconds=time.monotonic() - began))
+        except Cancelled:
+            self._tell(JobCancelled(job=job))
+        except GraphflowError as error:
+            log.info("job %s failed: %s", job, error, exc_info=error)
+            self._tell(JobFailed(job=job, error=error.body()))
+        except Exception:  # a fault of ours; the job must end all the same, and nothing of it leaks to a client
+            log.exception("job %s failed by a fault of the engine", job)
+            self._tell(
+                JobFailed(job=job, error=ErrorBody(code="internal", message="a fault inside GraphFlow: see its log"))
+            )
+
+    def cancel(self) -> None:
+        """Ends the job within a step."""
+        self.cancelled = True
+        for lane in list(self._lanes):
+            lane.cancelled = True
+
+    def check(self) -> None:
+        """Raises `Cancelled` once the job is."""
+        if self.cancelled:
+            raise Cancelled("the job was cancelled")
+
+    def _tell(self, event: Event) -> None:
+        self.emit(event.model_copy(update={"time": time.time()}))
+
+
+class _Level:
+    """A plan, or a plan grown inside one, with the results of its tasks."""
+
+    def __init__(self, walk: Walk, plan: Plan, visible: str = "", depth: int = 0) -> None:
+        """`visible` is the node that the user sees, for everything that it grew."""
+        self.walk = walk
+        self.shop = walk.shop
+        self.tasks = plan.tasks
+        self.visible = visible
+        self.depth = depth
+        self.entries: dict[int, Entry] = {}
+        self.keys: dict[int, str] = {}
+
+    def run(self, wanted: Iterable[int]) -> None:
+        """Computes the wanted tasks and what they need, lazy inputs left aside."""
+        for place in self._eager(wanted):
+            self.walk.check()
+            self._run_task(place)
+
+    def _eager(self, wanted: Iterable[int]) -> list[int]:
+        """Places of the tasks to run, in order."""
+        seen = {place for place in wanted if place not in self.entries}
+        pending = list(seen)
+        while pending:
+            for ref in self.tasks[pending.pop()].refs(eager=True):
+                if ref.task not in seen and ref.task not in self.entries:
+                    seen.add(ref.task)
+                    pending.append(ref.task)
+        return sorted(seen)
+
+    # --- one task ---
+
+    def _run_task(self, place: int) -> None:
+        task = self.tasks[place]
+        id = self.visible or task.id
+        node = self.shop.registry.nodes.get(task.type)
+        if node is None:
+            raise NodeFailed(id, f"this worker has no node {task.type!r}; restart it after installing a pack")
+        call = _Call(self, task, node, id, place)
+        key = self.keys[place] = call.key()
+        found = self.shop.flights.run(key, lambda: self.shop.cache.get(key), call.compute_and_keep, self.walk.check)
+        entry = self.entries[place] = found.result if isinstance(found.result, Entry) else found.result[0]
+        job = self.walk.plan.job
+        if not self.visible and not isinstance(found.result, Entry):
+            reason: Literal["memory", "disk", "shared"] = "shared" if found.waited else found.result[1]
+            self.walk._tell(NodeCached(job=job, node=id, reason=reason, made=entry.made))
+        elif not self.visible and not call.skipped:
+            self.walk._tell(NodeDone(job=job, node=id, seconds=entry.seconds, memory=entry.size))
+        if node.definition.output_node:
+            self._give(id, entry)
+
+    def _give(self, id: str, entry: Entry) -> None:
+        """Sends the files of an output node on to be stored."""
+        artifacts = [value for values in entry.outputs for value in values if isinstance(value, Artifact)]
+        for index, artifact in enumerate(artifacts):
+            details = dict(artifact.details)
+            self.walk.emit(
+                Made(self.walk.plan.job, id, index, artifact.media_type, artifact.name, artifact.data, details)
+            )
+
+    def values(self, value: Any) -> tuple[Any, ...]:
+        """The values behind an input: of another task's output, or the literal."""
+        if isinstance(value, Ref):
+            return self.entries[value.task].outputs[value.output]
+        return (value,)
+
+
+class _Call:
+    """One task being computed."""
+
+    def __init__(self, level: _Level, task: Task, node: Node, id: str, place: int) -> None:
+        self.level, self.task, self.node, self.id, self.place = level, task, node, id, place
+        self.walk, self.shop = level.walk, level.shop
+        self.ports = {port.name: port for port in node.definition.inputs}
+        self.keep = True
+        self.skipped = False
+        self._inputs: dict[str, tuple[Any, ...]] = {}
+
+    def key(self) -> str:
+        """The task's key; another one where something that only now is known decides the result, too.
+
+        That is: a parent whose key changed so, a file named by a linked text, the node's own fingerprint.
+        """
+        self._gather()
+        extra: list[Any] = []
+        for name, value in self.task.inputs:
+            if isinstance(value, Ref):
+                if name not in self.task.lazy and self.level.keys[value.task] != self.level.tasks[value.task].key:
+                    extra.append([name, self.level.keys[value.task]])
+                extra += [[name, file] for item in self._inputs.get(name, ()) for file in _files(item)]
+        if self.node.fingerprint is not None:
+            extra.append(["fingerprint", self._fingerprint()])
+        return digest([self.task.key, extra]) if extra else self.task.key
+
+    def _fingerprint(self) -> str:
+        try:
+            function = self.node.fingerprint
+            assert function is not None
+            return str(function(**{name: values[0] for name, values in self._inputs.items() if values}))
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _gather(self) -> None:
+        """Every eager input's values, as their ports want them."""
+        for name, value in self.task.inputs:
+            if name in self.task.lazy:
+                continue
+            values = self.level.values(value)
+            if isinstance(value, Ref):
+                values = tuple(self._as_port(name, item) for item in values)
+            self._inputs[name] = values
+
+    def _as_port(self, name: str, value: Any) -> Any:
+        """A linked literal checked like a written one; other values as they are."""
+        port = self.ports[name]
+        if isinstance(value, Value) or port.field is None:
+            return value
+        kind = PYTHON_TYPES.get(port.type)
+        if kind is not None and isinstance(value, bool):
+            value = kind(value)
+        try:
+            return fitted(port.field, value, self.shop.finder)
+        except (ValueError, GraphflowError) as error:
+            raise self._failed(error, name) from error
+
+    def compute_and_keep(self) -> Entry:
+        """The task's result, put into the cache unless it was blocked."""
+        entry = self.compute()
+        if self.keep:
+            self.shop.cache.put(self.level.keys[self.place], entry)
+        return entry
+
+    def compute(self) -> Entry:
+        """Runs the node for each item of its lists, and gathers its outputs."""
+        blocked = [value for values in self._inputs.values() for value in values if isinstance(value, Blocked)]
+        if blocked:
+            return self._skip(blocked[0])
+        began = time.monotonic()
+        if not self.level.visible:
+            self.walk._tell(NodeStarted(job=self.walk.plan.job, node=self.id))
+        results = self._map()
+        outputs = self._collect(results)
+        return Entry.of(outputs, time.monotonic() - began)
+
+    def _skip(self, blocked: Blocked) -> Entry:
+        self.skipped, self.keep = True, False
+        if not self.level.visible:
+            self.walk._tell(NodeSkipped(job=self.walk.plan.job, node=self.id, reason=blocked.message))
+        return Entry.of(tuple((blocked,) for _ in self.node.definition.outputs), 0.0)
+
+    def _map(self) -> list[Any]:
+        """What the node returned, once for each item; a list input is given whole to every call."""
+        whole = {name: list(values) for name, values in self._inputs.items() if self.ports[name].list}
+        single = {name: values for name, values in self._inputs.items() if name not in whole}
+        lengths = [len(values) for values in single.values()]
+        count = 0 if 0 in lengths else max(lengths, default=1)
+        calls = []
+        for i in range(count):
+            items = {name: values[min(i, len(values) - 1)] for name, values in single.items()}
+            lazy = {name: Lazy[Any](name) for name, _ in self.task.inputs if name in self.task.lazy}
+            calls.append({**whole, **items, **lazy})
+        if self.node.definition.device:
+            return self._on_device(calls)
+        return [self._here(call, i, count) for i, call in enumerate(calls)]
+
+    def _here(self, inputs: Mapping[str, Any], index: int, count: int) -> Any:
+        """Runs the node on this thread."""
+        self.walk.check()
+        try:
+            result = self.node.function(**inputs)
+            if not hasattr(result, "send"):
+                return result
+            return self._drive(result)
+        except (Cancelled, NodeFailed):
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise self._failed(error) from error
+        self.shop.free()
+        try:
+            return self.node.function(**inputs)
+        except Exception as error:
+            raise self._failed(error) from error
+
+    def _drive(self, steps: Any) -> Any:
+        """A generator that needs no device: inputs it asks for, and its progress."""
+        answer = None
+        try:
+            while True:
+                self.walk.check()
+                item = steps.send(answer)
+                answer = None
+                if isinstance(item, Need):
+                    answer = self._lazily(item.input)
+                elif isinstance(item, Progress):
+                    _Voice(self).progress(item.value, item.total, item.text)
+                elif isinstance(item, Denoise):
+                    raise TypeError("a node that asks for denoising must take a model")
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            steps.close()
+
+    def _lazily(self, name: str) -> Any:
+        """The value of a lazy input, computed now. A branch that is not linked gives None."""
+        for port, value in self.task.inputs:
+            if port == name:
+                if isinstance(value, Ref):
+                    self.level.run([value.task])
+                values = self.level.values(value)
+                return self._as_port(name, values[0]) if values else None
+        return None
+
+    def _on_device(self, calls: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Runs the node on the device: all items at once, so that they may share calls."""
+        voice = _Voice(self)
+        lanes = [Lane(lambda call=call: self.node.function(**call), voice) for call in calls]  # type: ignore[misc]
+        self.walk._lanes.extend(lanes)
+        if self.walk.cancelled:
+            self.walk.cancel()
+        try:
+            for lane in lanes:
+                self.shop.stepper.submit(lane)
+            return [self._outcome(lane) for lane in lanes]
+        finally:
+            for lane in lanes:
+                lane.cancelled = True
+                self.walk._lanes.remove(lane)
+
+    def _outcome(self, lane: Lane) -> Any:
+        while True:
+            kind, content = lane.messages.get()
+            if kind == "done":
+                return content
+            if kind == "failed":
+                if isinstance(content, Cancelled | NodeFailed):
+                    raise content
+                raise self._failed(content) from content
+            try:
+                self.shop.stepper.answer(lane, self._lazily(content))
+            except BaseException as error:  # the lane must not wait for ever
+                self.shop.stepper.answer(lane, error=error)
+                raise
+
+    # --- what came out ---
+
+    def _collect(self, results: Sequence[Any]) -> Any:
+        """For each output its values, over all calls; grown nodes are walked."""
+        ports = self.node.definition.outputs
+        gathered: list[list[Any]] = [[] for _ in (ports or (None,))]
+        for result in results:
+            for index, values in enumerate(self._outputs(result)):
+                gathered[index].extend(values)
+        if any(isinstance(value, Blocked) for values in gathered for value in values):
+            self.keep = False
+        return tuple(tuple(values) for values in gathered)
+
+    def _outputs(self, result: Any) -> list[list[Any]]:
+        """The values of each output that one call returned."""
+        definition = self.node.definition
+        if isinstance(result, Expansion):
+            return self._grow(result)
+        if not definition.outputs:
+            return [list(result) if isinstance(result, list | tuple) else [] if result is None else [result]]
+        if isinstance(result, Blocked):
+            return [[result] for _ in definition.outputs]
+        items = self.node.outputs(result)
+        if len(items) != len(definition.outputs):
+            message = f"it returned {len(items)} results for {len(definition.outputs)} outputs"
+            raise NodeFailed(self.id, message, type=self.task.type)
+        return [
+            list(item) if port.list and isinstance(item, list | tuple) else [item]
+            for port, item in zip(definition.outputs, items, strict=True)
+        ]
+
+    def _grow(self, expansion: Expansion) -> list[list[Any]]:
+        """The values of the outputs of grown nodes."""
+        if self.level.depth >= MAX_GROWTH:
+            message = f"it grew nodes {MAX_GROWTH} levels deep: a loop without an end? Bound it"
+            raise NodeFailed(self.id, message, type=self.task.type)
+        sources = [(output, link(output)) for output in expansion.outputs]
+        grown = self._compiled(expansion, [source.node for _, source in sources if source is not None])
+        level = _Level(self.walk, grown, self.id, self.level.depth + 1)
+        level.run(grown.outputs)
+        place = {task.id: i for i, task in enumerate(grown.tasks)}
+        values: list[list[Any]] = []
+        for output, source in sources:
+            if source is None:
+                values.append([output])
+                continue
+            task = place[source.node]
+            definition = self.shop.registry.nodes[level.tasks[task].type].definition
+            names = [port.name for port in definition.outputs]
+            index = names.index(source.output) if source.output in names else int(source.output)
+            values.append(list(level.entries[task].outputs[index]))
+        return values
+
+    def _compiled(self, expansion: Expansion, targets: list[str]) -> Plan:
+        workflow = Workflow(nodes={id: WorkflowNode.model_validate(node) for id, node in expansion.nodes.items()})
+        outputs = [
+            id
+            for id, node in workflow.nodes.items()
+            if (definition := self.shop.definitions.lookup(node.type)) is not None and definition.output_node
+        ]
+        self.keep = self.keep and not outputs  # their files must be given again next time
+        known = {id(value): f"{self.task.key}/{name}/{i}" for name, values in self._inputs.items()
+                 for i, value in enumerate(values)}  # fmt: skip
+
+        def key_of(value: Value) -> str:
+            return known.get(id(value)) or hashlib.sha256(dumps(value)).hexdigest()
+
+        try:
+            return compile(
+                workflow,
+                self.shop.definitions,
+                self.shop.finder,
+                targets=list(dict.fromkeys([*targets, *outputs])),
+                realm=self.shop.realm,
+                nonce=f"{time.time_ns()}",
+                job=self.walk.plan.job,
+                key_of=key_of,
+            )
+        except InvalidWorkflow as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: BaseException, input: str | None = None) -> NodeFailed:
+        """The error as the user is told it: at this node, with its inputs' summary."""
+        inputs = {name: summary(values[0] if len(values) == 1 else values) for name, values in self._inputs.items()}
+        kind: type[NodeFailed] = NodeFailed
+        message = str(error) or type(error).__name__
+        if is_out_of_memory(error):
+            kind = OutOfMemory
+            message = "out of memory, even after everything idle was let go: use a smaller size or batch"
+        elif not isinstance(error, ValueError | GraphflowError):
+            message = f"{type(error).__name__}: {message}"
+        failed = kind(self.id, message, type=self.task.type, inputs=inputs)
+        if input is not None:
+            failed.problems = (
+                Problem(node=self.id, input=input, message=message, code=kind.code, details=failed.problems[0].details),
+            )
+        return failed
+
+
+class _Voice(Listener):
+    """Tells a call's progress to the job's listeners."""
+
+    def __init__(self, call: _Call) -> None:
+        self._call = call
+
+    def progress(self, value: float, total: float, text: str) -> None:
+        job = self._call.walk.plan.job
+        self._call.walk._tell(NodeProgress(job=job, node=self._call.id, value=value, total=total, text=text))
+
+    def preview(self, jpeg: bytes) -> None:
+        self._call.walk.emit(Preview(self._call.walk.plan.job, self._call.id, "image/jpeg", jpeg))
+
+    def wants_preview(self) -> bool:
+        return self._call.shop.watched()
+
+
+def _files(value: Any) -> list[str]:
+    """Digests of the files that a linked text turned out to name."""
+    if isinstance(value, File):
+        return [value.digest]
+    return [file.digest for _, file in sorted(value.files.items())] if isinstance(value, Text) else []

@@ -1,0 +1,155 @@
+"""What was computed is kept within its budgets, on disk across restarts, and never believed when damaged."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphflow.cache import OVERHEAD, Cache, Entry, Flights
+from graphflow.errors import Cancelled
+from graphflow.node import Artifact
+from graphflow.values import Image
+
+
+def picture(size: int = 4, seconds: float = 1.0) -> Entry:
+    return Entry.of(((Image(torch.full((1, size, size, 3), 0.5)),),), seconds)
+
+
+def test_an_entry_is_found_in_memory() -> None:
+    cache = Cache(10_000)
+    entry = picture()
+    cache.put("k", entry)
+    assert cache.get("k") == (entry, "memory")
+    assert cache.get("other") is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 12), st.floats(0, 10)), max_size=40))
+def test_memory_never_passes_its_budget(puts: list[tuple[int, int, float]]) -> None:
+    cache = Cache(5_000)
+    for key, size, seconds in puts:
+        cache.put(str(key), picture(size, seconds))
+        assert cache.memory.size <= 5_000
+        assert cache.memory.size == sum(e.size for k in map(str, range(10)) if (e := cache.memory.get(k)))
+
+
+def test_what_was_cheap_for_its_room_goes_first() -> None:
+    size = picture().size
+    cache = Cache(2 * size)
+    cache.put("dear", picture(seconds=9.0))
+    cache.put("cheap", picture(seconds=0.1))
+    cache.put("new", picture(seconds=1.0))
+    assert [k for k in ("dear", "cheap", "new") if cache.peek(k)] == ["dear", "new"]
+
+
+def test_what_is_never_used_goes_in_the_end_however_dear() -> None:
+    cache = Cache(2 * picture().size)
+    cache.put("dear", picture(seconds=3.0))
+    for i in range(8):
+        cache.put(f"k{i}", picture(seconds=1.0))
+    assert cache.peek("dear") is None
+
+
+def test_what_is_larger_than_the_budget_is_not_kept() -> None:
+    cache = Cache(OVERHEAD)
+    cache.put("k", picture())
+    assert cache.peek("k") is None
+
+
+def test_the_disk_tier_survives_a_restart(tmp_path: Path) -> None:
+    first = Cache(10_000, tmp_path, 100_000)
+    first.put("abc", picture())
+    first.put("cheap", picture(seconds=0.001))
+    first.put("file", Entry.of(((Artifact("text/plain", b"x", "n"),),), 0.0))
+    first.close()
+
+    second = Cache(10_000, tmp_path, 100_000)
+    assert (second.peek("abc"), second.peek("cheap"), second.peek("file")) == ("disk", None, "disk")
+    found = second.get("abc")
+    assert found is not None
+    assert found[1] == "disk"
+    assert torch.equal(found[0].outputs[0][0].data, picture().outputs[0][0].data)
+    assert second.peek("abc") == "memory"
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: b[:60] + b"\xff" + b[61:]])
+def test_a_damaged_file_is_a_miss(tmp_path: Path, damage: Any) -> None:
+    first = Cache(10_000, tmp_path, 100_000)
+    first.put("abc", picture())
+    first.close()
+    (file,) = tmp_path.glob("*/*.value")
+    file.write_bytes(damage(file.read_bytes()))
+
+    second = Cache(10_000, tmp_path, 100_000)
+    assert second.get("abc") is None
+    assert list(tmp_path.glob("*/*.value")) == []
+
+
+def test_the_disk_tier_keeps_its_budget_and_clears_leftovers(tmp_path: Path) -> None:
+    (tmp_path / "ab").mkdir()
+    (tmp_path / "ab" / "abc.1.tmp").write_bytes(b"half")
+    cache = Cache(10_000, tmp_path, 3_000)
+    for i in range(9):
+        cache.put(f"k{i}", picture())
+    cache.close()
+    assert cache.disk is not None
+    assert cache.disk.size <= 3_000
+    assert cache.peek("k8") is not None
+    assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) == cache.disk.size
+
+
+def test_of_two_threads_one_computes_and_the_other_waits() -> None:
+    flights, results, computed = Flights(), {}, []
+    inside, go = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def compute() -> int:
+        inside.set()
+        go.wait(5)
+        computed.append(1)
+        done.append(7)
+        return 7
+
+    def fly(name: str) -> None:
+        results[name] = flights.run("k", lambda: done[0] if done else None, compute, lambda: go.set())
+
+    first = threading.Thread(target=fly, args=("first",))
+    first.start()
+    inside.wait(5)
+    second = threading.Thread(target=fly, args=("second",))
+    second.start()
+    first.join(5)
+    second.join(5)
+    assert computed == [1]
+    assert {name: (landed.result, landed.waited) for name, landed in results.items()} == {
+        "first": (7, False),
+        "second": (7, True),
+    }
+
+
+def test_who_waits_may_give_up() -> None:
+    flights = Flights()
+    stop = threading.Event()
+    inside = threading.Event()
+
+    def slow() -> int:
+        inside.set()
+        stop.wait(5)
+        return 1
+
+    owner = threading.Thread(target=lambda: flights.run("k", lambda: None, slow, lambda: None))
+    owner.start()
+    inside.wait(5)
+
+    def give_up() -> None:
+        raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        flights.run("k", lambda: None, slow, give_up)
+    stop.set()
+    owner.join(5)
