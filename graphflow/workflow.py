@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graphflow.errors import BadRequest, InvalidWorkflow, Problem, TooLarge
+from graphflow.node import NodeDef
 
 VERSION = 1
 MAX_NODES = 50_000
@@ -220,20 +221,20 @@ class Converted(NamedTuple):
     notes: tuple[str, ...]
 
 
-Dialect = Callable[[Any], Converted | None]
-"""Given JSON data, the workflow in it; None when the data is not in this dialect. Listed as entry points in the group
-`graphflow.dialects`."""
+Dialect = Callable[[Any, Mapping[str, NodeDef]], Converted | None]
+"""Given JSON data and the node definitions at hand, the workflow in it; None when the data is not in this dialect.
+Listed as entry points in the group `graphflow.dialects`."""
 
 
-def read(document: Any) -> Converted:
+def read(document: Any, definitions: Mapping[str, NodeDef] | None = None) -> Converted:
     """A workflow from JSON data in our format or any dialect that is installed.
 
-    Raises `BadRequest` when nobody knows the format, `InvalidWorkflow` when it is ours and faulty.
+    A dialect that stores values without their names needs the `definitions`; without them it does what it can. Raises `BadRequest` when nobody knows the format, `InvalidWorkflow` when it is ours and faulty.
     """
     if isinstance(document, dict) and "graphflow" in document:
         return Converted(parse(document), ())
     for entry in sorted(entry_points(group="graphflow.dialects"), key=lambda entry: entry.name):
         dialect: Dialect = entry.load()
-        if (converted := dialect(document)) is not None:
+        if (converted := dialect(document, definitions or {})) is not None:
             return converted
     raise BadRequest("this is no workflow: expected GraphFlow's format ('graphflow': 1), or one of another program")

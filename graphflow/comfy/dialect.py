@@ -1,0 +1,28 @@
+"""Workflows of ComfyUI, read into our document: the API format and the editor format, whatever the version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphflow.comfy.convert import read_editor
+from graphflow.comfy.graph import is_graph
+from graphflow.comfy.prompt import is_prompt, read_prompt
+from graphflow.comfy.signatures import Signatures
+from graphflow.node import NodeDef
+from graphflow.workflow import Converted
+
+
+def read(document: Any, definitions: Mapping[str, NodeDef]) -> Converted | None:
+    """The workflow in JSON data; None when it is neither of ComfyUI's formats.
+
+    A request body with a `prompt` in it is taken, too; the editor's workflow beside it is the better source.
+    """
+    signatures = Signatures(definitions)
+    if is_graph(document):
+        return read_editor(document, signatures)
+    if is_prompt(document):
+        return read_prompt(document, signatures)
+    if isinstance(document, dict) and is_prompt(document.get("prompt")):
+        return read_prompt(document["prompt"], signatures)
+    return None
