@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphflow.errors import GraphflowError, NotFound, UnsupportedFile
+from graphflow import pictures
+from graphflow.errors import GraphflowError, NotFound, TooLarge, UnsupportedFile
 from graphflow.node import (
     Artifact,
     Blocked,
@@ -10,6 +11,7 @@ from graphflow.node import (
     Expansion,
     File,
     Folder,
+    Grows,
     Lazy,
     Multiline,
     Need,
@@ -49,6 +51,7 @@ from graphflow.values import (
     Vae,
     Video,
     Weights,
+    summary,
 )
 
 __all__ = [
@@ -68,6 +71,7 @@ __all__ = [
     "File",
     "Folder",
     "GraphflowError",
+    "Grows",
     "Guider",
     "Image",
     "Latent",
@@ -89,6 +93,7 @@ __all__ = [
     "Steps",
     "StyleModel",
     "Text",
+    "TooLarge",
     "UnclipImage",
     "UnsupportedFile",
     "UpscaleModel",
@@ -98,4 +103,6 @@ __all__ = [
     "Weights",
     "Widget",
     "node",
+    "pictures",
+    "summary",
 ]

@@ -209,6 +209,18 @@ class Widget:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Grows:
+    """Marks `**pictures: Annotated[Image, Grows(...)]`: link-only inputs of one type, as many as are wanted.
+
+    The editor offers one more than are linked. The function is given those that are linked, by name, in this order.
+    """
+
+    names: tuple[str, ...]
+    required: int = 1
+    """So many of the first must be linked."""
+
+
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1), Widget("seed")]
 """A random seed: the editor offers to draw a new one for each run."""
 Multiline = Annotated[str, Widget("multiline")]
@@ -233,6 +245,8 @@ class Port(BaseModel):
     lazy: bool = False
     list: bool = False
     """Takes a list whole, where other inputs are mapped over it."""
+    grows: str = ""
+    """Name of the group of inputs that it is one of; the group's first free one is offered, the others are hidden."""
     advanced: bool = False
     description: str = ""
 
@@ -340,7 +354,8 @@ def node(
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         hints = typing.get_type_hints(function, include_extras=True)
-        inputs = tuple(_port(parameter, hints) for parameter in inspect.signature(function).parameters.values())
+        parameters = inspect.signature(function).parameters.values()
+        inputs = tuple(port for parameter in parameters for port in _ports(parameter, hints))
         returned = hints.get("return")
         if returned is None and not output_node:
             raise TypeError(f"{type}: {function.__name__} must say what it returns")
@@ -427,6 +442,19 @@ def _is_wire(core: Any) -> bool:
     if get_origin(core) in (typing.Union, types.UnionType):
         return all(_is_wire(_take_apart(arg).core) for arg in get_args(core))
     return core in (Any, object) or (isinstance(core, type) and issubclass(core, Value))
+
+
+def _ports(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Port, ...]:
+    if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        return (_port(parameter, hints),)
+    annotation = _take_apart(hints[parameter.name])
+    marks = [mark for mark in annotation.marks if isinstance(mark, Grows)]
+    if not marks:
+        raise TypeError(f"**{parameter.name} needs Grows(names) in its annotation")
+    return tuple(
+        Port(name=name, type=wire_type(annotation.core), required=i < marks[0].required, grows=parameter.name)
+        for i, name in enumerate(marks[0].names)
+    )
 
 
 def _port(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Port:

@@ -1,0 +1,33 @@
+"""A node may take as many inputs of one kind as are wanted."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+
+from graphflow.node import Grows, Port, Value, node, node_of
+
+
+class Picture(Value):
+    wire = "IMAGE"
+
+
+def test_keyword_arguments_become_a_group_of_inputs() -> None:
+    @node("Batch", category="toys")
+    def batch(size: int = 1, **pictures: Annotated[Picture, Grows(("picture0", "picture1"))]) -> int:
+        return len(pictures)
+
+    assert node_of(batch).definition.inputs[1:] == (
+        Port(name="picture0", type="IMAGE", required=True, grows="pictures"),
+        Port(name="picture1", type="IMAGE", required=False, grows="pictures"),
+    )
+    assert batch(picture0=Picture()) == 1
+
+
+def test_a_group_without_names_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"\*\*pictures needs Grows"):
+
+        @node("Batch", category="toys")
+        def batch(**pictures: Picture) -> int:
+            return 0
