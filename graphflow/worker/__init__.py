@@ -1,0 +1,1 @@
+"""Where plans run: the seam between the two wings, and its implementations."""

@@ -1,0 +1,348 @@
+"""A worker in a process of its own: one for each device. When it dies, the server lives, and another is started.
+
+The parent's side imports no torch. The two sides talk over a pipe: tuples `(word, ...)` down, and events, previews,
+artifacts and answers up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from graphflow import __version__
+from graphflow.errors import WorkerDied
+from graphflow.plan import Plan
+from graphflow.registry import Definitions
+from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
+
+log = logging.getLogger(__name__)
+
+SHORT_LIFE = 10.0
+"""Seconds: a worker that dies sooner was never well, and is started again more slowly each time."""
+SLOWEST = 60.0
+
+
+class ProcessWorker:
+    """The parent's side."""
+
+    def __init__(
+        self, settings: WorkerSettings, entry: Callable[[Connection, WorkerSettings], None] | None = None
+    ) -> None:
+        """`entry` is the child's main function; by default `child`."""
+        self.name = settings.name
+        self._settings = settings
+        self._entry = entry or child
+        self._greeting = _read_greeting(settings.greeting)
+        self._definitions = Definitions(self._greeting.definitions if self._greeting else {})
+        self._state: State = "starting"
+        self._message = ""
+        self._changed: Callable[[Status], None] = lambda _: None
+        self._told: Status | None = None
+        self._up = asyncio.Event()
+        self._closing = False
+        self._looking = False
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+        self._runs: dict[str, asyncio.Queue[Item | WorkerDied]] = {}
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count(1)
+        self._supervisor: asyncio.Task[None] | None = None
+
+    # --- what is known of it ---
+
+    @property
+    def status(self) -> Status:
+        """How it is now."""
+        state: State = "busy" if self._state == "ready" and self._runs else self._state
+        return Status(self.name, state, self._greeting.device if self._greeting else "", self._message)
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What it said last, perhaps in an earlier life."""
+        return self._greeting
+
+    @property
+    def definitions(self) -> Definitions:
+        """Its nodes."""
+        return self._definitions
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while there is one."""
+        return self._process.pid if self._process else None
+
+    # --- life ---
+
+    async def start(self, changed: Callable[[Status], None] = lambda _: None) -> None:
+        """Begins to start, and starts another whenever one dies."""
+        self._changed = changed
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def _supervise(self) -> None:
+        delay = 0.0
+        while not self._closing:
+            began = time.monotonic()
+            reason = await self._live()
+            if self._closing:
+                return
+            delay = min(max(1.0, 2 * delay), SLOWEST) if time.monotonic() - began < SHORT_LIFE else 0.0
+            log.error("worker %s died (%s); another one starts in %.0f s", self.name, reason, delay)
+            self._set("dead", reason)
+            await asyncio.sleep(delay)
+
+    async def _live(self) -> str:
+        """One life of the process; returns what it died of."""
+        self._set("starting", "")
+        loop = asyncio.get_running_loop()
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=self._entry, args=(theirs, self._settings), name=f"graphflow worker {self.name}", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        ended = loop.create_future()
+        pipe = self._pipe
+        reader = threading.Thread(target=_read, args=(pipe, loop, self._hear, ended), name="worker-reader", daemon=True)
+        reader.start()
+        await ended
+        reason = await asyncio.to_thread(_cause, self._process)
+        self._up.clear()
+        pipe.close()
+        self._pipe = None
+        died = WorkerDied(f"the worker process {self.name!r} ended in the middle of the job: {reason}")
+        for items in self._runs.values():
+            items.put_nowait(died)
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(died)
+        self._asked.clear()
+        return reason
+
+    def _set(self, state: State, message: str) -> None:
+        self._state, self._message = state, message
+        self._announce()
+
+    def _announce(self) -> None:
+        """Tells a status that was not told yet."""
+        if self.status != self._told:
+            self._told = self.status
+            self._changed(self.status)
+
+    def _hear(self, word: str, key: Any, content: Any) -> None:
+        """A message from the child, in the loop's thread."""
+        match word:
+            case "item":
+                if (items := self._runs.get(key)) is not None:
+                    items.put_nowait(content)
+            case "answer":
+                if (future := self._asked.pop(key, None)) is not None and not future.done():
+                    future.set_result(content)
+            case "hello":
+                self._greeting = content
+                self._definitions = Definitions(content.definitions)
+                _write_greeting(self._settings.greeting, content)
+                self._send(("watch", self._looking))
+                self._up.set()
+                self._set("ready", "")
+
+    def _send(self, message: tuple[Any, ...]) -> bool:
+        if self._pipe is None:
+            return False
+        try:
+            self._pipe.send(message)
+        except (OSError, ValueError):
+            return False  # it is dying; whoever waits hears it from the reader
+        return True
+
+    async def ready(self) -> None:
+        """Returns when plans can run."""
+        await self._up.wait()
+
+    async def close(self) -> None:
+        """Ends it: asked first, then killed."""
+        self._closing = True
+        process = self._process
+        self._send(("close",))
+        if process is not None:
+            await asyncio.to_thread(process.join, 5.0)
+            if process.is_alive():
+                process.kill()
+                await asyncio.to_thread(process.join, 5.0)
+        if self._supervisor is not None:
+            await asyncio.wait([self._supervisor], timeout=5.0)
+            self._supervisor.cancel()
+
+    # --- work ---
+
+    async def run(self, plan: Plan) -> AsyncIterator[Item]:
+        """Everything that happens to a plan."""
+        await self.ready()
+        items: asyncio.Queue[Item | WorkerDied] = asyncio.Queue()
+        self._runs[plan.job] = items
+        ended = False
+        self._announce()
+        try:
+            if not self._send(("run", plan)):
+                raise WorkerDied(f"the worker process {self.name!r} ended before the job began")
+            while not ended:
+                item = await items.get()
+                if isinstance(item, WorkerDied):
+                    ended = True
+                    raise item
+                ended = isinstance(item, ENDS)
+                yield item
+        finally:
+            self._runs.pop(plan.job, None)
+            if not ended:
+                self.cancel(plan.job)
+            self._announce()
+
+    def cancel(self, job: str) -> None:
+        """Ends a job within a step."""
+        self._send(("cancel", job))
+
+    def watch(self, looking: bool) -> None:
+        """Says whether anybody looks at previews."""
+        self._looking = looking
+        self._send(("watch", looking))
+
+    async def _ask(self, word: str, *content: Any) -> Any:
+        number = next(self._numbers)
+        future = self._asked[number] = asyncio.get_running_loop().create_future()
+        if not self._up.is_set() or not self._send((word, number, *content)):
+            self._asked.pop(number).cancel()
+            return None
+        return await future
+
+    async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
+        """For each of the keys that is cached, where. Nothing while the worker is not up."""
+        return await self._ask("peek", list(keys)) or {}
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Memory in use, models loaded, bytes cached."""
+        return await self._ask("stats") or {}
+
+    async def free(self, *, models: bool = True, cache: bool = False) -> None:
+        """Lets go of idle models, and of what is cached in memory."""
+        await self._ask("free", models, cache)
+
+
+def _read(
+    pipe: Connection, loop: asyncio.AbstractEventLoop, hear: Callable[..., None], ended: asyncio.Future[None]
+) -> None:
+    """Passes messages on to the loop until the pipe closes."""
+
+    def end() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    try:
+        while True:
+            message = pipe.recv()
+            loop.call_soon_threadsafe(hear, *message)
+    except (EOFError, OSError):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+        loop.call_soon_threadsafe(end)
+
+
+def _cause(process: BaseProcess) -> str:
+    """What a process died of, for people."""
+    process.join(5.0)
+    code = process.exitcode
+    if code is None:
+        process.kill()
+        process.join(5.0)
+        return "it closed its pipe and did not end"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = ": perhaps the machine ran out of memory" if name == "SIGKILL" else ""
+        return f"killed by {name}{hint}"
+    return f"it ended with exit code {code}"
+
+
+def _read_greeting(file: Path | None) -> Greeting | None:
+    try:
+        greeting = Greeting.model_validate_json(file.read_bytes()) if file else None
+    except (OSError, ValidationError):
+        return None
+    return greeting if greeting is not None and greeting.version == __version__ else None
+
+
+def _write_greeting(file: Path | None, greeting: Greeting) -> None:
+    if file is None:
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(greeting.model_dump(mode="json")))
+    temporary.replace(file)
+
+
+# --- the child's side ------------------------------------------------------------------------------------------------
+
+
+def child(pipe: Connection, settings: WorkerSettings) -> None:
+    """The child's main function: builds the engine, greets, and serves until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    from graphflow.worker.setup import build
+
+    serve(pipe, build(settings))
+
+
+def serve(pipe: Connection, bench: Any) -> None:
+    """Serves a parent with a bench (`graphflow.worker.setup.Bench`) until the pipe closes."""
+    lock = threading.Lock()
+
+    def send(word: str, key: Any, content: Any) -> None:
+        with lock:
+            try:
+                pipe.send((word, key, content))
+            except (BrokenPipeError, OSError):
+                os._exit(0)  # the server is gone, and nothing here is worth keeping
+
+    send("hello", None, bench.greeting)
+    try:
+        while True:
+            word, *content = pipe.recv()
+            match word:
+                case "run":
+                    (plan,) = content
+                    emit = _emitter(send, plan.job)
+                    threading.Thread(target=bench.engine.run, args=(plan, emit), name=plan.job, daemon=True).start()
+                case "cancel":
+                    bench.engine.cancel(content[0])
+                case "watch":
+                    bench.looking = content[0]
+                case "peek":
+                    send("answer", content[0], dict(bench.engine.peek(content[1])))
+                case "stats":
+                    send("answer", content[0], dict(bench.stats()))
+                case "free":
+                    bench.free(models=content[1], cache=content[2])
+                    send("answer", content[0], True)
+                case "close":
+                    break
+    except (EOFError, OSError):
+        pass
+    bench.close()
+
+
+def _emitter(send: Callable[[str, Any, Any], None], job: str) -> Callable[[Item], None]:
+    return lambda item: send("item", job, item)

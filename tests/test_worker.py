@@ -1,0 +1,169 @@
+"""Every kind of worker keeps the same promises; one in a process of its own may die without taking the server along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphflow import __version__
+from graphflow.cache import Cache
+from graphflow.engine import Engine
+from graphflow.errors import WorkerDied
+from graphflow.events import JobCancelled, JobDone, Made
+from graphflow.node import Progress, Steps, node, node_of
+from graphflow.plan import Plan, compile
+from graphflow.registry import Registry
+from graphflow.worker.local import LocalWorker
+from graphflow.worker.process import ProcessWorker, serve
+from graphflow.worker.protocol import Greeting, Item, Worker, WorkerSettings
+from graphflow.workflow import Workflow
+from tests.toys import SHELF, TOYS, workflow
+
+
+@node("Die", category="toys")
+def die() -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
+@node("Linger", category="toys")
+def linger(n: int = 10**9) -> Steps[int]:
+    stop = threading.Event()
+    for i in range(n):
+        stop.wait(0.001)
+        yield Progress(i, n)
+    return n
+
+
+REGISTRY = Registry({toy.definition.type: toy for toy in [*TOYS, *map(node_of, (die, linger))]})
+
+
+@dataclass
+class ToyBench:
+    """An engine of toys."""
+
+    engine: Engine
+    greeting: Greeting
+    looking: bool = False
+    freed: list[tuple[bool, bool]] = field(default_factory=list)
+
+    def stats(self) -> dict[str, Any]:
+        return {"looking": self.looking, "freed": self.freed}
+
+    def free(self, *, models: bool, cache: bool) -> None:
+        self.freed.append((models, cache))
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def build(settings: WorkerSettings) -> Any:
+    engine = Engine(REGISTRY, Cache(10**6, settings.cache, settings.disk_cache), SHELF, name=settings.name)
+    return ToyBench(engine, Greeting(version=__version__, definitions=dict(engine.shop.definitions), device="toys"))
+
+
+def child(pipe: Connection, settings: WorkerSettings) -> None:
+    serve(pipe, build(settings))
+
+
+def make(kind: str, settings: WorkerSettings) -> Worker:
+    return LocalWorker(settings, build) if kind == "local" else ProcessWorker(settings, child)
+
+
+@pytest.fixture(params=["local", "process"])
+async def worker(request: pytest.FixtureRequest) -> AsyncIterator[Worker]:
+    worker = make(request.param, WorkerSettings(name="w"))
+    await worker.start()
+    await worker.ready()
+    yield worker
+    await worker.close()
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[ProcessWorker]:
+    settings = WorkerSettings(name="w", cache=tmp_path / "cache", disk_cache=10**6, greeting=tmp_path / "greeting.json")
+    worker = ProcessWorker(settings, child)
+    await worker.start()
+    await worker.ready()
+    yield worker
+    await worker.close()
+
+
+def plan(document: Workflow, job: str = "j") -> Plan:
+    return compile(document, REGISTRY.definitions(), SHELF, job=job)
+
+
+async def collect(worker: Worker, made: Plan) -> list[Item]:
+    return [item async for item in worker.run(made)]
+
+
+SUM = workflow({"one": ("One", {}), "add": ("Add", {"a": "one.INT", "b": 2}), "show": ("Show", {"value": "add.INT"})})
+LINGER = workflow({"l": ("Linger", {}), "show": ("Show", {"value": "l.INT"})})
+
+
+async def test_a_plan_gives_its_events_and_files(worker: Worker) -> None:
+    items = await collect(worker, plan(SUM))
+    assert [item.data for item in items if isinstance(item, Made)] == [b"3"]
+    assert isinstance(items[-1], JobDone)
+    assert {"One", "Add"} <= set(worker.definitions)
+    assert worker.status.state == "ready"
+
+
+async def test_keys_that_are_cached_are_told(worker: Worker) -> None:
+    made = plan(SUM)
+    await collect(worker, made)
+    keys = [task.key for task in made.tasks]
+    assert await worker.peek([*keys, "other"]) == dict.fromkeys(keys, "memory")
+
+
+async def test_a_job_is_cancelled(worker: Worker) -> None:
+    items: list[Any] = []
+    async for item in worker.run(plan(LINGER)):
+        if getattr(item, "type", "") == "node.progress":
+            worker.cancel("j")
+        items.append(item)
+    assert isinstance(items[-1], JobCancelled)
+
+
+async def test_a_job_that_nobody_listens_to_any_more_ends(worker: Worker) -> None:
+    async for item in worker.run(plan(LINGER)):
+        if getattr(item, "type", "") == "node.progress":
+            break
+    assert isinstance((await collect(worker, plan(SUM, "k")))[-1], JobDone)
+
+
+async def test_what_is_asked_reaches_the_bench(worker: Worker) -> None:
+    worker.watch(True)
+    await worker.free(models=True, cache=False)
+    assert await worker.stats() == {"looking": True, "freed": [(True, False)]}
+
+
+async def test_a_worker_that_dies_is_replaced_and_says_why(process: ProcessWorker) -> None:
+    states: list[str] = []
+    process._changed = lambda status: states.append(status.state)
+    deadly = workflow({"d": ("Die", {}), "show": ("Show", {"value": "d.INT"})})
+
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        await collect(process, plan(deadly))
+    await process.ready()
+    items = await collect(process, plan(SUM))
+
+    assert isinstance(items[-1], JobDone)
+    assert states == ["busy", "dead", "starting", "ready", "busy", "ready"]
+
+
+async def test_definitions_are_known_before_the_worker_is_up(process: ProcessWorker, tmp_path: Path) -> None:
+    early = ProcessWorker(WorkerSettings(name="w", greeting=tmp_path / "greeting.json"), child)
+    assert early.definitions == process.definitions
+    assert early.status.state == "starting"
+
+    (tmp_path / "greeting.json").write_text('{"version": "0.0.0", "definitions": {}}')
+    assert ProcessWorker(WorkerSettings(greeting=tmp_path / "greeting.json"), child).greeting is None
