@@ -8,6 +8,7 @@ GraphflowError                 has a code, an HTTP status and a message that say
 ├── Forbidden                  a wrong Host or Origin, or a missing token
 ├── Conflict                   the thing changed meanwhile, or the same key was used for another request
 ├── TooLarge                   a body, graph or picture over the limit
+├── NotReady                   no worker has come up yet
 ├── NodeFailed                 a node raised while it ran: carries the node and the summary of its inputs
 │   └── OutOfMemory            the device is too small even after everything idle was let go
 ├── Cancelled                  the job was cancelled
@@ -118,6 +119,13 @@ class TooLarge(GraphflowError):
 
     code = "too_large"
     status = 413
+
+
+class NotReady(GraphflowError):
+    """No worker has come up yet; it is worth trying again in a few seconds."""
+
+    code = "not_ready"
+    status = 503
 
 
 class NodeFailed(GraphflowError):
