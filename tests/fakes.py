@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import PIL.Image
 
@@ -34,6 +34,7 @@ from graphflow.node import NodeDef, OutputPort, Port
 from graphflow.plan import Plan, Task
 from graphflow.registry import Definitions
 from graphflow.service import Service
+from graphflow.worker.protocol import Greeting, State, Status
 from graphflow.workflows import Workflows
 
 
@@ -75,20 +76,47 @@ def workflow(*middle: str, color: str = "red", **more: Any) -> dict[str, Any]:
 
 @dataclass
 class FakeWorker:
-    """Implements `graphflow.worker.protocol.Worker`."""
+    """Implements `graphflow.worker.protocol.Worker`; after a death it lives again at once."""
 
-    device: str = "fake"
-    realm: str = "fake"
-    definitions: Definitions = field(default_factory=definitions)
+    name: str = "fake"
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     """Opens every `Wait`."""
     watched: bool = False
-    freed: int = 0
+    freed: list[tuple[bool, bool]] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     """Ids of the jobs that began, in order."""
+    lives: int = 0
+    state: State = "starting"
+    definitions: Definitions = field(default_factory=lambda: Definitions({}))
     _done: set[str] = field(default_factory=set)
     _cancelled: dict[str, asyncio.Event] = field(default_factory=dict)
     _died: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: Callable[[Status], None] = lambda _: None
+
+    @property
+    def status(self) -> Status:
+        return Status(self.name, self.state, "fake, float32")
+
+    @property
+    def greeting(self) -> Greeting | None:
+        return Greeting(version="1", definitions=self.definitions, realm="fake") if self.lives else None
+
+    async def start(self, changed: Callable[[Status], None] = lambda _: None) -> None:
+        self._changed = changed
+        asyncio.get_running_loop().call_soon(self._live)
+
+    def _live(self) -> None:
+        self.lives += 1
+        self.definitions = definitions()
+        self._died = asyncio.Event()
+        self._become("ready")
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self._changed(self.status)
+
+    async def ready(self) -> None:
+        return None
 
     async def run(self, plan: Plan) -> AsyncIterator[Event | Preview | Made]:
         job = plan.job
@@ -129,35 +157,38 @@ class FakeWorker:
 
     async def _wait(self, job: str) -> None:
         """Until the gate opens; raises `TimeoutError` when cancelled, `WorkerDied` when dead."""
-        waits = {asyncio.create_task(event.wait()): event for event in (self.gate, self._cancelled[job], self._died)}
+        died = self._died
+        waits = {asyncio.create_task(event.wait()): event for event in (self.gate, self._cancelled[job], died)}
         done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         events = [waits[task] for task in done]
-        if self._died in events:
+        if died in events:
             raise WorkerDied("the worker was killed")
         if self._cancelled[job] in events:
             raise TimeoutError
 
     def die(self) -> None:
+        """Dies, as if killed; all that runs here ends."""
         self._died.set()
+        self._become("dead")
+        asyncio.get_running_loop().call_soon(self._live)
 
     def cancel(self, job: str) -> None:
         if job in self._cancelled:
             self._cancelled[job].set()
 
-    def watch(self, watched: bool) -> None:
-        self.watched = watched
+    def watch(self, looking: bool) -> None:
+        self.watched = looking
 
-    def free(self) -> None:
-        self.freed += 1
+    async def free(self, *, models: bool = True, cache: bool = False) -> None:
+        self.freed.append((models, cache))
 
-    async def peek(self, keys: Sequence[str]) -> Mapping[str, str]:
+    async def stats(self) -> Mapping[str, Any]:
+        return {"device": "fake"}
+
+    async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         return {key: "memory" for key in keys if key in self._done}
-
-    async def ended(self) -> str:
-        await self._died.wait()
-        return "the worker was killed"
 
     async def close(self) -> None:
         self._died.set()
@@ -165,7 +196,7 @@ class FakeWorker:
 
 @dataclass
 class World:
-    """A service on a folder, with the workers that it started."""
+    """A service on a folder, with its workers."""
 
     service: Service
     workers: list[FakeWorker]
@@ -173,8 +204,9 @@ class World:
 
     @property
     def worker(self) -> FakeWorker:
-        """The newest."""
-        return self.workers[-1]
+        """The only one."""
+        [worker] = self.workers
+        return worker
 
     async def until(self, job: str, *statuses: str) -> str:
         """Waits until the job has one of the statuses; returns it."""
@@ -184,10 +216,10 @@ class World:
                 await asyncio.wait_for(listener.get(), 10)
         return status
 
-    async def until_workers(self, count: int) -> None:
-        """Waits until so many workers were started in all."""
+    async def until_life(self, count: int) -> None:
+        """Waits until the worker lives for the `count`th time."""
         with self.service.hub.listen() as listener:
-            while len(self.workers) < count:
+            while self.worker.lives < count:
                 await asyncio.wait_for(listener.get(), 10)
 
     async def until_event(self, job: str, type: str) -> Event:
@@ -203,19 +235,13 @@ async def world(folder: Path, *, start: bool = True, slots: int = 1, **options: 
     """A service on the folder, stopped in peace at the end."""
     database = Database(f"sqlite:///{folder / 'db.sqlite'}")
     database.migrate()
-    workers: list[FakeWorker] = []
-
-    async def start_worker() -> FakeWorker:
-        workers.append(FakeWorker())
-        return workers[-1]
-
+    workers = [FakeWorker(f"fake{i}") for i in range(slots)]
     service = Service(
         jobs=Jobs(database),
         assets=Assets(database, folder),
         workflows=Workflows(database),
         models=ModelFiles([folder / "models"]),
-        data=folder,
-        workers={f"fake{i}": start_worker for i in range(slots)},
+        workers=workers,
         version="1",
         build="b",
         **options,

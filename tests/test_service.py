@@ -9,7 +9,7 @@ import pytest
 from fakes import World, png, workflow, world
 
 from graphflow import pictures
-from graphflow.errors import BadRequest, Conflict, InvalidWorkflow, NotFound
+from graphflow.errors import BadRequest, Conflict, InvalidWorkflow, NotFound, NotReady
 from graphflow.events import JobDone, NodeOutput, Preview
 from graphflow.service import AssetNotice, Hopeless, Hub, NodeStatus
 from graphflow.workflow import canonical, parse
@@ -106,7 +106,7 @@ async def test_a_job_survives_one_death_of_its_worker(tmp_path: Path) -> None:
         job = await it.service.submit(workflow("Wait"))
         await it.until_event(job.id, "node.progress")
         it.worker.die()
-        await it.until_workers(2)
+        await it.until_life(2)
         it.worker.gate.set()
 
         assert await it.until(job.id) == "done"
@@ -120,7 +120,7 @@ async def test_a_job_that_kills_its_worker_fails_at_the_second_death_and_the_inn
         innocent = await it.service.submit(workflow("Wait"))
         await it.until_event(innocent.id, "node.progress")
         guilty = await it.service.submit(workflow("Die"))
-        await it.until_workers(2)
+        await it.until_life(2)
         it.worker.gate.set()
 
         assert await it.until(guilty.id) == "failed"
@@ -137,7 +137,7 @@ async def test_jobs_of_a_killed_server_run_again(tmp_path: Path) -> None:
         job = await dead.service.submit(workflow("Wait"))
         await dead.until_event(job.id, "node.progress")
         async with world(tmp_path) as it:
-            await it.until_workers(1)
+            await it.until_life(1)
             it.worker.gate.set()
             assert await it.until(job.id) == "done"
             assert (await it.service.jobs.get(job.id)).job.attempt == 2
@@ -159,7 +159,7 @@ async def test_a_paused_queue_waits(tmp_path: Path) -> None:
         await it.service.pause(True)
         job = await it.service.submit(workflow())
         assert (await it.service.hello()).paused
-        assert it.workers == [] or it.worker.ran == []
+        assert it.worker.ran == []
         await it.service.pause(False)
         assert await it.until(job.id) == "done"
 
@@ -279,8 +279,10 @@ async def test_moving_and_clearing_the_queue(tmp_path: Path) -> None:
             await it.service.move(a.id, priority=1)
 
 
-async def test_definitions_are_known_before_the_first_worker_greets(tmp_path: Path) -> None:
+async def test_definitions_are_waited_for(tmp_path: Path) -> None:
     async with world(tmp_path) as it:
-        await it.service.definitions()
+        assert it.worker.lives == 0
+        assert "Color" in await it.service.definitions()
     async with world(tmp_path, start=False) as it:
-        assert "Color" in await it.service.definitions(patience=0)
+        with pytest.raises(NotReady):
+            await it.service.definitions(patience=0)

@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from graphflow.assets import Asset
 from graphflow.jobs import Job
-
-WorkerState = Literal["starting", "ready", "busy", "dead"]
+from graphflow.worker.protocol import State
 
 
 class _Notice(BaseModel):
@@ -20,7 +19,7 @@ class WorkerStatus(_Notice):
     """Where jobs run, and how it is there."""
 
     name: str
-    state: WorkerState
+    state: State
     device: str = ""
     message: str = ""
     """Why it is dead, or what it waits for."""

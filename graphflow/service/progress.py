@@ -12,6 +12,7 @@ from graphflow.events import (
     NodeDone,
     NodeOutput,
     NodeProgress,
+    NodeSkipped,
     NodeStarted,
     Output,
 )
@@ -63,8 +64,8 @@ class JobProgress:
                 self.outputs[node] = outputs
             case JobFailed(error=error) if error.problems and error.problems[0].node:
                 self.nodes[error.problems[0].node] = NodeStatus(state="failed")
-            case _ if event.model_fields_set and getattr(event, "type", "") == "node.skipped":
-                self._finish(getattr(event, "node", ""), NodeStatus(state="skipped"))
+            case NodeSkipped(node=node):
+                self._finish(node, NodeStatus(state="skipped"))
             case _:
                 pass
 

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.assets import Asset, AssetFinder, Assets, Kind, NewFile
@@ -33,12 +33,12 @@ from graphflow.events import (
 from graphflow.files import ModelFiles
 from graphflow.jobs import FINISHED, MAX_ATTEMPTS, Job, Jobs, Stored, Submission
 from graphflow.registry import Definitions
-from graphflow.service.definitions import DefinitionsFile
 from graphflow.service.hub import Hub
 from graphflow.service.metrics import Metrics
 from graphflow.service.notices import AssetNotice, Hello, LiveJob, NodesNotice, QueueNotice, WorkerNotice
 from graphflow.service.progress import JobProgress
-from graphflow.service.slots import Slot, StartWorker
+from graphflow.service.slots import Slot
+from graphflow.worker.protocol import Status, Worker
 from graphflow.workflow import Workflow, canonical, read
 from graphflow.workflows import Workflows
 
@@ -75,8 +75,7 @@ class Service:
         assets: Assets,
         workflows: Workflows,
         models: ModelFiles,
-        data: Path,
-        workers: Mapping[str, StartWorker],
+        workers: Sequence[Worker],
         jobs_per_worker: int = 4,
         history: int = 10_000,
         version: str = "",
@@ -89,16 +88,15 @@ class Service:
         self.version, self.build = version, build
         self.hub = Hub(self._watched)
         self.metrics = Metrics()
-        self.slots = [Slot(name, start, self._slot_changed, jobs_per_worker) for name, start in workers.items()]
+        self.slots = [Slot(worker, jobs_per_worker) for worker in workers]
         self.finder = AssetFinder(models, assets)
-        self._definitions = DefinitionsFile(data / "nodes.json")
+        self._definitions_digest = ""
         self._greeted = asyncio.Event()
         self._runs: dict[str, Run] = {}
         self._history = history
         self._wake = asyncio.Event()
         self._queue_told = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopping = False
 
     # --- life
 
@@ -111,25 +109,22 @@ class Service:
         await self._record([JobFailed(job=id, error=WorkerDied(message).body()) for id in dead])
         await self.assets.clear_temporary(time.time() - 24 * 3600)
         await self.jobs.prune(self._history)
-        loops = [self._dispatch(), self._tell_queue(), *(slot.keep_alive() for slot in self.slots)]
-        self._tasks = [asyncio.create_task(loop) for loop in loops]
+        for slot in self.slots:
+            await slot.worker.start(partial(self._worker_changed, slot))
+        self._tasks = [asyncio.create_task(loop) for loop in (self._dispatch(), self._tell_queue())]
         self._wake.set()
 
     async def stop(self) -> None:
         """Ends in peace: what runs waits again, without an attempt counted."""
-        self._stopping = True
-        dispatch, *rest = self._tasks
-        await _ended(dispatch)
-        for run in list(self._runs.values()):
-            if run.task is not None:
-                await _ended(run.task)
-        for task in rest:
+        running = [run.task for run in self._runs.values() if run.task is not None]
+        for task in [*self._tasks, *running]:
             await _ended(task)
+        await asyncio.gather(*(slot.worker.close() for slot in self.slots))
 
     @property
     def is_ready(self) -> bool:
         """Whether a worker can take jobs."""
-        return any(slot.state == "ready" for slot in self.slots)
+        return any(slot.is_up for slot in self.slots)
 
     # --- definitions
 
@@ -138,11 +133,16 @@ class Service:
 
         Raises `NotReady` when there are none yet and no worker comes up in time.
         """
-        if self._definitions.current is None:
+        if not self._known():
             await self._wait_for_worker(patience)
-        if self._definitions.current is None:
+        if not (known := self._known()):
             raise NotReady("no worker has come up yet, so the nodes are not known; try again in a few seconds")
-        return self._definitions.current
+        return known
+
+    def _known(self) -> Definitions:
+        """The definitions of a worker that is up, or else those that one told in an earlier life."""
+        slots = sorted(self.slots, key=lambda slot: not slot.is_up)
+        return next((slot.worker.definitions for slot in slots if slot.worker.definitions), Definitions({}))
 
     async def _wait_for_worker(self, patience: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -171,7 +171,7 @@ class Service:
 
         workflow = document if isinstance(document, Workflow) else read(document).workflow
         workflow = workflow.with_values(overrides) if overrides else workflow
-        realm = next((slot.worker.realm for slot in self.slots if slot.worker is not None), "")
+        realm = next((slot.worker.greeting.realm for slot in self.slots if slot.worker.greeting is not None), "")
         return workflow, compile(workflow, definitions, self.finder, targets=targets, realm=realm)
 
     async def submit(
@@ -220,7 +220,7 @@ class Service:
         keys = [task.key for task in plan.tasks]
         cached: dict[str, str] = {}
         for slot in self.slots:
-            if slot.worker is not None:
+            if slot.is_up:
                 with contextlib.suppress(WorkerDied):
                     cached |= await slot.worker.peek(keys)
         return plan, cached
@@ -234,8 +234,7 @@ class Service:
             await self._record([JobCancelled(job=id)])
         if (run := self._runs.get(id)) is not None:
             run.cancelled = True
-            if run.slot.worker is not None:
-                run.slot.worker.cancel(id)
+            run.slot.worker.cancel(id)
         self._queue_changed()
         return (await self.jobs.get(id)).job
 
@@ -257,11 +256,12 @@ class Service:
         await self.jobs.pause(paused)
         self._queue_changed()
 
-    async def free(self) -> None:
-        """Lets every worker go of models and cached values that nothing uses."""
+    async def free(self, *, models: bool = True, cache: bool = False) -> None:
+        """Lets every worker go of models that nothing uses, and of what is cached in memory."""
         for slot in self.slots:
-            if slot.worker is not None:
-                slot.worker.free()
+            if slot.is_up:
+                with contextlib.suppress(WorkerDied):
+                    await slot.worker.free(models=models, cache=cache)
 
     # --- listening
 
@@ -358,7 +358,7 @@ class Service:
         slot = max(free, key=lambda slot: (len(keys & slot.recent), -len(slot.jobs)), default=None)
         if slot is None or not await self.jobs.claim(stored.job.id):
             return slot is not None
-        slot.recent = keys if len(slot.recent) > 100_000 else slot.recent | keys
+        slot.remember(keys)
         self._begin(stored, slot, plan)
         return True
 
@@ -374,7 +374,7 @@ class Service:
         slot.jobs[id] = stored.job.attempt > 0
         run.task = asyncio.create_task(self._run(run, plan))
         self._queue_changed()
-        self.hub.publish(WorkerNotice(**slot.status.model_dump()))
+        self._tell_worker(slot)
 
     async def _run(self, run: Run, plan: Plan) -> None:
         """One job on its worker, to its end, whatever that is."""
@@ -382,8 +382,7 @@ class Service:
         try:
             await self._walk(run, plan)
         except asyncio.CancelledError:
-            if run.slot.worker is not None:
-                run.slot.worker.cancel(id)
+            run.slot.worker.cancel(id)
             await self.jobs.release(id, counted=False)
             raise
         except WorkerDied as error:
@@ -394,18 +393,15 @@ class Service:
         finally:
             del self._runs[id]
             run.slot.jobs.pop(id, None)
-            self.hub.publish(WorkerNotice(**run.slot.status.model_dump()))
+            self._tell_worker(run.slot)
             self._queue_changed()
 
     async def _walk(self, run: Run, plan: Plan) -> None:
-        worker = run.slot.worker
-        if worker is None:
-            raise WorkerDied("the worker ended before the job began")
         if run.cancelled:
             await self._record([JobCancelled(job=plan.job)])
             return
         ended = False
-        async for messages in _batches(worker.run(plan)):
+        async for messages in _batches(run.slot.worker.run(plan)):
             events = await self._take(run, messages)
             run.progress.follow(events)
             if any(isinstance(event, JobDone) for event in events):
@@ -446,9 +442,9 @@ class Service:
         """The event with what only the service knows."""
         match event:
             case JobStarted():
-                if run.cancelled and run.slot.worker is not None:
+                if run.cancelled:
                     run.slot.worker.cancel(event.job)  # it may have come before the job and found nothing
-                return event.model_copy(update={"attempt": run.stored.job.attempt + 1, "worker": run.slot.name})
+                return event.model_copy(update={"attempt": run.stored.job.attempt + 1, "worker": run.slot.worker.name})
             case JobDone():
                 told = dict(run.progress.outputs) | {e.node: e.outputs for e in before if isinstance(e, NodeOutput)}
                 return event.model_copy(update={"outputs": tuple(output for some in told.values() for output in some)})
@@ -496,20 +492,25 @@ class Service:
                 ids = tuple(job.id for job in await self.jobs.queue())
                 self.hub.publish(QueueNotice(jobs=ids, paused=await self.jobs.is_paused()))
 
-    def _slot_changed(self, slot: Slot) -> None:
-        if slot.worker is not None:
-            if self._definitions.replace(slot.worker.definitions):
+    def _worker_changed(self, slot: Slot, status: Status) -> None:
+        if slot.is_up:
+            digest = self._known().digest()
+            if digest != self._definitions_digest:
+                self._definitions_digest = digest
                 self.hub.publish(NodesNotice())
             slot.worker.watch(self.hub.is_watched)
             self._greeted.set()
-        log.info("worker %s is %s %s", slot.name, slot.state, slot.message)
-        self.hub.publish(WorkerNotice(**slot.status.model_dump()))
+        elif status.state == "dead":
+            slot.recent.clear()
+        self._tell_worker(slot)
         self._wake.set()
+
+    def _tell_worker(self, slot: Slot) -> None:
+        self.hub.publish(WorkerNotice(**slot.status.model_dump()))
 
     def _watched(self, watched: bool) -> None:
         for slot in self.slots:
-            if slot.worker is not None:
-                slot.worker.watch(watched)
+            slot.worker.watch(watched)
 
 
 def _embedded(made: Made, texts: Mapping[str, str]) -> bytes:
