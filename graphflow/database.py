@@ -138,6 +138,7 @@ drafts = Table(
     metadata,
     Column("id", String(128), primary_key=True),
     Column("updated", Float, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("document", Text, nullable=False),
 )
 

@@ -31,13 +31,23 @@ class NodeStatus(_Notice):
     state: Literal["running", "cached", "done", "failed", "skipped"]
     value: float | None = None
     total: float | None = None
+    text: str = ""
+    """What it is at, or why it was skipped or failed."""
     seconds: float | None = None
+    memory: int = 0
+    """Bytes of its results."""
+    reason: str = ""
+    """Where a cached result was."""
+    made: float | None = None
+    """When a cached result was first computed."""
 
 
 class LiveJob(Job):
     """A job that waits or runs, with its nodes."""
 
     nodes: dict[str, NodeStatus] = {}
+    planned: int = 0
+    """How many nodes its plan has, once it started."""
 
 
 class Hello(_Notice):

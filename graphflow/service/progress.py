@@ -25,17 +25,17 @@ class JobProgress:
     def __init__(self) -> None:
         self.nodes: dict[str, NodeStatus] = {}
         self.outputs: dict[str, tuple[Output, ...]] = {}
-        self._planned = 0
+        self.planned = 0
         self._finished = 0
 
     @property
     def fraction(self) -> float:
         """0 to 1: nodes done, those under way by their steps."""
-        if not self._planned:
+        if not self.planned:
             return 0.0
         running = (n for n in self.nodes.values() if n.state == "running" and n.total)
         partly = sum((n.value or 0.0) / n.total for n in running if n.total)
-        return min((self._finished + partly) / self._planned, 1.0)
+        return min((self._finished + partly) / self.planned, 1.0)
 
     @property
     def all_outputs(self) -> tuple[Output, ...]:
@@ -51,21 +51,21 @@ class JobProgress:
         match event:
             case JobStarted(nodes=nodes):
                 self.__init__()  # type: ignore[misc]  # a new attempt begins from nothing
-                self._planned = len(nodes)
+                self.planned = len(nodes)
             case NodeStarted(node=node):
                 self.nodes[node] = NodeStatus(state="running")
-            case NodeProgress(node=node, value=value, total=total):
-                self.nodes[node] = NodeStatus(state="running", value=value, total=total)
-            case NodeCached(node=node):
-                self._finish(node, NodeStatus(state="cached"))
-            case NodeDone(node=node, seconds=seconds):
-                self._finish(node, NodeStatus(state="done", seconds=seconds))
+            case NodeProgress(node=node, value=value, total=total, text=text):
+                self.nodes[node] = NodeStatus(state="running", value=value, total=total, text=text)
+            case NodeCached(node=node, reason=reason, made=made):
+                self._finish(node, NodeStatus(state="cached", reason=reason, made=made))
+            case NodeSkipped(node=node, reason=reason):
+                self._finish(node, NodeStatus(state="skipped", text=reason))
+            case NodeDone(node=node, seconds=seconds, memory=memory):
+                self._finish(node, NodeStatus(state="done", seconds=seconds, memory=memory))
             case NodeOutput(node=node, outputs=outputs):
                 self.outputs[node] = outputs
             case JobFailed(error=error) if error.problems and error.problems[0].node:
-                self.nodes[error.problems[0].node] = NodeStatus(state="failed")
-            case NodeSkipped(node=node):
-                self._finish(node, NodeStatus(state="skipped"))
+                self.nodes[error.problems[0].node] = NodeStatus(state="failed", text=error.message)
             case _:
                 pass
 

@@ -297,7 +297,9 @@ class Service:
         known = {name: getattr(job, name) for name in Job.model_fields}
         if (run := self._runs.get(job.id)) is None:
             return LiveJob(**known)
-        return LiveJob(**known | {"nodes": run.progress.nodes, "progress": run.progress.fraction})
+        progress = run.progress
+        known |= {"nodes": progress.nodes, "planned": progress.planned, "progress": progress.fraction}
+        return LiveJob(**known)
 
     # --- storing files
 
