@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from numerics import golden
 
 from graphflow.diffusion.noise import NoiseSource, initial_noise
+from tests.numerics import golden
 
 
 def test_initial_noise_equals_the_reference() -> None:

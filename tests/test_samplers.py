@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numerics import EPS, FLOW, Mixture, Normal, drive, golden, tolerance
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource, initial_noise
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.samplers import SAMPLERS, SamplerName
 from graphflow.diffusion.schedules import model_sigmas
+from tests.numerics import EPS, FLOW, Mixture, Normal, drive, golden, tolerance
 
 SPACES = {"sd15": EPS, "sd3": FLOW}
 STOCHASTIC = {

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numerics import EPS, FLOW, golden, same_arithmetic
 from torch import Tensor
 
 from graphflow.diffusion import schedules
@@ -25,6 +24,7 @@ from graphflow.diffusion.parametrisation import (
     Parametrisation,
     Velocity,
 )
+from tests.numerics import EPS, FLOW, golden, same_arithmetic
 
 FAMILIES = {
     "sd15": EPS,
