@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -98,9 +98,13 @@ class Signatures:
             return _from_definition(definition) if definition else None
         if definition is None:
             return listed
-        named = {slot.name for slot in _flat(listed.inputs)}
-        more = tuple(_slot(port) for port in definition.inputs if port.name not in named)
+        named = {self.native_input(type, slot.name) for slot in _flat(listed.inputs)}
+        more = tuple(slot for slot in _slots(definition) if slot.name not in named)
         return Signature(definition.category, (*listed.inputs, *more), listed.outputs) if more else listed
+
+    def listed(self, type: str) -> Signature | None:
+        """What ComfyUI itself says of a type; None for what is not among its core nodes."""
+        return self._table.get(type)
 
     def output_name(self, type: str, index: int) -> str:
         """How our document names an output: its name where we have the node, its index otherwise."""
@@ -155,13 +159,21 @@ def _flat(slots: tuple[Slot, ...]) -> Iterator[Slot]:
 
 def _from_definition(definition: NodeDef) -> Signature:
     outputs = tuple((port.name, port.type) for port in definition.outputs)
-    return Signature(definition.category, tuple(_slot(port) for port in definition.inputs), outputs)
+    return Signature(definition.category, tuple(_slots(definition)), outputs)
 
 
-def _slot(port: Port) -> Slot:
+def _slots(definition: NodeDef) -> Iterator[Slot]:
+    for port in definition.inputs:
+        if not switches(port):
+            inner = inputs_by_choice(definition, port)
+            choices = tuple((choice, tuple(_slot(one, port.name) for one in ports)) for choice, ports in inner.items())
+            yield replace(_slot(port), choices=choices)
+
+
+def _slot(port: Port, outer: str = "") -> Slot:
     field = port.field or {}
     return Slot(
-        port.name,
+        f"{outer}.{port.name}" if outer else port.name,
         comfy_type(port),
         optional=not port.required,
         controls=1 if field.get("widget") == "seed" else 0,
@@ -170,12 +182,28 @@ def _slot(port: Port) -> Slot:
     )
 
 
+def switches(port: Port) -> Mapping[str, Any]:
+    """For an input that matters only for some choices of another: that input's name, and the choices."""
+    when = (port.field or {}).get("when")
+    return when if isinstance(when, dict) else {}
+
+
+def inputs_by_choice(definition: NodeDef, port: Port) -> dict[str, list[Port]]:
+    """For each choice of a combo, the inputs that matter with it; empty when no input depends on it."""
+    dependent = [one for one in definition.inputs if port.name in switches(one)]
+    if not dependent:
+        return {}
+    choices = (port.field or {}).get("enum", ())
+    return {str(choice): [one for one in dependent if choice in switches(one)[port.name]] for choice in choices}
+
+
 def comfy_type(port: Port) -> str:
     """ComfyUI's name of a port's type: a field has a widget's type, unions are written with commas."""
     if port.field is None or ("|" not in port.type and port.type != ANY):
         return port.type.replace("|", ",")
-    schema = port.field.get("type")
-    return {"integer": "INT", "number": "FLOAT", "boolean": "BOOLEAN"}.get(str(schema), "STRING")
+    schemas = [schema for schema in port.field.get("anyOf", [port.field]) if schema.get("type") != "null"]
+    kind = str(schemas[0].get("type")) if schemas else ""
+    return {"integer": "INT", "number": "FLOAT", "boolean": "BOOLEAN"}.get(kind, "STRING")
 
 
 # --- the shipped table -----------------------------------------------------------------------------------------------

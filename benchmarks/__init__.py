@@ -1,1 +1,0 @@
-"""What things cost, as ratios against a baseline in the same run: `make bench`."""
