@@ -452,7 +452,13 @@ def _ports(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Port
     if not marks:
         raise TypeError(f"**{parameter.name} needs Grows(names) in its annotation")
     return tuple(
-        Port(name=name, type=wire_type(annotation.core), required=i < marks[0].required, grows=parameter.name)
+        Port(
+            name=name,
+            type=wire_type(annotation.core),
+            required=i < marks[0].required,
+            list=annotation.list,
+            grows=parameter.name,
+        )
         for i, name in enumerate(marks[0].names)
     )
 

@@ -16,7 +16,7 @@ UPSCALE = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
 
 def grey(*rows: list[float]) -> Image:
     """One picture of three equal channels."""
-    return Image(torch.tensor([rows])[..., None].repeat(1, 1, 1, 3))
+    return Image(torch.tensor([rows], dtype=torch.float32)[..., None].repeat(1, 1, 1, 3))
 
 
 def rows(image: Image, channel: int = 0, index: int = 0) -> list[list[float]]:

@@ -1,0 +1,70 @@
+"""Operations on latents that travel on an edge and are applied later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphflow.api import Latent, Value, node
+
+from ._fields import span
+from ._tensors import filtered
+from .image_filters import sharpening
+
+
+@dataclass(frozen=True)
+class LatentOperation(Value):
+    """A change of a latent by name, with its numbers."""
+
+    wire: ClassVar[str] = "LATENT_OPERATION"
+    name: str
+    options: tuple[tuple[str, float], ...]
+
+    def __call__(self, latent: Tensor) -> Tensor:
+        """The changed latent, (B, C, h, w)."""
+        return _OPERATIONS[self.name](latent, **dict(self.options))
+
+
+@node("LatentApplyOperation", category="latent/advanced/operations", experimental=True)
+def latent_apply_operation(samples: Latent, operation: LatentOperation) -> Latent:
+    """The latent after an operation."""
+    return samples.with_data(operation(samples.data))
+
+
+@node("LatentOperationTonemapReinhard", category="latent/advanced/operations", experimental=True)
+def latent_operation_tonemap_reinhard(
+    multiplier: Annotated[float, span(0.0, 100.0, 0.01, "Of the length at which compression sets in.")] = 1.0,
+) -> LatentOperation:
+    """Channel vectors that are much longer than usual are shortened, softly (Reinhard's tone map)."""
+    return LatentOperation("tonemap_reinhard", (("multiplier", multiplier),))
+
+
+@node("LatentOperationSharpen", category="latent/advanced/operations", experimental=True)
+def latent_operation_sharpen(
+    sharpen_radius: Annotated[int, span(1, 31, 1)] = 9,
+    sigma: Annotated[float, span(0.1, 10.0, 0.1)] = 1.0,
+    alpha: Annotated[float, span(0.0, 5.0, 0.01)] = 0.1,
+) -> LatentOperation:
+    """The directions of the channel vectors are sharpened, their lengths kept."""
+    return LatentOperation("sharpen", (("radius", sharpen_radius), ("sigma", sigma), ("alpha", alpha)))
+
+
+def tonemap_reinhard(latent: Tensor, multiplier: float) -> Tensor:
+    """Lengths m become m / (m / top + 1), where top is the mean and five deviations, times the multiplier."""
+    length: Tensor = latent.norm(dim=1, keepdim=True)
+    mean, deviation = (f(length, dim=(1, 2, 3), keepdim=True) for f in (torch.mean, torch.std))
+    top = (deviation * 5 + mean) * multiplier
+    return latent / (length + 1e-10) * (length / top / (length / top + 1) * top)
+
+
+def sharpen(latent: Tensor, radius: float, sigma: float, alpha: float) -> Tensor:
+    """The unit vectors sharpened as a picture would be, then given back their lengths."""
+    length: Tensor = latent.norm(dim=1, keepdim=True) + 1e-6
+    return length * filtered(latent / length, sharpening(int(radius), sigma, alpha))
+
+
+_OPERATIONS: Mapping[str, Callable[..., Tensor]] = {"tonemap_reinhard": tonemap_reinhard, "sharpen": sharpen}

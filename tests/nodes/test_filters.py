@@ -1,0 +1,195 @@
+"""Filters and colours, on a few pixels each, with the numbers stated."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphflow.api import Image, Latent
+from graphflow_nodes import _tensors as t
+from graphflow_nodes import color as c
+from graphflow_nodes import image_filters as n
+from graphflow_nodes import latent_empty as e
+from graphflow_nodes import latent_operations as o
+
+
+def grey(*rows: list[float]) -> Image:
+    return Image(torch.tensor([rows], dtype=torch.float32)[..., None].repeat(1, 1, 1, 3))
+
+
+def rows(image: Image) -> list[list[float]]:
+    return [[round(value, 4) for value in row] for row in image.data[0, ..., 0].tolist()]
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted"),
+    [
+        ("normal", 0.75), ("multiply", 0.1875), ("screen", 0.8125), ("overlay", 0.375), ("soft_light", 0.375),
+        ("difference", 0.0),
+    ],
+)  # fmt: skip
+def test_blends_of_a_quarter_with_three_quarters(mode: str, wanted: float) -> None:
+    blended = n.image_blend(grey([0.25]), grey([0.75]), 1.0, mode)  # type: ignore[arg-type]
+    assert rows(blended) == [[wanted]]
+
+
+def test_a_blend_is_weighted_and_the_second_resized() -> None:
+    assert rows(n.image_blend(grey([0.0, 0.0]), grey([1.0]), 0.25)) == [[0.25, 0.25]]
+    with pytest.raises(ValueError, match="image1 has 2 and image2 has 3"):
+        n.image_blend(Image(torch.zeros(2, 1, 1, 3)), Image(torch.zeros(3, 1, 1, 3)))
+
+
+def test_the_bell_is_measured_in_radii() -> None:
+    bell = t.gaussian(1, 1.0)
+    assert bell.sum().item() == pytest.approx(1)
+    assert (bell[1, 1] / bell[1, 0]).item() == pytest.approx(2.71828**0.5, rel=1e-5)
+
+
+def test_blurring_keeps_flat_pictures_and_spreads_dots() -> None:
+    flat = Image(torch.full((1, 5, 5, 3), 0.3))
+    assert torch.allclose(n.image_blur(flat, 2, 1.0).data, flat.data)
+    dot = torch.zeros(1, 5, 5, 3)
+    dot[:, 2, 2] = 1
+    assert rows(n.image_blur(Image(dot), 1, 1.0))[2] == [0, 0.1238, 0.2042, 0.1238, 0]
+
+
+def test_sharpening_keeps_flat_pictures_and_lifts_edges() -> None:
+    flat = Image(torch.full((1, 5, 5, 3), 0.3))
+    assert torch.allclose(n.image_sharpen(flat, 1, 1.0, 1.0).data, flat.data, atol=1e-5)
+    edge = grey(*[[0.4, 0.4, 0.5, 0.5]] * 4)
+    assert rows(n.image_sharpen(edge, 1, 1.0, 0.1))[1] == [0.4, 0.3726, 0.5274, 0.5]
+
+
+def test_a_radius_that_does_not_fit_is_told() -> None:
+    with pytest.raises(ValueError, match="a radius of 3 is too large for 3 × 3"):
+        n.image_blur(Image(torch.zeros(1, 3, 3, 3)), 3)
+
+
+def test_edges_are_thin_lines_where_brightness_jumps() -> None:
+    half = torch.zeros(1, 9, 9, 3)
+    half[:, :, 5:] = 1
+    edges = n.canny(Image(half), 0.1, 0.2).data
+    assert edges[0, :, :, 0].sum(0).tolist() in ([0, 0, 0, 0, 9, 0, 0, 0, 0], [0, 0, 0, 0, 0, 9, 0, 0, 0])
+    assert set(edges.unique().tolist()) == {0.0, 1.0}
+
+
+def test_weak_edges_stay_where_they_hang_on_strong_ones() -> None:
+    ramp = torch.zeros(1, 16, 9, 3)
+    ramp[:, :, 5:] = torch.linspace(0.1, 1, 16).reshape(16, 1, 1)
+    weak = n.canny(Image(ramp), 0.1, 0.9).data.sum()
+    strong = n.canny(Image(ramp), 0.89, 0.9).data.sum()
+    assert weak > strong > 0
+    with pytest.raises(ValueError, match="exchange them"):
+        n.canny(Image(ramp), 0.5, 0.4)
+
+
+def test_morphology() -> None:
+    line = grey([0, 0, 1, 0, 0, 1, 1, 1, 0])
+    wanted = {
+        "dilate": [0, 1, 1, 1, 1, 1, 1, 1, 1],
+        "erode": [0, 0, 0, 0, 0, 0, 1, 0, 0],
+        "open": [0, 0, 0, 0, 0, 1, 1, 1, 0],
+        "close": [0, 0, 1, 1, 1, 1, 1, 1, 1],
+        "gradient": [0, 1, 1, 1, 1, 1, 0, 1, 1],
+        "top_hat": [0, 0, 1, 0, 0, 0, 0, 0, 0],
+        "bottom_hat": [0, 0, 0, 1, 1, 0, 0, 0, 1],
+    }
+    assert {op: rows(n.morphology(line, op, 3))[0] for op in wanted} == wanted  # type: ignore[arg-type]
+
+
+def test_noise_follows_its_seed() -> None:
+    flat = Image(torch.full((1, 4, 4, 3), 0.5))
+    once, again, other = (n.image_add_noise(flat, seed, 0.1).data for seed in (7, 7, 8))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+    expected = 0.5 + 0.1 * torch.randn(1, 4, 4, 3, generator=torch.Generator().manual_seed(7))
+    assert torch.allclose(once, expected.clamp(0, 1))
+
+
+@pytest.mark.parametrize("dither", ["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"])
+def test_few_colours_are_left(dither: n.Dither) -> None:
+    ramp = Image(torch.linspace(0, 1, 64).reshape(1, 1, 64, 1).repeat(1, 16, 1, 3))
+    reduced = n.image_quantize(ramp, 4, dither).data
+    assert len(reduced.flatten(0, 2).unique(dim=0)) == 4
+    assert (reduced - ramp.data).abs().mean() < 0.15
+
+
+# --- colours ---------------------------------------------------------------------------------------------------------
+
+
+def test_brightness_and_differences_of_red() -> None:
+    red = Image(torch.tensor([1.0, 0.0, 0.0]).reshape(1, 1, 1, 3))
+    yuv = c.image_rgb_to_yuv(red)
+    assert [round(part.data[0, 0, 0, 1].item(), 4) for part in yuv] == [0.299, 0.3314, 0.9998]
+    assert torch.allclose(c.image_yuv_to_rgb(*yuv).data, red.data, atol=1e-6)
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3))
+def test_lab_and_back_is_the_same_colour(color: list[float]) -> None:
+    rgb = torch.tensor(color)
+    assert torch.allclose(c.from_lab(c.to_lab(rgb)), rgb, atol=1e-4)
+
+
+def test_lab_of_known_colours() -> None:
+    lab = c.to_lab(torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]]))
+    assert lab[0].tolist() == pytest.approx([100, 0, 0], abs=0.02)
+    assert lab[1].tolist() == pytest.approx([53.24, 80.09, 67.20], abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["reinhard_lab", "mkl_lab", "histogram"])
+@pytest.mark.parametrize("stats", ["per_frame", "uniform", "target_frame"])
+def test_colours_are_taken_from_another_picture(method: str, stats: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target = Image(torch.rand(2, 16, 16, 3, generator=generator) * 0.3 + 0.1)
+    reference = Image(torch.rand(1, 16, 16, 3, generator=generator) * torch.tensor([0.3, 0.2, 0.1]) + 0.5)
+    moved = c.color_transfer(target, reference, method, stats).data  # type: ignore[arg-type]
+    assert moved.mean((0, 1, 2)).tolist() == pytest.approx(reference.data.mean((0, 1, 2)).tolist(), abs=0.02)
+    same = c.color_transfer(target, reference, method, stats, strength=0.0)  # type: ignore[arg-type]
+    assert same is target
+
+
+def test_colours_as_numbers() -> None:
+    assert c.color_to_rgb_int("#ff8000") == (0xFF8000, "#ff8000", 1.0)
+    assert c.color_to_rgb_int("#f80") == (0xFF8800, "#ff8800", 1.0)
+    assert c.color_to_rgb_int("#ff800033") == (0xFF8000, "#ff8000", 0.2)
+    with pytest.raises(ValueError, match="'orange' is no colour"):
+        c.color_to_rgb_int("orange")
+
+
+# --- latents ---------------------------------------------------------------------------------------------------------
+
+
+def test_empty_latents_have_the_shapes_of_their_models() -> None:
+    shapes = {
+        e.empty_sd3_latent_image(64, 32): (1, 16, 4, 8),
+        e.empty_flux2_latent_image(64, 32): (1, 128, 2, 4),
+        e.empty_chroma_radiance_latent_image(64, 32, 2): (2, 3, 32, 64),
+        e.empty_hunyuan_image_latent(64, 128): (1, 64, 4, 2),
+        e.empty_qwen_image_layered_latent_image(64, 32, 3): (1, 16, 4, 4, 8),
+        e.empty_hunyuan_latent_video(64, 32, 25): (1, 16, 7, 4, 8),
+        e.empty_hunyuan_video15_latent(64, 32, 25): (1, 32, 7, 2, 4),
+        e.empty_mochi_latent_video(64, 32, 25): (1, 12, 5, 4, 8),
+        e.empty_ltxv_latent_video(64, 128, 97): (1, 128, 13, 4, 2),
+        e.empty_cosmos_latent_video(64, 32, 121): (1, 16, 16, 4, 8),
+        e.empty_latent_audio(47.6): (1, 64, 1024),
+        e.empty_ace_step_latent_audio(120.0): (1, 8, 16, 1291),
+    }
+    assert {tuple(latent.data.shape) for latent in shapes} == set(shapes.values())
+    assert [tuple(latent.data.shape) for latent in shapes] == list(shapes.values())
+    stages = e.stable_cascade_empty_latent_image(1024, 512, 42)
+    assert [tuple(stage.data.shape) for stage in stages] == [(1, 16, 12, 24), (1, 4, 128, 256)]
+
+
+def test_long_vectors_are_shortened() -> None:
+    lengths = torch.tensor([1.0, 1.0, 1.0, 9.0]).reshape(1, 1, 2, 2)
+    mapped = o.latent_apply_operation(Latent(lengths), o.latent_operation_tonemap_reinhard(1.0)).data
+    top = 3.0 + 5 * 4.0  # mean 3, deviation 4
+    assert mapped.flatten().tolist() == pytest.approx([x / top / (x / top + 1) * top for x in (1, 1, 1, 9)])
+
+
+def test_sharpening_a_flat_latent_changes_nothing() -> None:
+    flat = Latent(torch.ones(1, 4, 8, 8))
+    sharp = o.latent_apply_operation(flat, o.latent_operation_sharpen(2, 1.0, 0.5))
+    assert torch.allclose(sharp.data, flat.data, atol=1e-4)
