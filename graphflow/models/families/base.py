@@ -1,0 +1,121 @@
+"""What a family of models is: one `Family` value a file, and nothing else to add a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import Header
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.diffusion.network import Concat, RowCond
+from graphflow.diffusion.parametrisation import Discrete, Edm, Epsilon, LogUniform, Parametrisation, Sample, Velocity
+from graphflow.models.layouts import Layout
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of its network beyond the weights."""
+
+    header: Header
+    """The network's own tensors, without prefix."""
+    config: Json
+    """Of the network's class."""
+    scheduler: Json = field(default_factory=dict)
+    """Of a diffusers folder's scheduler; empty for single files."""
+    details: Json = field(default_factory=dict)
+    """What detection found: `prediction`, `zsnr`."""
+    read: Callable[[str], Tensor] | None = None
+    """A tensor of the network by its name in the file."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """The inputs of one forward pass: all rows of it, one after another along the first axis (N)."""
+
+    x: Tensor
+    """(N, C, h, w) or (N, C, F, h, w), scaled for the network, other channels appended; in the network's dtype."""
+    timestep: Tensor
+    """(N,) float32."""
+    context: Tensor
+    """(N, T, D), in the network's dtype."""
+    pooled: Tensor | None
+    """(N, P)."""
+    attention_mask: Tensor | None
+    """(N, T), 1 for tokens that count."""
+    guidance: Tensor | None
+    """(N,) float32."""
+    references: tuple[Tensor, ...]
+    """Each (N, C, h, w)."""
+    conds: Sequence[tuple[RowCond, int]]
+    """The rows' conditionings, with how many of the N each stands for."""
+    residuals: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
+    """What ControlNets add to skip connections or blocks, and to the middle or single blocks."""
+
+    def stacked(self, of: Callable[[RowCond], Sequence[float]]) -> Tensor:
+        """(N, k) float32, from k numbers of each row."""
+        rows = [torch.tensor(of(cond), dtype=torch.float32).expand(n, -1) for cond, n in self.conds]
+        return torch.cat(rows).to(self.x.device)
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """One of the text encoders that a family's prompts go through."""
+
+    name: str
+    """As detection names it: `clip_l`, `clip_g`, `t5`, ..."""
+    role: str
+    """The name of its text in nodes that take several: `l`, `g`, `h`, `t5xxl`, `llama`."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family: how its network is built, called and read from files, and what its latents and prompts are."""
+
+    name: str
+    title: str
+    build: Callable[[Json], nn.Module]
+    """The network from its config."""
+    config: Callable[[Header], dict[str, Any]]
+    """Its config, from the shapes of a file in the original layout."""
+    layout: Layout
+    """The original layout of its files."""
+    forward: Callable[[nn.Module, Call], Tensor]
+    """The network's raw output, shaped like x without the appended channels."""
+    latents: Callable[[Facts], LatentFormat]
+    parametrisation: Callable[[Facts], Parametrisation]
+    concat: Callable[[Facts], Concat] = lambda facts: ""
+    dtypes: tuple[str, ...] = ("bfloat16", "float16")
+    """Where the device is fast at it, the first of these."""
+    text: tuple[TextPart, ...] = ()
+    compose: str = ""
+    """How the encoders' outputs become one conditioning: a name in `graphflow.models.text`."""
+    guidance: float | None = None
+    """Default of the distilled guidance; None where the network takes none."""
+    lora: Mapping[str, str] = field(default_factory=dict)
+
+
+def count(header: Header, pattern: str) -> int:
+    """How many numbers in a row, from 0, a name holds where `{}` stands."""
+    n = 0
+    while any(key.startswith(pattern.format(n)) for key in (header.tensors if "{}" in pattern else ())):
+        n += 1
+    return n
+
+
+def discrete(facts: Facts) -> Parametrisation:
+    """Of a DDPM family: epsilon under Stable Diffusion's schedule, unless the file says otherwise."""
+    said = str(facts.scheduler.get("prediction_type") or facts.details.get("prediction") or "epsilon")
+    if said in ("edm", "edm_v"):
+        return Parametrisation(Edm() if said == "edm" else Velocity(), LogUniform(0.002, 80.0 if said == "edm" else 120.0))
+    prediction = {"v": Velocity(), "v_prediction": Velocity(), "sample": Sample()}.get(said, Epsilon())
+    betas: Literal["scaled_linear", "linear", "squaredcos_cap_v2"] = facts.scheduler.get("beta_schedule", "scaled_linear")
+    zsnr = bool(facts.scheduler.get("rescale_betas_zero_snr") or facts.details.get("zsnr"))
+    start, end = facts.scheduler.get("beta_start", 0.00085), facts.scheduler.get("beta_end", 0.012)
+    steps = int(facts.scheduler.get("num_train_timesteps", 1000))
+    return Parametrisation(prediction, Discrete(steps, start, end, betas, zsnr))

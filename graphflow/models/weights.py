@@ -1,0 +1,216 @@
+"""Tensors out of files, one at a time, and modules filled with them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from graphflow.detect import Header, read_header, weights_file
+from graphflow.errors import UnsupportedFile
+from graphflow.models.layouts import Entry, Layout, split
+
+
+class Tensors(Protocol):
+    """Tensors by name, read when asked for."""
+
+    def keys(self) -> Collection[str]:
+        """Every name."""
+
+    def get(self, key: str) -> Tensor:
+        """The tensor, on the CPU; of a quantised file, its numbers in float32."""
+
+
+class _Shards:
+    """safetensors files as one."""
+
+    def __init__(self, paths: Collection[Path]) -> None:
+        self._open = [safe_open(str(path), framework="pt") for path in paths]
+        self._where = {key: file for file in self._open for key in file.keys()}  # noqa: SIM118 - no mapping
+
+    def keys(self) -> Collection[str]:
+        return self._where.keys()
+
+    def get(self, key: str) -> Tensor:
+        return self._where[key].get_tensor(key)
+
+
+class _Gguf:
+    """A GGUF file, its blocks taken apart."""
+
+    def __init__(self, path: Path) -> None:
+        import gguf
+
+        self._tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+
+    def keys(self) -> Collection[str]:
+        return self._tensors.keys()
+
+    def get(self, key: str) -> Tensor:
+        from gguf.quants import dequantize
+
+        tensor = self._tensors[key]
+        shape = tuple(int(n) for n in reversed(tensor.shape))
+        return torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)).reshape(shape)
+
+
+@dataclass(frozen=True)
+class Under:
+    """The tensors whose names begin with `prefix`, which is cut off."""
+
+    tensors: Tensors
+    prefix: str
+
+    def keys(self) -> Collection[str]:
+        """Every name."""
+        return [key[len(self.prefix) :] for key in self.tensors.keys() if key.startswith(self.prefix)]  # noqa: SIM118
+
+    def get(self, key: str) -> Tensor:
+        """The tensor."""
+        return self.tensors.get(self.prefix + key)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[tuple[Header, Tensors]]:
+    """A file's header and tensors; of a diffusers folder every component's, by `subfolder.name`.
+
+    Raises `UnsupportedFile` when the file is damaged, or was replaced while it was read.
+    """
+    stamp = _stamp(path)
+    header = read_header(path)
+    try:
+        yield header, _tensors(path, header)
+    except (RuntimeError, OSError) as error:
+        if _stamp(path) == stamp:
+            raise
+        raise UnsupportedFile(f"{path.name} was replaced while it was being read; run the workflow again") from error
+    if _stamp(path) != stamp:
+        raise UnsupportedFile(f"{path.name} was replaced while it was being read; run the workflow again")
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return (0, 0)
+    return (stat.st_size, stat.st_mtime_ns) if path.is_file() else (0, 0)
+
+
+def _tensors(path: Path, header: Header) -> Tensors:
+    if header.format == "gguf":
+        return _Gguf(path)
+    if header.format == "diffusers":
+        return _Folder(path)
+    if path.name.endswith(".index.json"):
+        return _Shards(shards(path))
+    return _Shards([path])
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index names."""
+    import json
+
+    return [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+
+
+class _Folder:
+    """The components of a diffusers folder."""
+
+    def __init__(self, path: Path) -> None:
+        self._parts: dict[str, _Shards] = {}
+        for config in sorted(path.glob("*/config.json")):
+            if weights := weights_file(config.parent):
+                files = shards(weights) if weights.suffix == ".json" else [weights]
+                self._parts[config.parent.name] = _Shards(files)
+
+    def keys(self) -> Collection[str]:
+        return [f"{part}.{key}" for part, tensors in self._parts.items() for key in tensors.keys()]  # noqa: SIM118
+
+    def get(self, key: str) -> Tensor:
+        part, _, rest = key.partition(".")
+        return self._parts[part].get(rest)
+
+
+# --- modules ---------------------------------------------------------------------------------------------------------
+
+
+def hollow(build: Callable[[], nn.Module]) -> nn.Module:
+    """A module whose parameters have shapes and no memory; its buffers are real."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        return build().eval().requires_grad_(False)
+
+
+def fill(
+    module: nn.Module,
+    tensors: Tensors,
+    layout: Layout,
+    *,
+    dtype: torch.dtype,
+    name: str,
+    optional: Collection[str] = (),
+    keep: Callable[[str, Tensor], torch.dtype] | None = None,
+) -> list[str]:
+    """Puts the file's tensors into a hollow module, one at a time, as `dtype`; gives the names it had no place for.
+
+    `optional` parameters may be missing, if the module holds them already. Raises `UnsupportedFile` with the first
+    missing names, or the first tensor of a wrong shape.
+    """
+    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    entries, keys = layout(shapes), set(tensors.keys())
+    missing = [e.theirs for e in entries if e.theirs not in keys and not set(e.ours) <= set(optional)]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UnsupportedFile(f"{name} is incomplete: it lacks {', '.join(missing[:3])}{more}")
+    for entry in entries:
+        if entry.theirs in keys:
+            _place(module, entry, tensors.get(entry.theirs), shapes, dtype, name, keep)
+    used = {entry.theirs for entry in entries}
+    return sorted(key for key in keys if key not in used)
+
+
+def _place(
+    module: nn.Module,
+    entry: Entry,
+    tensor: Tensor,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: torch.dtype,
+    name: str,
+    keep: Callable[[str, Tensor], torch.dtype] | None,
+) -> None:
+    try:
+        parts = split(entry, tensor, shapes)
+    except (ValueError, RuntimeError) as error:
+        raise UnsupportedFile(f"{name} does not fit: {error}") from error
+    for ours, part in parts.items():
+        if tuple(part.shape) != shapes[ours]:
+            raise UnsupportedFile(
+                f"{name} does not fit: {entry.theirs} is {list(part.shape)} where {list(shapes[ours])} is needed. "
+                f"If the model has unusual sizes, put its diffusers configs into a folder {Path(name).stem}.config beside it"
+            )
+        kept = keep(ours, part) if keep else dtype
+        put(module, ours, part.to(kept, copy=True).contiguous() if part.is_floating_point() else part.clone())
+
+
+def put(module: nn.Module, name: str, tensor: Tensor) -> None:
+    """Makes `tensor` the parameter or buffer of that name."""
+    path, _, leaf = name.rpartition(".")
+    owner: Any = module.get_submodule(path)
+    if leaf in owner._parameters:
+        owner._parameters[leaf] = nn.Parameter(tensor, requires_grad=False)
+    else:
+        owner._buffers[leaf] = tensor
+
+
+def nbytes(module: nn.Module) -> int:
+    """Bytes of a module's parameters and buffers."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(t.numel() * t.element_size() for t in tensors if t.device.type != "meta")
