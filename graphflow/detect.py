@@ -318,6 +318,14 @@ def _gguf_tensor(reader: _Reader) -> tuple[str, Entry, int]:
     return name, Entry(label, shape, math.prod(shape) // block * nbytes), offset
 
 
+def count(header: Header, pattern: str) -> int:
+    """How many numbers in a row, from 0, stand in tensors' names where `{}` stands in `pattern`, their beginning."""
+    n = 0
+    while any(key.startswith(pattern.format(n)) for key in header.tensors):
+        n += 1
+    return n
+
+
 # --- families --------------------------------------------------------------------------------------------------------
 
 Shape = tuple[str, int, Callable[[int], bool]]

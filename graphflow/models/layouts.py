@@ -121,8 +121,6 @@ def _fill(rule: Rule, match: re.Match[str]) -> Entry:
     tail = match["parameter"] or ""
 
     def put(pattern: str) -> str:
-        if "=" in pattern:  # the numbers in another order, or counted from elsewhere
-            return pattern
         values = iter(numbers)
         return re.sub(r"\*", lambda _: next(values), pattern) + tail
 
@@ -214,14 +212,14 @@ def _ldm_vae_entry(name: str, levels: int) -> Entry:
     return Entry(theirs, (name,), "flat")
 
 
-def hugging_face_clip(names: Iterable[str]) -> list[Entry]:
-    """CLIP's text model as older files and classes name it: everything but the projection under `text_model.`."""
-    return [Entry(n if n.startswith(("text_model.", "text_projection")) else f"text_model.{n}", (n,)) for n in names]
+def flat_clip(names: Iterable[str]) -> list[Entry]:
+    """CLIP's text model as newer files name it: as `CLIPTextModel` is, without `text_model.`."""
+    return [Entry(name.removeprefix("text_model."), (name,)) for name in names]
 
 
 def open_clip(names: Iterable[str]) -> list[Entry]:
     """OpenCLIP's text model: `transformer.resblocks`, query, key and value in one."""
-    return _open_clip([n for n in names])
+    return _open_clip(list(names))
 
 
 _open_clip = table(

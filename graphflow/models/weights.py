@@ -156,23 +156,22 @@ def fill(
     *,
     dtype: torch.dtype,
     name: str,
-    optional: Collection[str] = (),
-    keep: Callable[[str, Tensor], torch.dtype] | None = None,
+    through: torch.dtype | None = None,
 ) -> list[str]:
     """Puts the file's tensors into a hollow module, one at a time, as `dtype`; gives the names it had no place for.
 
-    `optional` parameters may be missing, if the module holds them already. Raises `UnsupportedFile` with the first
-    missing names, or the first tensor of a wrong shape.
+    With `through`, numbers are rounded to that dtype first. Raises `UnsupportedFile` with the first missing names, or
+    the first tensor of a wrong shape.
     """
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     entries, keys = layout(shapes), set(tensors.keys())
-    missing = [e.theirs for e in entries if e.theirs not in keys and not set(e.ours) <= set(optional)]
+    missing = [e.theirs for e in entries if e.theirs not in keys]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UnsupportedFile(f"{name} is incomplete: it lacks {', '.join(missing[:3])}{more}")
     for entry in entries:
         if entry.theirs in keys:
-            _place(module, entry, tensors.get(entry.theirs), shapes, dtype, name, keep)
+            _place(module, entry, tensors.get(entry.theirs), shapes, dtype, name, through)
     used = {entry.theirs for entry in entries}
     return sorted(key for key in keys if key not in used)
 
@@ -184,7 +183,7 @@ def _place(
     shapes: Mapping[str, tuple[int, ...]],
     dtype: torch.dtype,
     name: str,
-    keep: Callable[[str, Tensor], torch.dtype] | None,
+    through: torch.dtype | None,
 ) -> None:
     try:
         parts = split(entry, tensor, shapes)
@@ -196,8 +195,9 @@ def _place(
                 f"{name} does not fit: {entry.theirs} is {list(part.shape)} where {list(shapes[ours])} is needed. "
                 f"If the model has unusual sizes, put its diffusers configs into a folder {Path(name).stem}.config beside it"
             )
-        kept = keep(ours, part) if keep else dtype
-        put(module, ours, part.to(kept, copy=True).contiguous() if part.is_floating_point() else part.clone())
+        if part.is_floating_point():
+            part = (part.to(through) if through else part).to(dtype, copy=True)
+        put(module, ours, part.clone() if part._base is not None else part.contiguous())
 
 
 def put(module: nn.Module, name: str, tensor: Tensor) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,34 @@ from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, RowCond
 from graphflow.diffusion.parametrisation import Discrete, Edm, Epsilon, LogUniform, Parametrisation, Sample, Velocity
 from graphflow.models.layouts import Layout
+from graphflow.values import Cond
 
 Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What one text encoder makes of a text."""
+
+    context: Tensor
+    """(1, T, D) float32."""
+    pooled: Tensor | None = None
+    """(1, P) float32."""
+    mask: Tensor | None = None
+    """(1, T), 1 for tokens that count."""
+
+
+class Prompt(Protocol):
+    """Texts on their way through a family's encoders."""
+
+    def text(self, role: str) -> str:
+        """The text for the encoder of that role."""
+
+    def of(self, role: str, *, chunks: int = 0) -> Encoded | None:
+        """What that encoder makes of its text, at least `chunks` chunks long; None when it is not loaded."""
+
+    def single(self) -> Cond:
+        """The conditioning of a family with one encoder."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +97,12 @@ class TextPart:
     """As detection names it: `clip_l`, `clip_g`, `t5`, ..."""
     role: str
     """The name of its text in nodes that take several: `l`, `g`, `h`, `t5xxl`, `llama`."""
+    layer: int = -1
+    """The hidden layer that is taken, -1 for the last."""
+    norm: bool = True
+    """Whether the final norm is applied to a layer before the last."""
+    pad: int | None = None
+    """Token that fills a chunk; None for the end token."""
 
 
 @dataclass(frozen=True)
@@ -89,32 +121,29 @@ class Family:
     """The network's raw output, shaped like x without the appended channels."""
     latents: Callable[[Facts], LatentFormat]
     parametrisation: Callable[[Facts], Parametrisation]
-    concat: Callable[[Facts], Concat] = lambda facts: ""
+    concat: Callable[[Facts], Concat] = lambda _: ""
     dtypes: tuple[str, ...] = ("bfloat16", "float16")
     """Where the device is fast at it, the first of these."""
     text: tuple[TextPart, ...] = ()
-    compose: str = ""
-    """How the encoders' outputs become one conditioning: a name in `graphflow.models.text`."""
+    compose: Callable[[Prompt], Cond] = lambda prompt: prompt.single()
+    """How the encoders' outputs become one conditioning."""
     guidance: float | None = None
     """Default of the distilled guidance; None where the network takes none."""
-    lora: Mapping[str, str] = field(default_factory=dict)
-
-
-def count(header: Header, pattern: str) -> int:
-    """How many numbers in a row, from 0, a name holds where `{}` stands."""
-    n = 0
-    while any(key.startswith(pattern.format(n)) for key in (header.tensors if "{}" in pattern else ())):
-        n += 1
-    return n
+    context_width: Callable[[Json], int] | None = None
+    """How wide the conditioning has to be, by the config; None where it is not known."""
 
 
 def discrete(facts: Facts) -> Parametrisation:
     """Of a DDPM family: epsilon under Stable Diffusion's schedule, unless the file says otherwise."""
     said = str(facts.scheduler.get("prediction_type") or facts.details.get("prediction") or "epsilon")
     if said in ("edm", "edm_v"):
-        return Parametrisation(Edm() if said == "edm" else Velocity(), LogUniform(0.002, 80.0 if said == "edm" else 120.0))
+        return Parametrisation(
+            Edm() if said == "edm" else Velocity(), LogUniform(0.002, 80.0 if said == "edm" else 120.0)
+        )
     prediction = {"v": Velocity(), "v_prediction": Velocity(), "sample": Sample()}.get(said, Epsilon())
-    betas: Literal["scaled_linear", "linear", "squaredcos_cap_v2"] = facts.scheduler.get("beta_schedule", "scaled_linear")
+    betas: Literal["scaled_linear", "linear", "squaredcos_cap_v2"] = facts.scheduler.get(
+        "beta_schedule", "scaled_linear"
+    )
     zsnr = bool(facts.scheduler.get("rescale_betas_zero_snr") or facts.details.get("zsnr"))
     start, end = facts.scheduler.get("beta_start", 0.00085), facts.scheduler.get("beta_end", 0.012)
     steps = int(facts.scheduler.get("num_train_timesteps", 1000))

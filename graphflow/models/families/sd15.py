@@ -7,12 +7,7 @@ from graphflow.models.families import unet
 from graphflow.models.families.base import Facts, Family, TextPart, discrete
 from graphflow.models.layouts import ldm_unet
 
-RGB = (
-    (0.3512, 0.2297, 0.3227),
-    (0.3250, 0.4974, 0.2350),
-    (-0.2829, 0.1762, 0.2721),
-    (-0.2120, -0.2616, -0.7177),
-)
+RGB = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
 
 
 def latents(facts: Facts) -> LatentFormat:
@@ -33,5 +28,5 @@ FAMILY = Family(
     concat=unet.concat,
     dtypes=("float16", "bfloat16"),
     text=(TextPart("clip_l", "l"),),
-    compose="clip",
+    context_width=lambda config: int(config["cross_attention_dim"]),
 )

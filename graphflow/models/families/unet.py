@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphflow.detect import Header
+from graphflow.detect import Header, count
 from graphflow.diffusion.network import Concat
-from graphflow.models.families.base import Call, Facts, Json, count
+from graphflow.models.families.base import Call, Facts, Json
 
 
 def build(config: Json) -> nn.Module:

@@ -1,0 +1,98 @@
+"""Models: found by their looks, loaded by recipe, kept where there is room.
+
+`with loaded(recipe) as live:` gives what can be computed with: for a `Model` a `DiffusionNetwork`, for a `Clip` a
+`TextEncoder`, for a `Vae` a `ResidentVae`, for an `UpscaleModel` a `ResidentUpscaler`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, overload
+
+from graphflow.detect import describe, detect, read_header
+from graphflow.errors import UnsupportedFile
+from graphflow.models.loading import load_network, load_text, load_vae
+from graphflow.models.lora import Fit, Targets, fit, weight_patches
+from graphflow.models.networks import ResidentNetwork
+from graphflow.models.recipes import Checkpoint, checkpoint, control_net, upscale_model, vae
+from graphflow.models.residency import Residency, residency
+from graphflow.models.text import TextEncoder
+from graphflow.models.upscale import ResidentUpscaler, load_upscaler
+from graphflow.models.vae import ResidentVae
+from graphflow.node import File
+from graphflow.values import Clip, Model, UpscaleModel, Vae
+
+_LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    Model: (ResidentNetwork, load_network),
+    Clip: (TextEncoder, load_text),
+    Vae: (ResidentVae, load_vae),
+    UpscaleModel: (ResidentUpscaler, load_upscaler),
+}
+
+
+@overload
+def loaded(recipe: Model) -> AbstractContextManager[ResidentNetwork]: ...
+@overload
+def loaded(recipe: Clip) -> AbstractContextManager[TextEncoder]: ...
+@overload
+def loaded(recipe: Vae) -> AbstractContextManager[ResidentVae]: ...
+@overload
+def loaded(recipe: UpscaleModel) -> AbstractContextManager[ResidentUpscaler]: ...
+def loaded(recipe: Any) -> Any:
+    """What a recipe stands for, ready to be computed with.
+
+    Equal recipes give the same object, so that jobs can share its calls. It stays usable after the block: weights that
+    had to go are brought back when they are needed. Raises `UnsupportedFile` when the file cannot be used.
+    """
+    return _enter(recipe)
+
+
+@contextmanager
+def _enter(recipe: Any) -> Iterator[Any]:
+    home = residency()
+    live, load = _LIVE[type(recipe)]
+    fetch = functools.partial(load, recipe.weights, home.policy)
+    views = home.get(recipe.weights, fetch).views
+    key = (type(recipe), *(getattr(recipe, name, None) for name in ("layer", "union_type")), _patches(recipe))
+    if key not in views:
+        views[key] = live(home, recipe, fetch)
+    yield views[key]
+
+
+def check_lora(file: File, model: Model | None = None, clip: Clip | None = None) -> Fit:
+    """How a LoRA fits. Raises `UnsupportedFile`, listing names, when nothing of it applies to either."""
+    header = read_header(file.path)
+    if detect(file.path).kind != "lora":
+        raise UnsupportedFile(f"{file.name} is no LoRA: {describe(detect(file.path))}")
+    targets = Targets()
+    home = residency()
+    for recipe in (model, clip):
+        if recipe is not None:
+            fetch = functools.partial(_LIVE[type(recipe)][1], recipe.weights, home.policy)
+            content: Any = home.get(recipe.weights, fetch).content
+            targets = targets.joined(content.merged.targets)
+    return fit(file, header.tensors, targets)
+
+
+def _patches(recipe: Any) -> tuple[Any, ...]:
+    return weight_patches(getattr(recipe, "patches", ()))
+
+
+__all__ = [
+    "Checkpoint",
+    "Fit",
+    "Residency",
+    "ResidentNetwork",
+    "ResidentUpscaler",
+    "ResidentVae",
+    "TextEncoder",
+    "check_lora",
+    "checkpoint",
+    "control_net",
+    "loaded",
+    "residency",
+    "upscale_model",
+    "vae",
+]

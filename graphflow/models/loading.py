@@ -1,0 +1,220 @@
+"""From a recipe's files to modules with weights: the parts of checkpoints, folders and single files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from graphflow.detect import Detected, Header, Part, count, detect, layout_of, require
+from graphflow.errors import UnsupportedFile
+from graphflow.models.families import Facts, TextPart, family
+from graphflow.models.layouts import Layout, flat_clip, ldm_vae, open_clip, same
+from graphflow.models.networks import NetworkContent
+from graphflow.models.residency import Policy
+from graphflow.models.text import ClipEncoder, Encoder, TextContent
+from graphflow.models.tokenizers import clip as clip_vocabulary
+from graphflow.models.tokenizers import of_folder
+from graphflow.models.vae import Pixels, VaeContent
+from graphflow.models.weights import Tensors, Under, fill, hollow, opened
+from graphflow.node import File
+from graphflow.values import Weights
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open file, what it is, and the configs that come with it."""
+
+    file: File
+    header: Header
+    tensors: Tensors
+    found: Detected
+
+    def part(self, name: str) -> tuple[Part, Header, Tensors]:
+        """A part's own header and tensors, without prefix. Raises `UnsupportedFile` when the file has none."""
+        part = require(self.found, self.file.path, part=name)
+        prefix = f"{part.prefix}." if self.header.format == "diffusers" else part.prefix
+        return part, self.header.under(prefix), Under(self.tensors, prefix)
+
+    def config(self, part: Part, *folders: str) -> dict[str, Any] | None:
+        """A part's config, from the diffusers folder or from `NAME.config` beside the file; None without one."""
+        if self.header.format == "diffusers":
+            return dict(self.header.metadata.get(part.prefix, {}))
+        return next((found for folder in folders if (found := read_config(self.beside / folder / "config.json"))), None)
+
+    @property
+    def beside(self) -> Path:
+        """Where configs that override detection lie: `NAME.config` beside `NAME.safetensors`, or the folder itself."""
+        return self.file.path if self.header.format == "diffusers" else self.file.path.with_suffix(".config")
+
+    @property
+    def scheduler(self) -> Mapping[str, Any]:
+        """The scheduler's config, empty without one."""
+        return read_config(self.beside / "scheduler" / "scheduler_config.json") or {}
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """A JSON object, without the keys that begin with an underscore; None when there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        return {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if not k.startswith("_")}
+    except (ValueError, AttributeError) as error:
+        raise UnsupportedFile(f"{path.parent.name}/{path.name} is no JSON object: {error}") from error
+
+
+@contextmanager
+def source(file: File) -> Iterator[Source]:
+    """A file, open."""
+    with opened(file.path) as (header, tensors):
+        yield Source(file, header, tensors, detect(file.path))
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def load_network(weights: Weights, policy: Policy) -> NetworkContent:
+    """The denoising network of a file."""
+    with source(weights.files[0]) as src:
+        part, header, tensors = src.part("model")
+        kind = family(part.family)
+        layout: Layout = kind.layout if layout_of(src.header, src_part(src, part)) == "" else same
+        if src.header.format == "diffusers":
+            layout = same
+        config = src.config(part, "unet", "transformer") or (kind.config(header) if layout is not same else {})
+        facts = Facts(header, config, src.scheduler, src.found.details, tensors.get)
+        module = hollow(lambda: kind.build(config))
+        dtype = policy.dtype(kind.dtypes)
+        fill(module, tensors, layout, dtype=dtype, name=weights.files[0].name)
+        return NetworkContent(module, kind, facts, dtype)
+
+
+def src_part(src: Source, part: Part) -> Part:
+    """The part with the prefix that its tensors have in the whole file."""
+    return Part(part.name, part.family, f"{part.prefix}." if src.header.format == "diffusers" else part.prefix)
+
+
+# --- text encoders ---------------------------------------------------------------------------------------------------
+
+
+def load_text(weights: Weights, policy: Policy) -> TextContent:
+    """The text encoders of a family, out of one checkpoint or of a file each."""
+    kind = family(weights.family)
+    encoders: list[Encoder] = []
+    roles = []
+    for file in weights.files:
+        with source(file) as src:
+            for wanted in kind.text:
+                if src.found.part(wanted.name) and wanted.role not in roles:
+                    encoders.append(_load_encoder(src, wanted, policy))
+                    roles.append(wanted.role)
+    if not encoders:
+        names = ", ".join(file.name for file in weights.files)
+        raise UnsupportedFile(f"{names} holds no text encoder of {kind.title}")
+    return TextContent(encoders, tuple(roles), kind)
+
+
+def _load_encoder(src: Source, wanted: TextPart, policy: Policy) -> Encoder:
+    part, header, tensors = src.part(wanted.name)
+    config = src.config(part, "text_encoder") or clip_config(wanted.name, header)
+    module = hollow(lambda: _clip_module(config))
+    if not (header.shape("text_projection.weight") or header.shape("text_projection")):
+        module.text_projection = None  # type: ignore[assignment]  # the file has none: the pooled output is as it is
+    dtype = policy.dtype(("float16",))
+    fill(module, tensors, clip_layout(header), dtype=dtype, name=src.file.name, through=policy.text)
+    folder = src.beside / part.prefix.replace("text_encoder", "tokenizer") if part.prefix else src.beside / "tokenizer"
+    vocabulary = of_folder(folder) if folder.is_dir() else clip_vocabulary(wanted.pad)
+    return ClipEncoder(wanted.name, module, vocabulary, wanted.layer, wanted.norm)
+
+
+def _clip_module(config: Mapping[str, Any]) -> nn.Module:
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+
+    return CLIPTextModelWithProjection(CLIPTextConfig(**config))
+
+
+def clip_layout(header: Header) -> Layout:
+    """How a CLIP text model's file names its tensors."""
+    if "transformer.resblocks.0.ln_1.weight" in header.tensors:
+        return open_clip
+    return same if any(key.startswith("text_model.") for key in header.tensors) else flat_clip
+
+
+def clip_config(name: str, header: Header) -> dict[str, Any]:
+    """A CLIP text model's config by the shapes of its file."""
+    opened = "transformer.resblocks.0.ln_1.weight" in header.tensors
+    table = header.shape("token_embedding.weight" if opened else "text_model.embeddings.token_embedding.weight")
+    layer = "transformer.resblocks.{}." if opened else "text_model.encoder.layers.{}."
+    inner = header.shape(layer.format(0) + ("mlp.c_fc.weight" if opened else "mlp.fc1.weight"))
+    return {
+        "vocab_size": table[0],
+        "hidden_size": table[1],
+        "intermediate_size": inner[0],
+        "num_hidden_layers": count(header, layer),
+        "num_attention_heads": max(1, table[1] // 64),
+        "projection_dim": (header.shape("text_projection") or header.shape("text_projection.weight") or table[1:])[-1],
+        "hidden_act": "quick_gelu" if name == "clip_l" else "gelu",
+        "max_position_embeddings": 77,
+    }
+
+
+# --- autoencoders ----------------------------------------------------------------------------------------------------
+
+
+def load_vae(weights: Weights, policy: Policy) -> VaeContent:
+    """The autoencoder of a file; without a file, pixels as they are."""
+    if not weights.files:
+        return VaeContent(Pixels(), torch.float32, 1, 3)
+    with source(weights.files[0]) as src:
+        part, header, tensors = src.part("vae")
+        diffusers = layout_of(src.header, src_part(src, part)) == "diffusers"
+        config = src.config(part, "vae") or vae_config(part.family, header)
+        module = hollow(lambda: build_vae(part.family, config))
+        dtype = policy.dtype(("bfloat16",))
+        fill(module, tensors, same if diffusers else VAE_LAYOUTS[part.family], dtype=dtype, name=weights.files[0].name)
+        return VaeContent(module, dtype, downscale(config), config["latent_channels"])
+
+
+VAE_LAYOUTS: Mapping[str, Layout] = {"kl": ldm_vae}
+
+
+def build_vae(kind: str, config: Mapping[str, Any]) -> nn.Module:
+    """diffusers' class for a kind of autoencoder."""
+    import diffusers
+
+    names = {"kl": "AutoencoderKL", "tiny": "AutoencoderTiny", "wan": "AutoencoderKLWan", "dc": "AutoencoderDC"}
+    known = {"tiny": ("block_out_channels",)}.get(kind, ())
+    plain = {key: value for key, value in config.items() if key not in known}
+    return getattr(diffusers, names[kind]).from_config(plain)  # type: ignore[no-any-return]
+
+
+def downscale(config: Mapping[str, Any]) -> int:
+    """Pixels of the picture to one of the latent."""
+    channels = config.get("block_out_channels") or config.get("encoder_block_out_channels") or ()
+    return int(2 ** (len(channels) - 1))
+
+
+def vae_config(kind: str, header: Header) -> dict[str, Any]:
+    """An autoencoder's config by the shapes of a file in the original layout."""
+    if kind != "kl":
+        raise UnsupportedFile(f"{header.path.name}: this kind of VAE needs its config in {header.path.stem}.config/vae")
+    levels = count(header, "encoder.down.{}.")
+    channels = [header.shape(f"encoder.down.{n}.block.0.conv1.weight")[0] for n in range(levels)]
+    return {
+        "in_channels": header.shape("encoder.conv_in.weight")[1],
+        "out_channels": header.shape("decoder.conv_out.weight")[0],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "block_out_channels": channels,
+        "layers_per_block": count(header, "encoder.down.0.block.{}."),
+        "latent_channels": header.shape("decoder.conv_in.weight")[1],
+        "norm_num_groups": 32 if channels[0] % 32 == 0 else 16,
+        "use_quant_conv": "quant_conv.weight" in header.tensors,
+        "use_post_quant_conv": "post_quant_conv.weight" in header.tensors,
+    }

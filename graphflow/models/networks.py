@@ -1,0 +1,184 @@
+"""Denoising networks with weights: rows in, D(x; sigma) out, whatever the family."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.diffusion.network import Concat, RowCond
+from graphflow.diffusion.parametrisation import Parametrisation
+from graphflow.models.families import Call, Facts, Family
+from graphflow.models.lora import Merged, Targets
+from graphflow.models.residency import Residency
+from graphflow.node import Row
+from graphflow.values import Model, Patch
+
+
+@dataclass
+class NetworkContent:
+    """A denoising network in memory."""
+
+    module: nn.Module
+    family: Family
+    facts: Facts
+    dtype: torch.dtype
+    merged: Merged = field(init=False)
+
+    def __post_init__(self) -> None:
+        targets = Targets()
+        targets.add_network(self.module, self.family.layout)
+        self.merged = Merged({"model": self.module}, targets)
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The network."""
+        return (self.module,)
+
+    def patch(self, patches: tuple[Patch, ...]) -> None:
+        """Merges these patches into the weights, and takes others out."""
+        self.merged.apply(patches)
+
+
+class ResidentNetwork:
+    """A `DiffusionNetwork` that brings its weights to the device for each call."""
+
+    def __init__(self, residency: Residency, recipe: Model, load: Callable[[], NetworkContent]) -> None:
+        content = residency.get(recipe.weights, load).content
+        assert isinstance(content, NetworkContent)
+        self.device = residency.device
+        self.recipe = recipe
+        self.family = content.family
+        self.dtype = content.dtype
+        self.latent_format: LatentFormat = content.family.latents(content.facts)
+        self.parametrisation: Parametrisation = content.family.parametrisation(content.facts)
+        self.concat: Concat = content.family.concat(content.facts)
+        self._residency, self._load = residency, load
+
+    def batch_key(self, row: Row) -> Hashable:
+        """Of shapes, which optional parts are there, controls and edits."""
+        cond: RowCond = row.cond
+        return (
+            row.x.shape[1:],
+            *(_shape(t) for t in (cond.context, cond.pooled, cond.attention_mask, cond.concat)),
+            cond.guidance is None,
+            cond.latent_size,
+            tuple((id(c.net), tuple(c.hint.shape[1:]), c.union_type) for c in cond.controls),
+            tuple(tuple(r.shape[1:]) for r in cond.references),
+            tuple((tuple(e.shape[1:]),) for e, _, _ in cond.unclip),
+            cond.edits,
+        )
+
+    @torch.inference_mode()
+    def predict(self, rows: Sequence[Row]) -> list[Tensor]:
+        """D(x; sigma) of each row, float32."""
+        conds: list[RowCond] = [row.cond for row in rows]
+        with self._residency.ready(self.recipe.weights, self.recipe.patches, self._load) as resident:
+            content: Any = resident.content
+            call = self._collate(rows, conds)
+            with contextlib.ExitStack() as stack:
+                for edit in conds[0].edits:
+                    stack.enter_context(edit.applied(content.module))
+                out = self.family.forward(content.module, call).float()
+        outs = out.split([len(row.x) for row in rows])
+        return [
+            cond.parametrisation.to_denoised(row.x, row.sigma, o)
+            for row, cond, o in zip(rows, conds, outs, strict=True)
+        ]
+
+    def _collate(self, rows: Sequence[Row], conds: Sequence[RowCond]) -> Call:
+        self._check(conds)
+        scaled = [c.parametrisation.scale_in(r.x, r.sigma) for r, c in zip(rows, conds, strict=True)]
+        times = [c.parametrisation.timestep(r.sigma).expand(len(r.x)) for r, c in zip(rows, conds, strict=True)]
+        x, timestep = _cat(scaled).to(self.device), _cat(times).to(self.device, torch.float32)
+        residuals = self._residuals(x, timestep, rows, conds)
+        if conds[0].concat is not None:
+            x = torch.cat([x, _cat([c.concat for c in conds]).to(x)], dim=1)
+        counts = [len(row.x) for row in rows]
+        return Call(
+            x=x.to(self.dtype),
+            timestep=timestep,
+            context=self._put(_cat([c.context for c in conds])),
+            pooled=self._optional([c.pooled for c in conds]),
+            attention_mask=self._optional([c.attention_mask for c in conds]),
+            guidance=self._guidance(conds, counts),
+            references=tuple(self._put(_cat(list(some))) for some in zip(*(c.references for c in conds), strict=True)),
+            conds=list(zip(conds, counts, strict=True)),
+            residuals=residuals,
+        )
+
+    def _check(self, conds: Sequence[RowCond]) -> None:
+        wanted = self.family.context_width(self._config) if self.family.context_width else None
+        for cond in conds:
+            if wanted and cond.context.shape[-1] != wanted:
+                raise ValueError(
+                    f"the conditioning is {cond.context.shape[-1]} wide, {self.family.title} needs {wanted}: "
+                    "it comes from the text encoder of another family"
+                )
+
+    @property
+    def _config(self) -> Any:
+        content: Any = self._residency.get(self.recipe.weights, self._load).content
+        return content.facts.config
+
+    def _residuals(
+        self, x: Tensor, timestep: Tensor, rows: Sequence[Row], conds: Sequence[RowCond]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]] | None:
+        """Each row's controls, added up, the rows' one after another."""
+        if not conds[0].controls:
+            return None
+        starts, each = 0, []
+        for row, cond in zip(rows, conds, strict=True):
+            part = slice(starts, starts + len(row.x))
+            each.append(_controls(x[part], timestep[part], cond))
+            starts += len(row.x)
+        down, middle = zip(*each, strict=True)
+        dtype = self.dtype
+        return (
+            [_cat(list(some)).to(dtype) for some in zip(*down, strict=True)],
+            [_cat(list(some)).to(dtype) for some in zip(*middle, strict=True)],
+        )
+
+    def _guidance(self, conds: Sequence[RowCond], counts: Sequence[int]) -> Tensor | None:
+        if self.family.guidance is None:
+            return None
+        values = [self.family.guidance if c.guidance is None else c.guidance for c in conds]
+        return torch.tensor(values, dtype=torch.float32, device=self.device).repeat_interleave(
+            torch.tensor(counts, device=self.device)
+        )
+
+    def _put(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, self.dtype)
+
+    def _optional(self, tensors: Sequence[Tensor | None]) -> Tensor | None:
+        present = [t for t in tensors if t is not None]
+        return self._put(_cat(present)) if present else None
+
+
+def _controls(x: Tensor, timestep: Tensor, cond: RowCond) -> tuple[list[Tensor], list[Tensor]]:
+    down: list[Tensor] = []
+    middle: list[Tensor] = []
+    for control in cond.controls:
+        some_down, some_middle = control.net.residuals(x, timestep, cond, control)
+        down = _sum(down, [r * control.strength for r in some_down])
+        middle = _sum(middle, [r * control.strength for r in some_middle])
+    return down, middle
+
+
+def _sum(one: list[Tensor], other: list[Tensor]) -> list[Tensor]:
+    if not one or not other:
+        return one or other
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+def _cat(tensors: Sequence[Any]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))
+
+
+def _shape(tensor: Tensor | None) -> tuple[int, ...] | None:
+    return None if tensor is None else tuple(tensor.shape[1:])

@@ -1,0 +1,215 @@
+"""Text encoders: prompts to conditioning, with weights, chunks, textual inversions and clip skip."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.diffusion import prompts
+from graphflow.diffusion.prompts import Chunk
+from graphflow.errors import UnsupportedFile
+from graphflow.models.families.base import Encoded, Family
+from graphflow.models.lora import Merged, Targets
+from graphflow.models.residency import Residency
+from graphflow.models.tokenizers import Vocabulary
+from graphflow.models.weights import opened
+from graphflow.node import File
+from graphflow.values import Clip, Cond, Conditioning, Patch
+
+log = logging.getLogger(__name__)
+
+
+class Encoder(Protocol):
+    """One text encoder with its vocabulary."""
+
+    name: str
+    """As detection names it: `clip_l`, `t5`, ..."""
+    module: nn.Module
+
+    def encode(self, text: str, files: Mapping[str, File], layer: int | None, *, chunks: int = 0) -> Encoded:
+        """The text's encoding; at least `chunks` chunks of it."""
+
+
+# --- CLIP ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ClipEncoder:
+    """CLIP's text model: chunks of 77 tokens, weights by distance from the empty prompt's encoding."""
+
+    name: str
+    module: nn.Module
+    vocabulary: Vocabulary
+    layer: int = -1
+    """The hidden layer that the family takes, when nobody asks for another."""
+    norm: bool = True
+    """Whether the final norm is applied to a layer before the last."""
+    length: int = 77
+
+    def encode(self, text: str, files: Mapping[str, File], layer: int | None, *, chunks: int = 0) -> Encoded:
+        """(1, 77 n, D), and the pooled output of the first chunk, projected where the model has a projection."""
+        made = self.chunks(text, files)
+        while len(made) < chunks:
+            made.append(self.chunks("", {})[0])
+        weighted = any(weight != 1.0 for chunk in made for _, weight in chunk)
+        empty = self.chunks("", {})[0]
+        hidden, pooled = self._run([*made, empty] if weighted else made, self.layer if layer is None else layer)
+        if weighted:
+            base = hidden[-1]
+            weights = torch.tensor([[w for _, w in chunk] for chunk in made], device=hidden.device)[:, :, None]
+            hidden = (hidden[:-1] - base) * weights + base
+        return Encoded(hidden.reshape(1, -1, hidden.shape[-1]).cpu(), pooled[:1].cpu())
+
+    def chunks(self, text: str, files: Mapping[str, File]) -> list[Chunk]:
+        """The text's tokens with their weights, in chunks of one length."""
+        return prompts.chunks(
+            text, self.vocabulary, length=self.length, embedding=lambda name: self._embedding(files.get(name))
+        )
+
+    def _embedding(self, file: File | None) -> Tensor | None:
+        return None if file is None else read_embedding(file, self.name, self.width)
+
+    @property
+    def width(self) -> int:
+        """Of its token embeddings."""
+        return int(self._inner.config.hidden_size)
+
+    @property
+    def _inner(self) -> Any:
+        return getattr(self.module, "text_model", self.module)
+
+    def _run(self, chunks: Sequence[Chunk], layer: int) -> tuple[Tensor, Tensor]:
+        """Hidden states (n, 77, D) of a layer, and the pooled output (n, P), float32."""
+        inner = self._inner
+        ids, rows = self._embed(chunks)
+        states = [inner.embeddings(inputs_embeds=rows)]
+        for block in inner.encoder.layers:
+            out = block(states[-1], None, is_causal=True)
+            states.append(out[0] if isinstance(out, tuple) else out)
+        last = inner.final_layer_norm(states[-1])
+        if layer == -1:
+            hidden = last
+        else:
+            hidden = states[max(layer, -len(states))]
+            hidden = inner.final_layer_norm(hidden) if self.norm else hidden
+        ends = (ids == self.vocabulary.end).int().argmax(dim=-1)
+        pooled = last[torch.arange(len(last), device=last.device), ends]
+        projection = getattr(self.module, "text_projection", None)
+        return hidden.float(), (projection(pooled) if projection is not None else pooled).float()
+
+    def _embed(self, chunks: Sequence[Chunk]) -> tuple[Tensor, Tensor]:
+        """Token numbers (n, 77), -1 for vectors, and their embeddings (n, 77, D)."""
+        table = self._inner.embeddings.token_embedding
+        device = table.weight.device
+        numbers = [[t if isinstance(t, int) else -1 for t, _ in chunk] for chunk in chunks]
+        ids = torch.tensor(numbers, device=device)
+        rows = table(ids.clamp(min=0))
+        for i, chunk in enumerate(chunks):
+            for j, (token, _) in enumerate(chunk):
+                if isinstance(token, Tensor):
+                    rows[i, j] = token.to(rows)
+        return ids, rows
+
+
+def read_embedding(file: File, encoder: str, width: int) -> Tensor | None:
+    """(n, D): a textual inversion's vectors for that encoder; None, with a warning, when they are of another width."""
+    with opened(file.path) as (header, tensors):
+        keys = list(header.tensors)
+        wanted = [key for key in (encoder, "emb_params", "string_to_param.*") if key in keys] or keys[:1]
+        if not wanted:
+            raise UnsupportedFile(f"{file.name} holds no vectors; it is no textual inversion")
+        vectors = tensors.get(wanted[0]).float()
+    vectors = vectors[None] if vectors.ndim == 1 else vectors
+    if vectors.shape[-1] != width:
+        log.warning("%s is %d wide, this text encoder %d: left out", file.name, vectors.shape[-1], width)
+        return None
+    return vectors
+
+
+# --- several encoders as one -----------------------------------------------------------------------------------------
+
+Texts = Mapping[str, str]
+"""A text for each encoder by its role (`l`, `g`, `t5xxl`, ...); `""` as key stands for all others."""
+
+
+@dataclass
+class TextContent:
+    """Text encoders in memory, and how their outputs become one conditioning."""
+
+    encoders: list[Encoder]
+    roles: tuple[str, ...]
+    """By encoder, the name of its text."""
+    family: Family
+    merged: Merged = field(init=False)
+
+    def __post_init__(self) -> None:
+        targets = Targets()
+        for encoder in self.encoders:
+            targets.add_encoder(encoder.name, encoder.module)
+        self.merged = Merged({e.name: e.module for e in self.encoders}, targets)
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """Every encoder."""
+        return tuple(encoder.module for encoder in self.encoders)
+
+    def patch(self, patches: tuple[Patch, ...]) -> None:
+        """Merges these patches into the weights, and takes others out."""
+        self.merged.apply(patches)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A `Prompt` on its way through several encoders."""
+
+    content: TextContent
+    texts: Texts
+    files: Mapping[str, File]
+    layer: int | None
+
+    def text(self, role: str) -> str:
+        """The text for an encoder."""
+        return self.texts.get(role, self.texts.get("", ""))
+
+    def of(self, role: str, *, chunks: int = 0) -> Encoded | None:
+        """What the encoder of that role makes of its text; None when there is no such encoder."""
+        for encoder, name in zip(self.content.encoders, self.content.roles, strict=True):
+            if name == role:
+                return encoder.encode(self.text(role), self.files, self.layer, chunks=chunks)
+        return None
+
+    def single(self) -> Cond:
+        """The first encoder's output as conditioning."""
+        encoded = self.content.encoders[0].encode(self.text(self.content.roles[0]), self.files, self.layer)
+        return Cond(encoded.context, encoded.pooled, encoded.mask)
+
+
+class TextEncoder:
+    """Text encoders that bring their weights to the device for each call."""
+
+    def __init__(self, residency: Residency, recipe: Clip, load: Callable[[], TextContent]) -> None:
+        content = residency.get(recipe.weights, load).content
+        assert isinstance(content, TextContent)
+        self.family = content.family.name
+        """The family whose prompts these encoders encode."""
+        self.roles = content.roles
+        """Names of the texts that `encode_each` takes."""
+        self._residency, self._recipe, self._load = residency, recipe, load
+
+    def encode(self, text: str, files: Mapping[str, File] | None = None) -> Conditioning:
+        """One text through every encoder. `files` are the textual inversions that it names; a `Text` brings its own."""
+        return self.encode_each({"": text}, files)
+
+    @torch.inference_mode()
+    def encode_each(self, texts: Texts, files: Mapping[str, File] | None = None) -> Conditioning:
+        """A text for each encoder, by role: `{"l": ..., "g": ...}`; the key `""` stands for those not named."""
+        named = {name: f for text in texts.values() for name, f in getattr(text, "files", {}).items()}
+        with self._residency.ready(self._recipe.weights, self._recipe.patches, self._load) as resident:
+            content: Any = resident.content
+            request = Request(content, texts, {**named, **(files or {})}, self._recipe.layer)
+            return Conditioning((content.family.compose(request),))

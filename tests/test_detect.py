@@ -1,0 +1,153 @@
+"""What a file is, seen from its header; what cannot be a model is refused with the reason."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from graphflow.detect import Part, describe, detect, read_header, require
+from graphflow.errors import NotFound, UnsupportedFile
+from graphflow.paths import builtin_models
+from tests.tiny import golden_sd15
+
+
+def written(path: Path, header: object, data: bytes = b"") -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
+def of(*keys: str, **shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    return {key: torch.zeros(shapes.get(key, (1,))) for key in keys}
+
+
+def tensor(begin: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def test_a_checkpoint_is_its_family_with_its_parts(tmp_path: Path) -> None:
+    found = detect(golden_sd15(tmp_path).path)
+
+    assert (found.kind, found.family, found.dtype, found.lacks) == ("checkpoint", "sd15", "F32", ())
+    assert found.parts == (
+        Part("model", "sd15", "model.diffusion_model."),
+        Part("vae", "kl", "first_stage_model."),
+        Part("clip_l", "", "cond_stage_model.transformer."),
+    )
+
+
+def test_a_diffusers_folder_is_its_family_with_its_parts() -> None:
+    found = detect(builtin_models() / "checkpoints" / "graphflow-emoji")
+
+    assert (found.kind, found.family, found.format, found.lacks) == ("checkpoint", "sd15", "diffusers", ())
+    assert [part.name for part in found.parts] == ["model", "clip_l", "vae"]
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (b"not json", "damaged header"),
+        (b"[]", "no object"),
+        (b"[" * 200_000, "damaged header"),
+        ({"a": tensor(0, 4, [1]), "b": tensor(2, 6, [1])}, "overlaps"),
+        ({"a": tensor(0, 8, [1])}, "8 bytes where its shape"),
+        ({"a": tensor(0, 4 * 2**40, [2**40])}, "cut off: its tensors need 4,398,046,511,104 bytes"),
+        ({"a": tensor(0, 4, [-1, -1])}, "negative"),
+        ({"a": tensor(0, 4, [1], "F99")}, "unknown dtype 'F99'"),
+        ({"a": {"shape": [1]}}, "damaged header"),
+        (b'{"a": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}, "a": {}}', "'a' stands twice"),
+    ],
+)
+def test_a_damaged_header_is_refused_with_the_reason(tmp_path: Path, header: object, reason: str) -> None:
+    with pytest.raises(UnsupportedFile, match=reason):
+        read_header(written(tmp_path / "bad.safetensors", header, b"\0" * 8))
+
+
+def test_a_header_that_claims_terabytes_is_refused_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    path.write_bytes((2**42).to_bytes(8, "little") + b"{}")
+
+    with pytest.raises(UnsupportedFile, match="claims 4,398,046,511,104 bytes"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("size", [0, 3, 100])
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "whole.safetensors"
+    save_file({"a": torch.zeros(100)}, path)
+    path.write_bytes(path.read_bytes()[:size])
+
+    with pytest.raises(UnsupportedFile, match="cut off"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("name", ["model.ckpt", "model.safetensors", "model.pth"])
+def test_a_pickle_is_refused_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(pickle.dumps({"a": 1}))
+
+    with pytest.raises(UnsupportedFile, match=r"is a pickle.*\.safetensors, or convert it"):
+        detect(tmp_path / name)
+
+
+def test_a_missing_file_and_a_missing_shard_are_told(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="is not there"):
+        detect(tmp_path / "gone.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}))
+    save_file({"a": torch.zeros(1)}, tmp_path / "one.safetensors")
+
+    with pytest.raises(NotFound, match=r"1 of 2 shards are missing, the first is two\.safetensors"):
+        detect(index)
+
+
+def test_a_shard_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "../one.safetensors"}}))
+
+    with pytest.raises(UnsupportedFile, match="outside its folder"):
+        detect(index)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (struct.pack("<IQQ", 99, 0, 0), "version 99"),
+        (struct.pack("<IQQ", 3, 2**60, 0), "claims"),
+        (struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 2**50), "past the end"),
+        (struct.pack("<IQQ", 3, 1, 0), "past the end"),
+    ],
+)
+def test_a_damaged_gguf_file_is_refused_with_the_reason(tmp_path: Path, body: bytes, reason: str) -> None:
+    path = tmp_path / "bad.gguf"
+    path.write_bytes(b"GGUF" + body)
+
+    with pytest.raises(UnsupportedFile, match=reason):
+        read_header(path)
+
+
+def test_an_unknown_file_says_what_would_be_known(tmp_path: Path) -> None:
+    path = tmp_path / "what.safetensors"
+    save_file({"something.weight": torch.zeros(2)}, path)
+    found = detect(path)
+
+    assert found.kind == "unknown"
+    assert "Stable Diffusion 1.5" in describe(found)
+    with pytest.raises(UnsupportedFile, match="holds no denoising network"):
+        require(found, path, part="model")
+
+
+def test_a_lora_in_place_of_a_checkpoint_says_where_it_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "style.safetensors"
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    save_file({f"{name}.lora_down.weight": torch.zeros(4, 768), f"{name}.lora_up.weight": torch.zeros(320, 4)}, path)
+    found = detect(path)
+
+    assert (found.kind, found.family) == ("lora", "sd15")
+    with pytest.raises(UnsupportedFile, match="it is a lora for sd15; put it into loras/"):
+        require(found, path, part="model")
