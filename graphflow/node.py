@@ -313,7 +313,7 @@ class Node:
 
 def fits(source: str, target: str) -> bool:
     """Whether an output of type `source` may be linked to an input of type `target`."""
-    if ANY in (source, target):
+    if source == target or ANY in (source, target):
         return True
     sources, targets = set(source.split("|")), set(target.split("|"))
     widened = {wide for one in sources for wide in WIDER.get(one, ())}
