@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast, get_args
@@ -274,6 +274,13 @@ class Assets:
                 return asset
         raise NotFound(f"there is no asset {id!r}" if not found else f"the file of asset {id!r} is gone")
 
+    def path_of(self, id: str) -> Path | None:
+        """Where the bytes of an id lie, for a thread that may wait; None when nowhere."""
+        query = select(assets.c.kind, assets.c.name).where(assets.c.id == id).order_by(assets.c.number.desc())
+        rows = self._database.look(lambda db: db.execute(query).all()) if _ID.fullmatch(id) else []
+        paths = (self._data / kind / name for kind, name in rows)
+        return next((path for path in paths if path.is_file()), None)
+
     async def named(self, kind: Kind, name: str) -> Asset:
         """The asset of that name; a file that somebody put into the folder becomes one. Raises `NotFound`."""
         safe = safe_name(name)
@@ -413,11 +420,9 @@ class AssetFinder:
     An input is named by its name, by `name [output]`, or by an asset's id.
     """
 
-    def __init__(self, models: Finder, store: Assets, ids: Callable[[str], Path | None]) -> None:
-        """`ids` gives the path of the asset with an id."""
+    def __init__(self, models: Finder, store: Assets) -> None:
         self._models = models
         self._store = store
-        self._ids = ids
 
     def find(self, folder: str, name: str) -> File:
         """The file of that name. Raises `NotFound` with the nearest names."""
@@ -442,4 +447,4 @@ class AssetFinder:
             return None
         if path.is_file():
             return path
-        return self._ids(name) if _ID.fullmatch(name) else None
+        return self._store.path_of(name)

@@ -138,6 +138,7 @@ drafts = Table(
     metadata,
     Column("id", String(128), primary_key=True),
     Column("updated", Float, nullable=False),
+    Column("version", Integer, nullable=False),
     Column("document", Text, nullable=False),
 )
 
@@ -175,7 +176,7 @@ class Database:
     async def read(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns; it sees what was committed before."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, self._look, function)
+        return await loop.run_in_executor(self._readers, self.look, function)
 
     def close(self) -> None:
         """Waits for what is under way."""
@@ -193,7 +194,8 @@ class Database:
             with connection.begin():
                 return function(connection)
 
-    def _look(self, function: Callable[[Connection], T]) -> T:
+    def look(self, function: Callable[[Connection], T]) -> T:
+        """The same as `read`, for a thread that may wait."""
         with self._engine.connect() as connection:
             return function(connection)
 

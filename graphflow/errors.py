@@ -3,11 +3,14 @@
 GraphflowError                 has a code, an HTTP status and a message that says what, where and what to do next
 ├── InvalidWorkflow            the workflow cannot run: carries every Problem at once
 ├── BadRequest                 the request is malformed
+│   ├── UnsupportedMedia       a body of another content type than the one that is taken
 │   └── UnsupportedFile        a file that is damaged, of an unknown kind, or refused for safety
 ├── NotFound                   no such job, asset, workflow, node type or file
-├── Forbidden                  a wrong Host or Origin, or a missing token
+├── Unauthorized               the token is missing or wrong
+├── Forbidden                  a wrong Host or Origin
 ├── Conflict                   the thing changed meanwhile, or the same key was used for another request
 ├── TooLarge                   a body, graph or picture over the limit
+├── NotReady                   no worker has come up yet
 ├── NodeFailed                 a node raised while it ran: carries the node and the summary of its inputs
 │   └── OutOfMemory            the device is too small even after everything idle was let go
 ├── Cancelled                  the job was cancelled
@@ -72,6 +75,13 @@ class BadRequest(GraphflowError):
     status = 400
 
 
+class UnsupportedMedia(BadRequest):
+    """A body of another content type than the one that is taken."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
 class UnsupportedFile(BadRequest):
     """A file that is damaged, of an unknown kind, or refused for safety."""
 
@@ -99,8 +109,15 @@ class NotFound(GraphflowError):
     status = 404
 
 
+class Unauthorized(GraphflowError):
+    """The token is missing or wrong."""
+
+    code = "unauthorized"
+    status = 401
+
+
 class Forbidden(GraphflowError):
-    """A wrong Host or Origin, or a missing or wrong token."""
+    """A wrong Host or Origin."""
 
     code = "forbidden"
     status = 403
@@ -118,6 +135,13 @@ class TooLarge(GraphflowError):
 
     code = "too_large"
     status = 413
+
+
+class NotReady(GraphflowError):
+    """No worker has come up yet; it is worth trying again in a few seconds."""
+
+    code = "not_ready"
+    status = 503
 
 
 class NodeFailed(GraphflowError):

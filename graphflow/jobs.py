@@ -61,8 +61,6 @@ class Job(BaseModel):
     name: str = ""
     client: str | None = None
     outputs: tuple[Output, ...] = ()
-    nodes: tuple[str, ...] = ()
-    """Ids of the nodes that its plan holds, once it started."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,8 @@ class Stored:
     workflow: str
     targets: tuple[str, ...] | None
     extra: Mapping[str, Any]
+    nodes: tuple[str, ...] = ()
+    """Ids of the nodes that its plan holds, once it started."""
 
 
 class Jobs:
@@ -402,10 +402,9 @@ def _job(row: Row[Any]) -> Job:
         name=row.name,
         client=row.client,
         outputs=_outputs.validate_json(row.outputs),
-        nodes=tuple(json.loads(row.nodes)),
     )
 
 
 def _stored(row: Row[Any]) -> Stored:
     targets = None if row.targets is None else tuple(json.loads(row.targets))
-    return Stored(_job(row), row.workflow, targets, json.loads(row.extra))
+    return Stored(_job(row), row.workflow, targets, json.loads(row.extra), tuple(json.loads(row.nodes)))

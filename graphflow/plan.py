@@ -202,7 +202,7 @@ def _flatten(compiler: _Compiler, workflow: Workflow) -> dict[str, FlatNode]:
                 outer_inputs = _outer_inputs(subgraph, inputs)
                 outputs[prefix + id] = _inner_outputs(subgraph, inner, outer_inputs)
                 pending.append((inner, subgraph.nodes, outer_inputs, (*path, name)))
-    return {id: _through_borders(node, outputs) for id, node in flat.items()}
+    return {id: _through_borders(node, outputs) for id, node in flat.items()} if outputs else flat
 
 
 _UNLINKED = object()
@@ -644,5 +644,7 @@ def _key_part(value: Any, key_of: Callable[[Value], str] | None) -> Any:
 
 def digest(parts: Any) -> str:
     """sha256 of JSON data."""
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(parts).encode()).hexdigest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False)

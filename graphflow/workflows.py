@@ -63,7 +63,9 @@ class Draft(BaseModel):
 
     id: str
     updated: float
-    workflow: dict[str, Any] | None = None
+    version: int = 1
+    draft: dict[str, Any] | None = None
+    """As the editor gave it: the workflow, and of which saved one it is a copy."""
 
 
 def digest(document: str) -> str:
@@ -206,27 +208,33 @@ class Workflows:
 
     async def drafts(self) -> list[Draft]:
         """All, last changed first."""
-        query = select(drafts.c.id, drafts.c.updated).order_by(drafts.c.updated.desc())
+        query = select(drafts.c.id, drafts.c.updated, drafts.c.version).order_by(drafts.c.updated.desc())
         rows = await self._database.read(lambda db: db.execute(query).all())
-        return [Draft(id=row.id, updated=row.updated) for row in rows]
+        return [Draft(id=row.id, updated=row.updated, version=row.version) for row in rows]
 
     async def draft(self, id: str) -> Draft:
-        """One, with its document. Raises `NotFound`."""
+        """One, with its content. Raises `NotFound`."""
         row = await self._database.read(lambda db: db.execute(select(drafts).where(drafts.c.id == id)).first())
         if row is None:
             raise NotFound(f"there is no draft {id!r}")
-        return Draft(id=row.id, updated=row.updated, workflow=json.loads(row.document))
+        return Draft(id=row.id, updated=row.updated, version=row.version, draft=json.loads(row.document))
 
-    async def keep_draft(self, id: str, document: dict[str, Any]) -> Draft:
-        """The draft as it is now; unlike a saved workflow it may be faulty, and has no versions."""
-        text, now = json.dumps(document, ensure_ascii=False, separators=(",", ":")), time.time()
+    async def keep_draft(self, id: str, content: dict[str, Any], expected: int | None = None) -> Draft:
+        """The draft as it is now; its workflow may be faulty, and only the last state is kept.
 
-        def change(db: Connection) -> None:
+        Raises `Changed` when `expected` is not the version that is there: another window has it open, too.
+        """
+        text, now = json.dumps(content, ensure_ascii=False, separators=(",", ":")), time.time()
+
+        def change(db: Connection) -> Draft:
+            version = db.execute(select(drafts.c.version).where(drafts.c.id == id)).scalar() or 0
+            if expected is not None and version and expected != version:
+                raise Changed("another window changed this draft meanwhile: take its state, or keep yours as a new one")
             db.execute(delete(drafts).where(drafts.c.id == id))
-            db.execute(insert(drafts).values(id=id, updated=now, document=text))
+            db.execute(insert(drafts).values(id=id, updated=now, version=version + 1, document=text))
+            return Draft(id=id, updated=now, version=version + 1)
 
-        await self._database.write(change, durable=True)
-        return Draft(id=id, updated=now)
+        return await self._database.write(change, durable=True)
 
     async def drop_draft(self, id: str) -> None:
         """Takes it away; nothing happens when it is not there."""

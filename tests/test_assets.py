@@ -139,7 +139,7 @@ async def test_thumbnails_are_small_and_made_once(store: Assets) -> None:
 async def test_workflows_name_inputs_by_name_by_kind_or_by_id(store: Assets, tmp_path: Path) -> None:
     await store.upload("input", "cat.png", png("red"))
     made = await store.save("output", "dog", result("green"))
-    finder = AssetFinder(ModelFiles([tmp_path / "models"]), store, {made.id: store.path(made)}.get)
+    finder = AssetFinder(ModelFiles([tmp_path / "models"]), store)
 
     found = [finder.find("input", name) for name in ("cat.png", "dog_00001_.png [output]", made.id)]
 

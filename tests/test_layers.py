@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = [
     "paths", "errors", "node", "events", "workflow", "registry", "files", "detect", "plan", "config", "pictures",
+    "documents",
     "values", "diffusion", "models", "cache", "engine", "worker",
     "database", "migrations", "jobs", "assets", "workflows", "service", "server", "comfy", "client", "cli",
 ]  # fmt: skip
@@ -21,6 +22,7 @@ ORDER = [
 
 CONTROL = [
     "paths", "errors", "node", "events", "workflow", "registry", "files", "detect", "plan", "config", "pictures",
+    "documents",
     "jobs", "assets", "workflows", "database", "service", "server", "comfy", "client", "cli",
 ]  # fmt: skip
 

@@ -119,12 +119,21 @@ async def test_only_workflows_are_saved(library: Workflows) -> None:
 
 
 async def test_a_draft_is_kept_as_it_is(library: Workflows) -> None:
-    faulty = {"nodes": "not yet"}
-    await library.keep_draft("tab-1", {"graphflow": 1})
-    await library.keep_draft("tab-1", faulty)
+    faulty = {"workflow": {"nodes": "not yet"}, "file": None}
+    await library.keep_draft("tab-1", {"workflow": {}})
+    await library.keep_draft("tab-1", faulty, expected=1)
 
-    assert (await library.draft("tab-1")).workflow == faulty
+    draft = await library.draft("tab-1")
+    assert (draft.draft, draft.version) == (faulty, 2)
     assert [draft.id for draft in await library.drafts()] == ["tab-1"]
     await library.drop_draft("tab-1")
     with pytest.raises(NotFound):
         await library.draft("tab-1")
+
+
+async def test_two_windows_do_not_overwrite_each_others_draft(library: Workflows) -> None:
+    await library.keep_draft("d", {"workflow": {"name": "mine"}})
+    await library.keep_draft("d", {"workflow": {"name": "theirs"}}, expected=1)
+    with pytest.raises(Changed, match="another window"):
+        await library.keep_draft("d", {"workflow": {"name": "mine again"}}, expected=1)
+    assert (await library.draft("d")).draft == {"workflow": {"name": "theirs"}}

@@ -77,15 +77,15 @@ class Walk:
     def run(self) -> None:
         """Walks the plan; ends with exactly one of `JobDone`, `JobFailed`, `JobCancelled`."""
         job, began = self.plan.job, time.monotonic()
-        self._tell(JobStarted(job=job, worker=self.worker, nodes=tuple(task.id for task in self.plan.tasks)))
+        self._tell(JobStarted, worker=self.worker, nodes=tuple(task.id for task in self.plan.tasks))
         try:
             _Level(self, self.plan).run(self.plan.outputs)
-            self._tell(JobDone(job=job, seconds=time.monotonic() - began))
+            self._tell(JobDone, seconds=time.monotonic() - began)
         except Cancelled:
-            self._tell(JobCancelled(job=job))
+            self._tell(JobCancelled)
         except GraphflowError as error:
             log.info("job %s failed: %s", job, error, exc_info=error)
-            self._tell(JobFailed(job=job, error=error.body()))
+            self._tell(JobFailed, error=error.body())
         except Exception:  # a fault of ours; the job must end all the same, and nothing of it leaks to a client
             log.exception("job %s failed by a fault of the engine", job)
             self._tell(
@@ -103,8 +103,8 @@ class Walk:
         if self.cancelled:
             raise Cancelled("the job was cancelled")
 
-    def _tell(self, event: Event) -> None:
-        self.emit(event.model_copy(update={"time": time.time()}))
+    def _tell(self, kind: Callable[..., Event], **content: Any) -> None:
+        self.emit(kind(job=self.plan.job, time=time.time(), **content))
 
 
 class _Level:
@@ -149,12 +149,11 @@ class _Level:
         key = self.keys[place] = call.key()
         found = self.shop.flights.run(key, lambda: self.shop.cache.get(key), call.compute_and_keep, self.walk.check)
         entry = self.entries[place] = found.result if isinstance(found.result, Entry) else found.result[0]
-        job = self.walk.plan.job
         if not self.visible and not isinstance(found.result, Entry):
             reason: Literal["memory", "disk", "shared"] = "shared" if found.waited else found.result[1]
-            self.walk._tell(NodeCached(job=job, node=id, reason=reason, made=entry.made))
+            self.walk._tell(NodeCached, node=id, reason=reason, made=entry.made)
         elif not self.visible and not call.skipped:
-            self.walk._tell(NodeDone(job=job, node=id, seconds=entry.seconds, memory=entry.size))
+            self.walk._tell(NodeDone, node=id, seconds=entry.seconds, memory=entry.size)
         if node.definition.output_node:
             self._give(id, entry)
 
@@ -246,7 +245,7 @@ class _Call:
             return self._skip(blocked[0])
         began = time.monotonic()
         if not self.level.visible:
-            self.walk._tell(NodeStarted(job=self.walk.plan.job, node=self.id))
+            self.walk._tell(NodeStarted, node=self.id)
         results = self._map()
         outputs = self._collect(results)
         return Entry.of(outputs, time.monotonic() - began)
@@ -254,7 +253,7 @@ class _Call:
     def _skip(self, blocked: Blocked) -> Entry:
         self.skipped, self.keep = True, False
         if not self.level.visible:
-            self.walk._tell(NodeSkipped(job=self.walk.plan.job, node=self.id, reason=blocked.message))
+            self.walk._tell(NodeSkipped, node=self.id, reason=blocked.message)
         return Entry.of(tuple((blocked,) for _ in self.node.definition.outputs), 0.0)
 
     def _map(self) -> list[Any]:
@@ -457,8 +456,7 @@ class _Voice(Listener):
         self._call = call
 
     def progress(self, value: float, total: float, text: str) -> None:
-        job = self._call.walk.plan.job
-        self._call.walk._tell(NodeProgress(job=job, node=self._call.id, value=value, total=total, text=text))
+        self._call.walk._tell(NodeProgress, node=self._call.id, value=value, total=total, text=text)
 
     def preview(self, jpeg: bytes) -> None:
         self._call.walk.emit(Preview(self._call.walk.plan.job, self._call.id, "image/jpeg", jpeg))

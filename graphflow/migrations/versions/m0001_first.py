@@ -118,5 +118,6 @@ def _workflows() -> None:
         "drafts",
         sa.Column("id", sa.String(128), primary_key=True),
         sa.Column("updated", sa.Float, nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
         sa.Column("document", sa.Text, nullable=False),
     )

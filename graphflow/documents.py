@@ -1,0 +1,33 @@
+"""Workflows in files of any kind: JSON in any dialect, and pictures that carry one."""
+
+from __future__ import annotations
+
+from graphflow.errors import BadRequest, GraphflowError
+from graphflow.workflow import Converted, load_json, read
+
+CARRIED = ("graphflow", "workflow", "prompt", "parameters")
+"""Keys of the texts in a picture that may hold a workflow, the most telling first."""
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+
+
+def open_document(data: bytes) -> Converted:
+    """The workflow in a file's bytes. Raises `BadRequest` or `InvalidWorkflow` that says why there is none."""
+    return _open_picture(data) if data.startswith(_PICTURES) else read(load_json(data))
+
+
+def _open_picture(data: bytes) -> Converted:
+    from graphflow import pictures  # Pillow is loaded only when a picture comes
+
+    texts = pictures.texts(data)
+    faults = []
+    for key in CARRIED:
+        if key in texts:
+            try:
+                return read(texts[key] if key == "parameters" else load_json(texts[key]))
+            except GraphflowError as error:
+                faults.append(f"its text {key!r}: {error.message}")
+    if faults:
+        raise BadRequest(f"no workflow in this picture can be read; {'; '.join(faults)}")
+    raise BadRequest(
+        "this picture carries no workflow; pictures saved by GraphFlow or ComfyUI do, edited copies do not"
+    )

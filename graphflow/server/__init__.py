@@ -1,0 +1,1 @@
+"""The HTTP server: `create_app` makes it from a service and the settings."""

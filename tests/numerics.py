@@ -1,0 +1,152 @@
+"""A world in which every answer is known: closed-form denoisers, and a driver that stands in for the engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from graphflow.diffusion.parametrisation import Flow, FlowShift, Parametrisation
+from graphflow.node import Denoise, Progress
+
+GOLDEN = Path(__file__).parent / "golden"
+EPS = Parametrisation()
+FLOW = Parametrisation(Flow(), FlowShift(3.0, 1000.0))
+
+
+@cache
+def golden(name: str) -> dict[str, Tensor]:
+    """Reference numbers by key."""
+    return load_file(GOLDEN / f"{name}.safetensors")
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Data of two points m and -m per element, each blurred by variance 1/4; guidance included.
+
+    See `golden/analytic_denoiser.py` for the formula.
+    """
+
+    parametrisation: Parametrisation = EPS
+    cfg: float = 1.0
+
+    def evaluate(self, request: Denoise) -> Generator[Any, Any, Any]:
+        yield from ()
+        x, sigma = request.x, request.sigma
+        cond = self._denoised(x, sigma, "cond")
+        if self.cfg == 1.0 and not request.uncond:
+            return cond
+        uncond = self._denoised(x, sigma, "uncond")
+        guided = cond if self.cfg == 1.0 else uncond + (cond - uncond) * self.cfg
+        return (guided, uncond) if request.uncond else guided
+
+    def _denoised(self, x: Tensor, sigma: Tensor, kind: str) -> Tensor:
+        k = torch.arange(math.prod(x.shape[1:]), dtype=torch.float64)
+        m = 0.5 + 0.5 * torch.cos(0.1 * k) if kind == "cond" else 0.3 * torch.sin(0.07 * k)
+        m = m.reshape(x.shape[1:]).to(x.dtype)
+        s = sigma.reshape(-1, *([1] * (x.ndim - 1))).to(x.dtype)
+        a = (1.0 - s) if self.parametrisation.flow else torch.ones_like(s)
+        v = a * a * 0.25 + s * s
+        return (0.25 * a * x + s * s * m * torch.tanh(a * m * x / v)) / v
+
+    def preview(self, denoised: Tensor) -> bytes:
+        return b""
+
+
+@dataclass(frozen=True)
+class Normal:
+    """Data of mean `mean` and standard deviation `std`: the probability flow has a closed form."""
+
+    parametrisation: Parametrisation = EPS
+    mean: float = 0.3
+    std: float = 0.7
+
+    def evaluate(self, request: Denoise) -> Generator[Any, Any, Any]:
+        yield from ()
+        a = 1 - request.sigma if self.parametrisation.flow else 1.0
+        variance = a**2 * self.std**2 + request.sigma**2
+        denoised = self.mean + a * self.std**2 / variance * (request.x - a * self.mean)
+        return (denoised, denoised) if request.uncond else denoised
+
+    def exact(self, x: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """Where the flow takes x from sigma `start` to sigma `end`."""
+        a, b = (1 - start, 1 - end) if self.parametrisation.flow else (1.0, 1.0)
+        spread = ((b**2 * self.std**2 + end**2) / (a**2 * self.std**2 + start**2)) ** 0.5
+        return b * self.mean + spread * (x - a * self.mean)
+
+    def preview(self, denoised: Tensor) -> bytes:
+        return b""
+
+
+@dataclass
+class Driven:
+    """What a driven generator returned and asked on its way."""
+
+    result: Any = None
+    questions: list[Denoise] = field(default_factory=list)
+    progress: list[Progress] = field(default_factory=list)
+    first_of_step: list[Denoise] = field(default_factory=list)
+
+
+def drive(walk: Generator[Any, Any, Any]) -> Driven:
+    """Runs a generator node or a sampler to its end, answering as the engine's stepper does."""
+    driven, answer, fresh = Driven(), None, True
+    while True:
+        try:
+            asked = walk.send(answer)
+        except StopIteration as end:
+            driven.result = end.value
+            return driven
+        answer = None
+        if isinstance(asked, Denoise):
+            driven.questions.append(asked)
+            if fresh:
+                driven.first_of_step.append(asked)
+            fresh = False
+            answer = evaluate(asked)
+        else:
+            driven.progress.append(asked)
+            fresh = True
+
+
+def evaluate(request: Denoise) -> Any:
+    """The answer to one question, its rows predicted one after the other."""
+    asking = request.model.evaluate(request)
+    answer = None
+    while True:
+        try:
+            rows = asking.send(answer)
+        except StopIteration as end:
+            return end.value
+        answer = [row.network.predict([row])[0] for row in rows]
+
+
+ODE, ANCESTRAL, BROWNIAN, ADAPTIVE = 2e-5, 2e-4, 2e-2, 2e-3
+"""How far a latent may be off on a CPU that rounds exp, log and tanh otherwise than the one that made the numbers.
+
+Adaptive steps have their own: x moved by 1e-7 moves their result by 3e-4.
+"""
+
+
+def same_arithmetic() -> bool:
+    """Whether this is the torch build and the kind of CPU that made the golden numbers."""
+    return torch.__version__.startswith("2.13.0") and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+def tolerance(sampler: str) -> float:
+    """How far a sampler's latent may be from the golden one."""
+    if same_arithmetic():
+        return 1e-6 if sampler.startswith("uni_pc") else 0.0
+    if sampler == "dpm_adaptive":
+        return ADAPTIVE
+    if "sde" in sampler and sampler != "er_sde":
+        return BROWNIAN
+    stochastic = ("ancestral", "ddpm", "lcm", "er_sde", "seeds", "sa_solver")
+    return ANCESTRAL if any(word in sampler for word in stochastic) else ODE
