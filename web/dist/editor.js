@@ -1,0 +1,6753 @@
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./dagre.js","./rolldown-runtime.js","./dialogs.js","./vendor.js"])))=>i.map(i=>d[i]);
+import { r as __toESM } from "./rolldown-runtime.js";
+import { _ as getBezierPath, a as MiniMap, b as require_client, c as ReactFlowProvider, d as index, f as useNodesInitialized, g as SelectionMode, h as Position, i as Handle, l as applyEdgeChanges, m as useStore, n as BackgroundVariant, o as NodeResizer, p as useReactFlow, r as BaseEdge, s as Panel, t as Background, u as applyNodeChanges, v as require_jsx_runtime, x as require_react, y as create } from "./vendor.js";
+// src/graph/json.ts
+var import_client = require_client();
+var raw = JSON.rawJSON;
+/** Reads JSON; drops `__proto__` keys, so that no text can reach a prototype. Throws `SyntaxError`. */
+function parseJson(text) {
+	const revive = (key, value, context) => {
+		if (key === "__proto__") return void 0;
+		if (typeof value !== "number" || Number.isSafeInteger(value) || !context?.source) return value;
+		return /^-?\d+$/.test(context.source) ? BigInt(context.source) : value;
+	};
+	return JSON.parse(text, revive);
+}
+/** Writes JSON; the same value gives the same bytes. */
+function writeJson(value, indent) {
+	const replace = (_key, item) => typeof item === "bigint" ? raw ? raw(item.toString()) : Number(item) : item;
+	return JSON.stringify(value, replace, indent);
+}
+function isRecord(value) {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+function sameJson(a, b) {
+	return a === b || writeJson(a) === writeJson(b);
+}
+/** How deeply arrays and objects are nested; stops counting at `limit`. */
+function depth(value, limit = 100) {
+	if (typeof value !== "object" || value === null || limit === 0) return 0;
+	let deepest = 0;
+	for (const item of Object.values(value)) deepest = Math.max(deepest, depth(item, limit - 1));
+	return deepest + 1;
+}
+// src/graph/file.ts
+var LIMITS = {
+	bytes: 1e7,
+	nodes: 1e4,
+	depth: 64
+};
+/** A file that cannot be opened; `problem` is the key of a sentence. */
+var UnreadableFile = class extends Error {
+	problem;
+	constructor(problem) {
+		super(problem);
+		this.problem = problem;
+	}
+};
+var finite = (value, fallback) => typeof value === "number" && Number.isFinite(value) && Math.abs(value) < 1e7 ? value : fallback;
+var pair = (value) => {
+	const list = Array.isArray(value) ? value : [];
+	return [finite(list[0], 0), finite(list[1], 0)];
+};
+var text$1 = (value) => typeof value === "string" ? value : "";
+var entries = (value) => isRecord(value) ? Object.entries(value).filter((entry) => isRecord(entry[1])) : [];
+function cleanNode(node) {
+	const { title, mode, ...rest } = node;
+	return {
+		...rest,
+		type: text$1(node.type),
+		inputs: isRecord(node.inputs) ? node.inputs : {},
+		...typeof title === "string" ? { title } : {},
+		...mode === "bypass" || mode === "mute" ? { mode } : {}
+	};
+}
+function cleanBox(box) {
+	const { size, color, collapsed, values, draw, bends, ...rest } = box;
+	return {
+		...rest,
+		position: pair(box.position),
+		...Array.isArray(size) ? { size: pair(size) } : {},
+		...collapsed === true ? { collapsed } : {},
+		...typeof color === "string" ? { color } : {},
+		...isRecord(values) ? { values } : {},
+		...Array.isArray(draw) ? { draw: draw.map(String) } : {},
+		...isRecord(bends) ? { bends: Object.fromEntries(Object.entries(bends).map(([k, v]) => [k, Array.isArray(v) ? v.map(pair) : []])) } : {}
+	};
+}
+function cleanGroup(group) {
+	const { color, modes, ...rest } = group;
+	const [x, y] = pair(group.bounds);
+	const [w, h] = pair((Array.isArray(group.bounds) ? group.bounds : []).slice(2));
+	return {
+		...rest,
+		title: text$1(group.title),
+		bounds: [
+			x,
+			y,
+			Math.max(w, 80),
+			Math.max(h, 60)
+		],
+		...typeof color === "string" ? { color } : {},
+		...isRecord(modes) ? { modes } : {}
+	};
+}
+/** Nodes, layout and frames with every missing or mad part mended. */
+function clean(json) {
+	const nodes = Object.fromEntries(entries(json.nodes).map(([id, node]) => [id, cleanNode(node)]));
+	const boxes = new Map(entries(json.layout));
+	const layout = {};
+	let row = 0;
+	for (const id of Object.keys(nodes)) {
+		const box = boxes.get(id);
+		layout[id] = box ? cleanBox(box) : { position: [row % 5 * 320, Math.floor(row / 5) * 360] };
+		if (!box) row += 1;
+	}
+	for (const [id, box] of boxes) if (id.startsWith("$")) layout[id] = cleanBox(box);
+	return {
+		nodes,
+		layout,
+		groups: (Array.isArray(json.groups) ? json.groups : []).filter(isRecord).map(cleanGroup)
+	};
+}
+function cleanSubgraph(json) {
+	const ports = (value) => (Array.isArray(value) ? value : []).filter(isRecord).map((port) => ({
+		...port,
+		name: text$1(port.name),
+		type: text$1(port.type) || "*"
+	}));
+	return {
+		...json,
+		inputs: ports(json.inputs),
+		outputs: ports(json.outputs),
+		...clean(json)
+	};
+}
+function cleanWorkflow(json) {
+	const subgraphs = Object.fromEntries(entries(json.subgraphs).map(([name, subgraph]) => [name, cleanSubgraph(subgraph)]));
+	const form = Array.isArray(json.form) ? json.form.filter(isRecord) : void 0;
+	const { form: _form, ...rest } = json;
+	const { nodes, layout, groups } = clean(json);
+	return {
+		...rest,
+		graphflow: 1,
+		name: text$1(json.name),
+		description: text$1(json.description),
+		nodes,
+		layout,
+		groups: groups ?? [],
+		subgraphs,
+		...form ? { form: form.map((item) => ({
+			...item,
+			node: text$1(item.node),
+			input: text$1(item.input)
+		})) } : {}
+	};
+}
+/** Whether a parsed file is in our own format, not another program's. */
+function isOurs(json) {
+	return isRecord(json) && "graphflow" in json && isRecord(json.nodes);
+}
+/** Reads a workflow. Throws `UnreadableFile`; `file.foreign` means that the server may still convert it. */
+function readWorkflow(source) {
+	if (source.length > LIMITS.bytes) throw new UnreadableFile("file.tooLarge");
+	let json;
+	try {
+		json = parseJson(source);
+	} catch {
+		throw new UnreadableFile("file.notJson");
+	}
+	if (depth(json) > LIMITS.depth) throw new UnreadableFile("file.tooDeep");
+	if (!isOurs(json)) throw new UnreadableFile("file.foreign");
+	if (Object.keys(json.nodes).length > LIMITS.nodes) throw new UnreadableFile("file.tooMany");
+	return cleanWorkflow(json);
+}
+/** The file's text: the same workflow gives the same bytes. */
+var writeWorkflow = (workflow) => `${writeJson(workflow, 2)}\n`;
+// src/graph/snippets.ts
+/** The current workflow as a request that can be pasted into a terminal or a program. */
+function asCurl(origin, workflow) {
+	return `curl -s ${origin}/v1/jobs -H 'Content-Type: application/json' -d '${writeJson({ workflow }).replaceAll("'", "'\\''")}'`;
+}
+/** Python that needs nothing but its standard library: runs the workflow and saves its pictures. */
+function asPython(origin, workflow) {
+	return `import json, time, urllib.request
+
+SERVER = ${JSON.stringify(origin)}
+WORKFLOW = json.loads(${JSON.stringify(writeJson(workflow))})
+
+
+def call(path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(SERVER + path, data, {"Content-Type": "application/json"})
+    return urllib.request.urlopen(request).read()
+
+
+job = json.loads(call("/v1/jobs", {"workflow": WORKFLOW}))
+while job["status"] in ("queued", "running"):
+    time.sleep(0.5)
+    job = json.loads(call("/v1/jobs/" + job["id"]))
+print(job["status"], job.get("error") or "")
+for output in job["outputs"]:
+    with open(output["name"], "wb") as file:
+        file.write(call("/v1/assets/" + output["asset"]))
+    print(output["name"])
+`;
+}
+// src/graph/workflow.ts
+var EMPTY = {
+	graphflow: 1,
+	name: "",
+	description: "",
+	nodes: {},
+	layout: {},
+	groups: [],
+	subgraphs: {}
+};
+/** Where a link comes from; ids may hold dots, so the last dot separates. Null for a literal. */
+function sourceOf(value) {
+	if (!isRecord(value) || typeof value.from !== "string" || Object.keys(value).length !== 1) return null;
+	const dot = value.from.lastIndexOf(".");
+	return dot < 0 ? {
+		node: value.from,
+		output: "0"
+	} : {
+		node: value.from.slice(0, dot),
+		output: value.from.slice(dot + 1)
+	};
+}
+var linkTo = (node, output) => ({ from: `${node}.${output}` });
+/** Every link of a graph. */
+function wires(graph) {
+	const found = [];
+	for (const [target, node] of Object.entries(graph.nodes)) for (const [input, value] of Object.entries(node.inputs)) {
+		const source = sourceOf(value);
+		if (source) found.push({
+			...source,
+			target,
+			input
+		});
+	}
+	return found;
+}
+/** The nodes that `ids` need, themselves included. */
+function ancestors(graph, ids) {
+	const seen = /* @__PURE__ */ new Set();
+	const pending = [...ids];
+	for (let id = pending.pop(); id !== void 0; id = pending.pop()) {
+		const node = graph.nodes[id];
+		if (!node || seen.has(id)) continue;
+		seen.add(id);
+		for (const value of Object.values(node.inputs)) {
+			const source = sourceOf(value);
+			if (source) pending.push(source.node);
+		}
+	}
+	return seen;
+}
+/** Ids so that each node comes after those it needs; members of a cycle keep their order. */
+function inOrder(graph) {
+	const done = /* @__PURE__ */ new Set();
+	const order = [];
+	for (const root of Object.keys(graph.nodes)) {
+		const stack = [[root, false]];
+		for (let top = stack.pop(); top; top = stack.pop()) {
+			const [id, ready] = top;
+			if (ready) order.push(id);
+			if (ready || done.has(id) || !graph.nodes[id]) continue;
+			done.add(id);
+			stack.push([id, true]);
+			const sources = Object.values(graph.nodes[id].inputs).map((value) => sourceOf(value)?.node);
+			for (const source of sources.reverse()) if (source !== void 0 && !done.has(source)) stack.push([source, false]);
+		}
+	}
+	return order;
+}
+// src/server/api.ts
+var ServerError = class extends Error {
+	status;
+	code;
+	problems;
+	constructor(message, status, code, problems = []) {
+		super(message);
+		this.status = status;
+		this.code = code;
+		this.problems = problems;
+	}
+};
+var url = (path) => new URL(path.replace(/^\//, ""), document.baseURI).href;
+function toProblem(json) {
+	const one = isRecord(json) ? json : {};
+	const text = (value) => typeof value === "string" ? value : null;
+	return {
+		node: text(one.node),
+		input: text(one.input),
+		message: text(one.message) ?? "",
+		code: text(one.code) ?? "invalid",
+		details: isRecord(one.details) ? one.details : {}
+	};
+}
+/** Reads the one error shape; an answer in any other shape becomes one, too. */
+function toError(status, body) {
+	try {
+		const json = parseJson(body);
+		const error = isRecord(json) && isRecord(json.error) ? json.error : null;
+		if (error) {
+			const list = Array.isArray(error.problems) ? error.problems : [];
+			return new ServerError(String(error.message), status, String(error.code), list.map(toProblem));
+		}
+	} catch {}
+	return new ServerError(`The server answered ${status}.`, status, "http");
+}
+/** Sends a request and throws `ServerError` unless it went well; status 0 means that the server is away. */
+async function send(path, options = {}) {
+	const { method = options.json === void 0 ? "GET" : "POST", json, body, headers = {}, keepalive = false } = options;
+	const type = json === void 0 ? {} : { "Content-Type": "application/json" };
+	let response;
+	try {
+		response = await fetch(url(path), {
+			method,
+			keepalive,
+			headers: {
+				...type,
+				...headers
+			},
+			...json === void 0 ? body === void 0 ? {} : { body } : { body: writeJson(json) }
+		});
+	} catch {
+		throw new ServerError("The server cannot be reached.", 0, "offline");
+	}
+	if (!response.ok) throw toError(response.status, await response.text());
+	return response;
+}
+async function call(path, options = {}) {
+	const text = await (await send(path, options)).text();
+	return text ? parseJson(text) : null;
+}
+var assetUrl = (id) => url(`v1/assets/${id}`);
+var thumbnailUrl = (id, size = 256) => url(`v1/assets/${id}/thumbnail?size=${size}`);
+var newKey = () => Array.from(crypto.getRandomValues(/* @__PURE__ */ new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
+// src/graph/schema.ts
+/** By type and by old name. */
+function definitions(list) {
+	const byType = /* @__PURE__ */ new Map();
+	for (const def of list) for (const alias of def.aliases) byType.set(alias, def);
+	for (const def of list) byType.set(def.type, def);
+	return byType;
+}
+var WIDER = {
+	INT: ["FLOAT", "NUMBER"],
+	FLOAT: ["NUMBER"],
+	BOOLEAN: [
+		"INT",
+		"FLOAT",
+		"NUMBER"
+	],
+	STRING: ["COMBO"],
+	COMBO: ["STRING"]
+};
+/** Whether an output of type `source` may be linked to an input of type `target`. */
+function fits(source, target) {
+	if (source === "*" || target === "*") return true;
+	const targets = new Set(target.split("|"));
+	return source.split("|").some((one) => targets.has(one) || (WIDER[one] ?? []).some((wide) => targets.has(wide)));
+}
+var BARE = {
+	category: "",
+	description: "",
+	output_node: false,
+	deprecated: false,
+	experimental: false,
+	aliases: [],
+	pack: "",
+	example: ""
+};
+var port = (name, type, more = {}) => ({
+	name,
+	type,
+	required: false,
+	default: null,
+	field: null,
+	list: false,
+	advanced: false,
+	description: "",
+	...more
+});
+var output = (name, type) => ({
+	name,
+	type,
+	list: false,
+	description: ""
+});
+var INPUTS = "$inputs";
+var OUTPUTS = "$outputs";
+var PREFIX = "subgraph/";
+var subgraphName = (type) => type.startsWith(PREFIX) ? type.slice(9) : null;
+var subgraphType = (name) => PREFIX + name;
+/** The field that a subgraph's input shows outside: that of the first inner input it feeds. */
+function innerPort(defs, workflow, subgraph, name, nesting) {
+	const wire = wires(subgraph).find((one) => one.node === "$inputs" && one.output === name);
+	const node = wire && subgraph.nodes[wire.target];
+	return node && definitionOf(defs, workflow, wire.target, node, subgraph, nesting + 1).inputs.find((p) => p.name === wire.input);
+}
+function subgraphDef(defs, workflow, name, subgraph, nesting) {
+	return {
+		...BARE,
+		type: subgraphType(name),
+		title: name,
+		category: "subgraph",
+		inputs: subgraph.inputs.map((item) => {
+			const inner = nesting < 8 ? innerPort(defs, workflow, subgraph, item.name, nesting) : void 0;
+			return port(item.name, item.type, inner && {
+				field: inner.field,
+				default: inner.default,
+				required: inner.required,
+				description: inner.description
+			});
+		}),
+		outputs: subgraph.outputs.map((item) => output(item.name, item.type))
+	};
+}
+/** The two nodes that stand for a subgraph's inputs and outputs while it is open. */
+function borderDef(type, graph) {
+	return type === "$inputs" ? {
+		...BARE,
+		type,
+		title: "Inputs",
+		outputs: graph.inputs.map((item) => output(item.name, item.type)),
+		inputs: []
+	} : {
+		...BARE,
+		type,
+		title: "Outputs",
+		inputs: graph.outputs.map((item) => port(item.name, item.type)),
+		outputs: []
+	};
+}
+/** A definition read off the workflow, for a node of a type nobody here knows. */
+function guess(id, node, graph) {
+	const names = new Set(wires(graph).filter((wire) => wire.node === id).map((wire) => wire.output));
+	return {
+		...BARE,
+		type: node.type,
+		title: node.type,
+		unknown: true,
+		inputs: Object.entries(node.inputs).map(([name, value]) => port(name, "*", sourceOf(value) ? {} : {
+			field: {},
+			default: value
+		})),
+		outputs: [...names].map((name) => output(name, "*"))
+	};
+}
+/** The definition of a node; of a subgraph, its border or an unknown type, one made up from the workflow. */
+function definitionOf(defs, workflow, id, node, graph = workflow, nesting = 0) {
+	if (node.type === "$inputs" || node.type === "$outputs") return borderDef(node.type, graph);
+	const name = subgraphName(node.type);
+	const subgraph = name === null ? void 0 : workflow.subgraphs[name];
+	if (name !== null && subgraph) return subgraphDef(defs, workflow, name, subgraph, nesting);
+	return defs.get(node.type) ?? guess(id, node, graph);
+}
+/** The output a link names, by name or by index. */
+function outputOf(def, name) {
+	return def.outputs.find((one) => one.name === name) ?? (/^\d+$/.test(name) ? def.outputs[Number(name)] : void 0);
+}
+var numeric = (value) => typeof value === "number" ? value : typeof value === "bigint" ? Number(value) : void 0;
+function numberWidget(field, whole) {
+	const min = numeric(field.minimum) ?? numeric(field.exclusiveMinimum);
+	const max = numeric(field.maximum) ?? numeric(field.exclusiveMaximum);
+	const bounds = {
+		whole,
+		step: numeric(field.step) ?? numeric(field.multipleOf) ?? (whole ? 1 : .01),
+		...min === void 0 ? {} : { min },
+		...max === void 0 ? {} : { max }
+	};
+	if (field.widget === "seed") return {
+		kind: "seed",
+		...bounds
+	};
+	const short = min !== void 0 && max !== void 0 && max - min <= 100 && !(whole && max - min > 64);
+	return {
+		kind: field.widget === "slider" || short ? "slider" : "number",
+		...bounds
+	};
+}
+/** How a literal is edited, from its JSON schema. */
+function widgetOf(field) {
+	const some = (Array.isArray(field.anyOf) ? field.anyOf.filter(isRecord) : []).find((one) => one.type !== "null");
+	if (some) return widgetOf({
+		...field,
+		anyOf: null,
+		...some
+	});
+	if (typeof field.folder === "string") {
+		const extra = Array.isArray(field.extra) ? field.extra.map(String) : [];
+		if (field.folder !== "input") return {
+			kind: "choice",
+			folder: field.folder,
+			extra
+		};
+		const media = typeof field.media === "string" ? field.media : "";
+		return {
+			kind: media === "image" || media === "" ? "image" : "file",
+			folder: "input",
+			media,
+			extra
+		};
+	}
+	if (Array.isArray(field.enum)) return {
+		kind: "choice",
+		choices: field.enum
+	};
+	if (field.type === "boolean") return { kind: "toggle" };
+	if (field.type === "integer" || field.type === "number") return numberWidget(field, field.type === "integer");
+	if (field.type !== "string") return { kind: "json" };
+	return { kind: field.widget === "multiline" ? "multiline" : field.widget === "color" ? "color" : "text" };
+}
+// src/graph/edit.ts
+var without = (record, ...keys) => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
+/** `record` with `key` set, or without it when `value` is undefined. */
+function put$1(record, key, value) {
+	return value === void 0 ? without(record, key) : {
+		...record,
+		[key]: value
+	};
+}
+var boxOf = (graph, id) => graph.layout[id] ?? { position: [0, 0] };
+function changeNode(graph, id, change) {
+	const node = graph.nodes[id];
+	return node ? {
+		...graph,
+		nodes: {
+			...graph.nodes,
+			[id]: change(node)
+		}
+	} : graph;
+}
+function changeBox(graph, id, key, value) {
+	return {
+		...graph,
+		layout: {
+			...graph.layout,
+			[id]: put$1(boxOf(graph, id), key, value)
+		}
+	};
+}
+/** A readable id that is not taken: `ksampler`, `ksampler2`. */
+function freshId(taken, type) {
+	const stem = type.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").replace(/\d+$/, "") || "node";
+	let id = stem;
+	for (let count = 2; id in taken; count += 1) id = `${stem}${count}`;
+	return id;
+}
+/** The literals a new node starts with; seeds are drawn anew for each run. */
+function addNode(graph, def, position) {
+	const id = freshId(graph.nodes, def.title.length < 24 ? def.type : def.type.slice(0, 24));
+	const inputs = {};
+	for (const port of def.inputs) if (port.field && port.default !== null) inputs[port.name] = port.default;
+	const draw = def.inputs.filter((port) => port.field && widgetOf(port.field).kind === "seed").map((port) => port.name);
+	const box = {
+		position,
+		...draw.length ? { draw } : {}
+	};
+	return {
+		graph: {
+			...graph,
+			nodes: {
+				...graph.nodes,
+				[id]: {
+					type: def.type,
+					inputs
+				}
+			},
+			layout: {
+				...graph.layout,
+				[id]: box
+			}
+		},
+		id
+	};
+}
+function setValue(graph, id, input, value) {
+	return changeNode(graph, id, (node) => ({
+		...node,
+		inputs: put$1(node.inputs, input, value)
+	}));
+}
+var setTitle = (graph, id, title) => changeNode(graph, id, (node) => put$1(node, "title", title.trim() || void 0));
+function setMode$1(graph, ids, mode) {
+	let next = graph;
+	for (const id of ids) next = changeNode(next, id, (node) => put$1(node, "mode", mode));
+	return next;
+}
+/** Bypasses the nodes, or runs them again when all of them are bypassed. */
+function toggleMode(graph, ids, mode) {
+	return setMode$1(graph, ids, ids.every((id) => graph.nodes[id]?.mode === mode) ? void 0 : mode);
+}
+function toggleCollapsed(graph, ids) {
+	const collapsed = ids.every((id) => boxOf(graph, id).collapsed) ? void 0 : true;
+	return ids.reduce((next, id) => changeBox(next, id, "collapsed", collapsed), graph);
+}
+function setColor(graph, ids, color) {
+	return ids.reduce((next, id) => changeBox(next, id, "color", color), graph);
+}
+function move(graph, positions) {
+	const layout = { ...graph.layout };
+	for (const [id, [x, y]] of positions) layout[id] = {
+		...boxOf(graph, id),
+		position: [Math.round(x), Math.round(y)]
+	};
+	return {
+		...graph,
+		layout
+	};
+}
+/** Links an output to an input. The literal that was there comes back when the input is unlinked. */
+function connect(graph, node, output, target, input) {
+	const before = graph.nodes[target]?.inputs[input];
+	const linked = setValue(graph, target, input, linkTo(node, output));
+	if (before === void 0 || sourceOf(before)) return linked;
+	return changeBox(linked, target, "values", {
+		...boxOf(graph, target).values,
+		[input]: before
+	});
+}
+function disconnect(graph, target, input) {
+	if (!sourceOf(graph.nodes[target]?.inputs[input])) return graph;
+	const box = boxOf(graph, target);
+	const next = setValue(graph, target, input, box.values?.[input]);
+	const values = without(box.values ?? {}, input);
+	const bends = without(box.bends ?? {}, input);
+	const cleaned = box.values ? changeBox(next, target, "values", Object.keys(values).length ? values : void 0) : next;
+	return box.bends ? changeBox(cleaned, target, "bends", Object.keys(bends).length ? bends : void 0) : cleaned;
+}
+/** Removes nodes and every link to them. */
+function remove(graph, ids) {
+	const gone = new Set(ids);
+	let next = {
+		...graph,
+		nodes: without(graph.nodes, ...gone),
+		layout: without(graph.layout, ...gone)
+	};
+	for (const [id, node] of Object.entries(next.nodes)) for (const [input, value] of Object.entries(node.inputs)) {
+		const source = sourceOf(value);
+		if (source && gone.has(source.node)) next = disconnect(next, id, input);
+	}
+	return next;
+}
+/** Whether an input's seed is drawn anew for each run. */
+var isDrawn = (graph, id, input) => Boolean(graph.layout[id]?.draw?.includes(input));
+function setDrawn(graph, id, input, drawn) {
+	const rest = (boxOf(graph, id).draw ?? []).filter((name) => name !== input);
+	const draw = drawn ? [...rest, input] : rest;
+	return changeBox(graph, id, "draw", draw.length ? draw : void 0);
+}
+/** Draws every seed that is not fixed; `random` gives whole numbers. */
+function drawSeeds(graph, random) {
+	let next = graph;
+	for (const [id, box] of Object.entries(graph.layout)) for (const input of box.draw ?? []) if (graph.nodes[id] && !sourceOf(graph.nodes[id].inputs[input])) next = setValue(next, id, input, random());
+	return next;
+}
+/** Turns every link point of an input into `points`; none is a straight link. */
+function setBends(graph, target, input, points) {
+	const bends = {
+		...without(boxOf(graph, target).bends ?? {}, input),
+		...points.length ? { [input]: points } : {}
+	};
+	return changeBox(graph, target, "bends", Object.keys(bends).length ? bends : void 0);
+}
+// src/graph/subgraph.ts
+/** Subgraphs: enter, make from a selection, unpack. */
+/** A subgraph with two nodes that stand for its border, so that every edit works on it as on any graph. */
+function opened(subgraph) {
+	const outputs = Object.fromEntries(subgraph.outputs.flatMap((port) => port.from ? [[port.name, { from: port.from }]] : []));
+	const boxes = Object.values(subgraph.layout).map((box) => box.position);
+	const [left, right] = [Math.min(0, ...boxes.map(([x]) => x)), Math.max(0, ...boxes.map(([x]) => x))];
+	return {
+		...subgraph,
+		nodes: {
+			...subgraph.nodes,
+			[INPUTS]: {
+				type: INPUTS,
+				inputs: {}
+			},
+			[OUTPUTS]: {
+				type: OUTPUTS,
+				inputs: outputs
+			}
+		},
+		layout: {
+			[INPUTS]: { position: [left - 300, 0] },
+			[OUTPUTS]: { position: [right + 340, 0] },
+			...subgraph.layout
+		}
+	};
+}
+function closed(subgraph) {
+	const links = subgraph.nodes["$outputs"]?.inputs ?? {};
+	const outputs = subgraph.outputs.map((port) => {
+		const { from: _from, ...rest } = port;
+		const value = links[port.name];
+		return value?.from ? {
+			...rest,
+			from: value.from
+		} : rest;
+	});
+	return {
+		...subgraph,
+		outputs,
+		nodes: without(subgraph.nodes, INPUTS, OUTPUTS)
+	};
+}
+/** The graph at the end of `path`, a list of subgraph names; the workflow itself when it is empty or gone. */
+function graphAt(workflow, path) {
+	const name = path.at(-1);
+	const subgraph = name === void 0 ? void 0 : workflow.subgraphs[name];
+	return subgraph ? opened(subgraph) : workflow;
+}
+function changeAt(workflow, path, change) {
+	const name = path.at(-1);
+	const subgraph = name === void 0 ? void 0 : workflow.subgraphs[name];
+	if (name === void 0 || !subgraph) return change(workflow);
+	const next = change(opened(subgraph));
+	return {
+		...workflow,
+		subgraphs: {
+			...workflow.subgraphs,
+			[name]: closed(next)
+		}
+	};
+}
+var unique = (name, taken) => {
+	let one = name;
+	for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
+	return one;
+};
+/** Moves nodes of the outermost graph into a new subgraph, with one node in their place. */
+function makeSubgraph(defs, workflow, ids, wish) {
+	const chosen = new Set(ids);
+	const name = unique(wish, (one) => one in workflow.subgraphs);
+	const inputs = [];
+	const outputs = [];
+	const outer = {};
+	let inner = {
+		nodes: pick(workflow.nodes, ids),
+		layout: pick(workflow.layout, ids),
+		groups: []
+	};
+	let rest = workflow;
+	const typeOf = (node, output) => {
+		const source = workflow.nodes[node];
+		return (source && outputOf(definitionOf(defs, workflow, node, source), output)?.type) ?? "*";
+	};
+	const known = /* @__PURE__ */ new Map();
+	const id = unique("subgraph", (one) => one in workflow.nodes);
+	for (const wire of wires(workflow)) {
+		const [from, to] = [chosen.has(wire.node), chosen.has(wire.target)];
+		const key = `${from ? "out" : "in"} ${wire.node}.${wire.output}`;
+		if (from === to) continue;
+		const ports = from ? outputs : inputs;
+		const port = known.get(key) ?? unique(from ? wire.output : wire.input, (one) => ports.some((other) => other.name === one));
+		if (!known.has(key)) {
+			ports.push({
+				name: port,
+				type: typeOf(wire.node, wire.output),
+				...from ? { from: `${wire.node}.${wire.output}` } : {}
+			});
+			known.set(key, port);
+			if (!from) outer[port] = linkTo(wire.node, wire.output);
+		}
+		if (from) rest = setValue(rest, wire.target, wire.input, linkTo(id, port));
+		else inner = setValue(inner, wire.target, wire.input, linkTo(INPUTS, port));
+	}
+	const position = boxOf(workflow, ids[0] ?? "").position;
+	const left = {
+		...rest,
+		nodes: without(rest.nodes, ...ids),
+		layout: without(rest.layout, ...ids)
+	};
+	return {
+		id,
+		workflow: {
+			...left,
+			nodes: {
+				...left.nodes,
+				[id]: {
+					type: subgraphType(name),
+					title: name,
+					inputs: outer
+				}
+			},
+			layout: {
+				...left.layout,
+				[id]: { position }
+			},
+			subgraphs: {
+				...left.subgraphs,
+				[name]: {
+					inputs,
+					outputs,
+					...inner
+				}
+			}
+		}
+	};
+}
+var pick = (record, ids) => Object.fromEntries(ids.flatMap((id) => record[id] === void 0 ? [] : [[id, record[id]]]));
+/** Puts a subgraph's nodes in its node's place; a subgraph that nothing uses any more is dropped. */
+function unpack(workflow, id) {
+	const node = workflow.nodes[id];
+	const name = node && subgraphName(node.type);
+	const subgraph = name === null || name === void 0 ? void 0 : workflow.subgraphs[name];
+	if (!node || !subgraph || !name) return workflow;
+	const renamed = new Map(Object.keys(subgraph.nodes).map((inner) => [inner, unique(inner, (one) => one in workflow.nodes)]));
+	const resolve = (value) => {
+		const source = sourceOf(value);
+		if (!source) return value;
+		if (source.node === "$inputs") return node.inputs[source.output];
+		return linkTo(renamed.get(source.node) ?? source.node, source.output);
+	};
+	const [x, y] = boxOf(workflow, id).position;
+	const corner = Object.values(subgraph.layout).map((box) => box.position);
+	const [left, top] = [Math.min(...corner.map((p) => p[0])), Math.min(...corner.map((p) => p[1]))];
+	const nodes = { ...workflow.nodes };
+	const layout = { ...workflow.layout };
+	for (const [inner, fresh] of renamed) {
+		const one = subgraph.nodes[inner];
+		const inputs = Object.entries(one.inputs).map(([key, value]) => [key, resolve(value)]).filter(([, value]) => value !== void 0);
+		nodes[fresh] = {
+			...one,
+			inputs: Object.fromEntries(inputs)
+		};
+		const box = boxOf(subgraph, inner);
+		layout[fresh] = {
+			...box,
+			position: [x + box.position[0] - left, y + box.position[1] - top]
+		};
+	}
+	let next = {
+		...workflow,
+		nodes,
+		layout
+	};
+	for (const wire of wires(workflow).filter((one) => one.node === id)) {
+		const port = subgraph.outputs.find((one) => one.name === wire.output) ?? subgraph.outputs[Number(wire.output)];
+		const value = port?.from === void 0 ? void 0 : resolve({ from: port.from });
+		if (value !== void 0) next = setValue(next, wire.target, wire.input, value);
+	}
+	next = remove(next, [id]);
+	return [next, ...Object.values(next.subgraphs)].some((graph) => Object.values(graph.nodes).some((one) => one.type === node.type)) ? next : {
+		...next,
+		subgraphs: without(next.subgraphs, name)
+	};
+}
+// src/state/document.ts
+/** The document: what is saved, undone and sent. Changed only by `edit`, `editWorkflow`, `undo` and `redo`. */
+var MERGE_MS = 1e3;
+var useDocument = create(() => ({
+	workflow: EMPTY,
+	graph: EMPTY,
+	path: [],
+	past: [],
+	future: [],
+	opened: 0,
+	lastKey: "",
+	lastTime: 0
+}));
+var at = (step) => ({
+	...step,
+	graph: graphAt(step.workflow, step.path)
+});
+/** Changes the workflow as one undo step; edits with the same key within a second become one. */
+function editWorkflow(change, key = "") {
+	useDocument.setState((state) => {
+		const workflow = change(state.workflow);
+		if (workflow === state.workflow) return state;
+		const now = performance.now();
+		const past = key !== "" && key === state.lastKey && now - state.lastTime < MERGE_MS ? state.past : [...state.past, {
+			workflow: state.workflow,
+			path: state.path
+		}].slice(-200);
+		return {
+			...at({
+				workflow,
+				path: state.path
+			}),
+			past,
+			future: [],
+			lastKey: key,
+			lastTime: now
+		};
+	});
+}
+/** Changes the graph being looked at as one undo step. */
+function edit(change, key = "") {
+	editWorkflow((workflow) => changeAt(workflow, useDocument.getState().path, change), key);
+}
+/** Changes the document without an undo step: what the run itself writes, such as the seeds drawn for it. */
+function amend(change) {
+	useDocument.setState((state) => at({
+		workflow: change(state.workflow),
+		path: state.path
+	}));
+}
+function undo() {
+	useDocument.setState((state) => {
+		const step = state.past.at(-1);
+		if (!step) return state;
+		const future = [{
+			workflow: state.workflow,
+			path: state.path
+		}, ...state.future];
+		return {
+			...at(step),
+			past: state.past.slice(0, -1),
+			future,
+			lastKey: ""
+		};
+	});
+}
+function redo() {
+	useDocument.setState((state) => {
+		const [step, ...future] = state.future;
+		return step ? {
+			...at(step),
+			past: [...state.past, {
+				workflow: state.workflow,
+				path: state.path
+			}],
+			future,
+			lastKey: ""
+		} : state;
+	});
+}
+/** Opens another workflow, with a history of its own. */
+function open(workflow) {
+	useDocument.setState((state) => ({
+		...at({
+			workflow,
+			path: []
+		}),
+		past: [],
+		future: [],
+		lastKey: "",
+		opened: state.opened + 1
+	}));
+}
+/** Looks into a subgraph, or out of it again. */
+function enter(path) {
+	useDocument.setState((state) => ({
+		...at({
+			workflow: state.workflow,
+			path
+		}),
+		opened: state.opened + 1
+	}));
+}
+var current = () => useDocument.getState();
+// src/state/run.ts
+/** What the server does: jobs, the queue, progress and results by node. Owned by the server; a snapshot heals it. */
+var useRun = create(() => ({
+	connection: "connecting",
+	build: "",
+	outdated: false,
+	paused: false,
+	workers: {},
+	jobs: {},
+	queue: [],
+	shown: null,
+	ours: /* @__PURE__ */ new Set(),
+	previews: {},
+	results: {},
+	assets: 0
+}));
+var nodeRun = (state, id) => state.shown === null ? void 0 : state.jobs[state.shown]?.nodes[id];
+var isActive = (job) => job?.status === "running" || job?.status === "queued";
+/** Running and pending jobs, running first, then as they will be taken. */
+function activeJobs(state) {
+	const place = (job) => job.status === "running" ? -1 : state.queue.indexOf(job.id) + 1 || Infinity;
+	return Object.values(state.jobs).filter(isActive).sort((a, b) => place(a) - place(b) || a.created - b.created);
+}
+/** Seconds until the shown job ends, by its progress so far; null when it cannot be said yet. */
+function remaining(job, now) {
+	if (!job || job.status !== "running" || job.started === null || job.progress < .05) return null;
+	const elapsed = now - job.started;
+	return Math.max(elapsed * (1 - job.progress) / job.progress, 0);
+}
+function setJob(id, change) {
+	useRun.setState((state) => {
+		const job = state.jobs[id];
+		return job ? { jobs: {
+			...state.jobs,
+			[id]: change(job)
+		} } : state;
+	});
+}
+/** Makes a job the one that the canvas shows; the previews of the one before are let go. */
+function showJob(id) {
+	useRun.setState((state) => {
+		if (state.shown === id) return state;
+		for (const address of Object.values(state.previews)) URL.revokeObjectURL(address);
+		return {
+			shown: id,
+			previews: {}
+		};
+	});
+}
+/** Forgets what belonged to the workflow that was open. */
+function forgetRun() {
+	showJob(null);
+	useRun.setState({
+		ours: /* @__PURE__ */ new Set(),
+		results: {}
+	});
+}
+// src/server/live.ts
+/** The one WebSocket: the server tells, the page listens. It heals itself. */
+/** Reads a binary frame; null when it is no preview. */
+function readPreview(buffer) {
+	if (buffer.byteLength < 8) return null;
+	const view = new DataView(buffer);
+	const length = view.getUint32(4);
+	if (view.getUint32(0) !== 1 || 8 + length > buffer.byteLength) return null;
+	const header = parseJson(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+	return {
+		job: header.job,
+		node: header.node,
+		blob: new Blob([new Uint8Array(buffer, 8 + length)], { type: header.media_type })
+	};
+}
+/** Connects, and again after 0.5, 1, 2 ... 10 s whenever the connection is lost. */
+function connectLive(listener) {
+	let wait = 500;
+	const open = () => {
+		const socket = new WebSocket(url("v1/live").replace(/^http/, "ws"));
+		socket.binaryType = "arraybuffer";
+		socket.onmessage = ({ data }) => {
+			wait = 500;
+			if (typeof data === "string") return listener.message(parseJson(data));
+			const preview = readPreview(data);
+			if (preview) listener.preview(preview);
+		};
+		socket.onclose = () => {
+			listener.lost();
+			setTimeout(open, wait);
+			wait = Math.min(wait * 2, 1e4);
+		};
+	};
+	open();
+}
+// src/words/en.json
+var en_default = {
+	"badge.cached": "cached",
+	"badge.failed": "failed",
+	"badge.skipped": "skipped",
+	"badge.took": "Took {time}; its results take {memory}",
+	"badge.unchanged": "Inputs unchanged since {time}",
+	"badge.unchangedBefore": "Inputs unchanged since an earlier run",
+	"badge.why": "Ran again: {names} changed",
+	"bar.form": "Form",
+	"bar.graph": "Graph",
+	"bar.language": "Language",
+	"bar.menu": "Menu",
+	"bar.name": "Name of the workflow",
+	"bar.run": "Run",
+	"bar.view": "View",
+	"batch.across": "Across",
+	"batch.down": "Down",
+	"batch.hint": "1, 2, 3 or 1..4 or 0..1 by 0.25; texts one a line",
+	"batch.input": "Input that varies {axis}",
+	"batch.many": "Queue {count} runs",
+	"batch.nothing": "nothing",
+	"batch.one": "Queue {count} run",
+	"batch.values": "Values {axis}",
+	"canvas.label": "Canvas",
+	"canvas.minimap": "Overview of the graph",
+	"card.advanced": "More settings",
+	"card.collapse": "Collapse",
+	"card.color": "Colour",
+	"card.expand": "Expand",
+	"card.menu": "Actions of this node",
+	"card.name": "Name of the node",
+	"card.openResult": "Open {name}",
+	"card.preview": "Preview",
+	"card.progress": "Progress of the node",
+	"choice.missing": "{name} (missing)",
+	"choice.none": "Nothing chosen",
+	"commands.add": "Add {title}",
+	"commands.hint": "Type an action or a node",
+	"compare.chooseTwo": "Choose two pictures",
+	"compare.hover": "Hover",
+	"compare.how": "How to compare",
+	"compare.settings": "Settings that differ",
+	"compare.side": "Side by side",
+	"compare.slider": "Slider",
+	"compare.start": "Compare two",
+	"compare.title": "Compare pictures",
+	"conflict.compare": "Compare",
+	"conflict.copyOf": "{name} (copy)",
+	"conflict.keep": "Keep mine as a copy",
+	"conflict.take": "Take theirs",
+	"conflict.text": "Another window changed this workflow. Nothing was overwritten.",
+	"conflict.title": "Changed elsewhere",
+	"connect.from": "Connect {title}",
+	"connect.input": "Choose where the link goes",
+	"connect.newNode": "New node…",
+	"connect.output": "Choose an output",
+	"connect.to": "Connect {title} · {output}",
+	"copy.curl": "Copied: a curl command that runs this workflow",
+	"copy.python": "Copied: a Python program that runs this workflow",
+	"copy.refused": "The browser did not allow copying",
+	"dialog.cancel": "Cancel",
+	"dialog.close": "Close",
+	"do.actualSize": "Zoom to 100 %",
+	"do.add": "Add a node",
+	"do.arrange": "Arrange all or the selection",
+	"do.batch": "Vary values in a grid",
+	"do.bypass": "Bypass",
+	"do.cancel": "Cancel this run",
+	"do.collapse": "Collapse or expand",
+	"do.commands": "Commands",
+	"do.connect": "Connect…",
+	"do.copy": "Copy",
+	"do.curl": "Copy as curl",
+	"do.cut": "Cut",
+	"do.delete": "Delete",
+	"do.download": "Download as JSON",
+	"do.duplicate": "Duplicate",
+	"do.escape": "Close or deselect",
+	"do.find": "Find in the workflow",
+	"do.fit": "Show everything",
+	"do.form": "Form or graph",
+	"do.frame": "Frame the selection",
+	"do.help": "Help on the node",
+	"do.library": "Workflows and templates",
+	"do.mute": "Mute",
+	"do.new": "New workflow",
+	"do.open": "Open a file…",
+	"do.outline": "Outline",
+	"do.paste": "Paste",
+	"do.pasteLinked": "Paste with incoming links",
+	"do.pause": "Pause or resume the queue",
+	"do.problems": "Problems",
+	"do.python": "Copy as Python",
+	"do.queue": "Queue",
+	"do.redo": "Redo",
+	"do.rename": "Rename",
+	"do.replace": "Replace…",
+	"do.results": "Results",
+	"do.run": "Run",
+	"do.runFront": "Run before everything that waits",
+	"do.runTo": "Run to here",
+	"do.save": "Save",
+	"do.saveAs": "Save as…",
+	"do.selectAll": "Select all",
+	"do.share": "Copy a share link",
+	"do.shortcuts": "Keyboard shortcuts",
+	"do.snap": "Snap to grid",
+	"do.subgraph": "Make a subgraph",
+	"do.tour": "Short tour",
+	"do.undo": "Undo",
+	"do.unpack": "Unpack the subgraph",
+	"do.unshare": "Revoke the share link",
+	"do.versions": "Versions",
+	"do.zoomIn": "Zoom in",
+	"do.zoomOut": "Zoom out",
+	"field.clamped": "Set to {value}, the limit",
+	"field.less": "{label}: less",
+	"field.more": "{label}: more",
+	"field.notJson": "Not valid JSON yet",
+	"field.slider": "{label} slider",
+	"file.drop": "Drop or paste a picture here",
+	"file.foreign": "This is not a workflow that GraphFlow knows.",
+	"file.noWorkflow": "{name} holds no workflow; a Load Image node was added for it instead.",
+	"file.notJson": "The file is no valid JSON.",
+	"file.opened": "Opened {name}",
+	"file.openedWith": "Opened. {notes}",
+	"file.saved": "Saved {name}",
+	"file.tooDeep": "The file is nested too deeply to be a workflow.",
+	"file.tooLarge": "The file is larger than 10 MB.",
+	"file.tooMany": "The workflow has more than 10,000 nodes.",
+	"file.untitled": "Untitled",
+	"file.upload": "Upload a file",
+	"file.uploadTo": "Upload a file for {label}",
+	"file.uploading": "Uploading…",
+	"find.hint": "Title, id, type or value",
+	"form.arrange": "Arrange the form",
+	"form.down": "Move down",
+	"form.empty": "Pin inputs of nodes to show them here.",
+	"form.group": "Group",
+	"form.label": "Label",
+	"form.mark": "Show {input} in the form",
+	"form.noResult": "The result appears here.",
+	"form.up": "Move up",
+	"frame.bypass": "Bypass everything in the frame",
+	"frame.color": "Next colour",
+	"frame.label": "Frame {title}",
+	"frame.new": "Frame",
+	"frame.remove": "Remove the frame",
+	"frame.title": "Title of the frame",
+	"gallery.empty": "Pictures that you make appear here.",
+	"group.edit": "Edit",
+	"group.file": "Workflow",
+	"group.node": "Nodes",
+	"group.run": "Run",
+	"group.view": "View",
+	"help.example": "Open an example that uses it",
+	"help.inputs": "Inputs",
+	"help.outputs": "Outputs",
+	"job.cancelled": "cancelled",
+	"job.done": "done",
+	"job.failed": "failed",
+	"job.queued": "waiting",
+	"job.running": "running",
+	"library.mine": "Saved on this server",
+	"library.none": "Nothing saved yet.",
+	"library.remove": "Delete {name}",
+	"library.search": "Search by name or tag",
+	"library.templates": "Templates",
+	"link.bend": "Point on the link; double-click removes it",
+	"mask.brush": "Brush",
+	"mask.canvas": "Mask; paint what shall be redrawn",
+	"mask.erase": "Erase",
+	"mask.invert": "Invert",
+	"mask.paint": "Paint a mask",
+	"mask.save": "Use this mask",
+	"mask.size": "Size",
+	"mode.bypass": "bypassed",
+	"mode.mute": "muted",
+	"node.none": "Select a node to see its settings and help.",
+	"outline.search": "Search the workflow",
+	"palette.gives": "Nodes that give {type}",
+	"palette.label": "Add a node",
+	"palette.search": "Search nodes",
+	"palette.takes": "Nodes that take {type}",
+	"panel.node": "Node",
+	"panel.outline": "Outline",
+	"panel.problems": "Problems",
+	"panel.queue": "Queue",
+	"panel.results": "Results",
+	"panel.versions": "Versions",
+	"picker.nothing": "Nothing fits",
+	"problem.broken_link": "The link comes from {from}, which is gone or has no such output; link it again.",
+	"problem.missing_file": "{name} is not on this server; choose another file.",
+	"problem.nearest": "Nearest: {names}.",
+	"problem.needs_link": "Needs a link from a {type} output.",
+	"problem.needs_value": "Needs a value.",
+	"problem.no_output": "Nothing to run: add a node that saves or shows a result.",
+	"problem.none": "No problems",
+	"problem.too_large": "Must be at most {max}.",
+	"problem.too_small": "Must be at least {min}.",
+	"problem.unknown_choice": "{name} is no choice here.",
+	"problem.unknown_node": "This server has no node of type {type}; its values are kept.",
+	"problem.use": "Use {name}",
+	"problem.workflow": "Workflow",
+	"problem.wrong_type": "A {from} output does not fit a {to} input.",
+	"queue.active": "Running and waiting",
+	"queue.cancel": "Cancel",
+	"queue.clear": "Clear waiting",
+	"queue.empty": "Nothing is running.",
+	"queue.finished": "Finished",
+	"queue.next": "Run next",
+	"queue.open": "Open its workflow",
+	"queue.pause": "Pause",
+	"queue.paused": "The queue is paused",
+	"queue.resume": "Resume",
+	"queue.resumed": "The queue runs again",
+	"refused.bothInputs": "Both ends are inputs; a link goes from an output to an input.",
+	"refused.bothOutputs": "Both ends are outputs; a link goes from an output to an input.",
+	"refused.cycle": "That would make a circle: this node already depends on the other.",
+	"refused.gone": "One end of the link is gone.",
+	"refused.nothingFits": "{title} has nothing that fits {type}.",
+	"refused.self": "A node cannot be linked to itself.",
+	"refused.type": "{input} takes {to}, not {from}.",
+	"replace.keepsAll": "keeps all {kept}",
+	"replace.loses": "keeps {kept}, loses {lost}",
+	"replace.title": "Replace {title}",
+	"run.count": "Number of runs",
+	"run.done": "Run finished",
+	"run.left": "{time} left",
+	"run.problem": "{count} problem: nothing was sent.",
+	"run.problems": "{count} problems: nothing was sent.",
+	"run.problemsShort": "problems",
+	"run.progress": "Progress of the run",
+	"run.waiting": "waiting",
+	"save.asNew": "Save as new",
+	"save.name": "Name",
+	"save.save": "Save",
+	"save.tags": "Tags",
+	"save.tagsHint": "separated by commas",
+	"save.title": "Save the workflow",
+	"saved.conflict": "changed elsewhere",
+	"saved.offline": "kept in this browser",
+	"saved.saved": "draft saved",
+	"saved.saving": "saving…",
+	"seed.isFixed": "Fixed: the same number for each run",
+	"seed.isNew": "New for each run",
+	"seed.new": "New {label} for each run",
+	"share.copied": "Link copied: {address}",
+	"share.opened": "A shared workflow: your changes stay yours.",
+	"share.revoked": "The share link no longer works.",
+	"share.saveFirst": "Save the workflow first; a link shows the version saved.",
+	"shortcuts.mouse": "Drag with Shift to select, drag a link to empty canvas to add a node, double-click a link to bend it, drop a file to open it.",
+	"side.close": "Close the panel",
+	"side.label": "Panels",
+	"side.tabs": "Panels",
+	"socket.input": "Input {name}, {type}",
+	"socket.output": "Output {name}, {type}",
+	"status.connecting": "Connecting…",
+	"status.dead": "A worker died and is being started again: {message}",
+	"status.lost": "Connection lost; trying again…",
+	"status.outdated": "GraphFlow was updated.",
+	"status.paused": "Queue paused",
+	"status.reload": "Reload",
+	"status.starting": "Getting ready…",
+	"subgraph.enter": "Look inside",
+	"subgraph.new": "Subgraph",
+	"subgraph.onlyOutside": "Subgraphs can be made in the outermost graph only.",
+	"subgraph.path": "Where you are",
+	"text.keys": "Ctrl+Enter runs. Ctrl+Up and Ctrl+Down change the weight of the selected words.",
+	"text.large": "Edit in a large field",
+	"theme.dark": "Dark theme",
+	"theme.light": "Light theme",
+	"theme.system": "Theme of the system",
+	"tint.amber": "Amber",
+	"tint.blue": "Blue",
+	"tint.green": "Green",
+	"tint.none": "No colour",
+	"tint.red": "Red",
+	"tint.violet": "Violet",
+	"tour.add": "Double-click empty canvas to add a node, or drag from a socket and let go: only what fits is offered.",
+	"tour.close": "Close for good",
+	"tour.done": "Done",
+	"tour.next": "Next",
+	"tour.nodes": "A workflow is made of nodes. This one turns a sentence into a picture, from left to right.",
+	"tour.prompt": "Write here what you want to see.",
+	"tour.results": "Results, the queue, help and an outline of the workflow are here.",
+	"tour.run": "Run it: nodes show their progress, and the preview sharpens step by step.",
+	"tour.step": "Step {step} of {of}",
+	"versions.number": "Version {number}",
+	"versions.restore": "Restore",
+	"versions.restored": "Version {number} is open again",
+	"versions.same": "No difference in nodes, links or values.",
+	"versions.since": "Changed since version {number}",
+	"versions.unsaved": "Save the workflow to keep versions of it.",
+	"view.actualSize": "Zoom to 100 %",
+	"view.fit": "Show everything",
+	"view.snap": "Snap to grid",
+	"view.zoomIn": "Zoom in",
+	"view.zoomOut": "Zoom out",
+	"viewer.download": "Download",
+	"viewer.noWorkflow": "No workflow is kept in this file.",
+	"viewer.open": "Open its workflow",
+	"welcome.add": "Add a node",
+	"welcome.template": "Start from a template",
+	"welcome.text": "Double-click the canvas to add a node, or drop a picture or a workflow file here.",
+	"welcome.title": "An empty workflow"
+};
+// \0vite/preload-helper.js
+var scriptRel = /* @__PURE__ */ (function detectScriptRel() {
+	const relList = typeof document !== "undefined" && document.createElement("link").relList;
+	return relList && relList.supports && relList.supports("modulepreload") ? "modulepreload" : "preload";
+})();
+var assetsURL = function(dep, importerUrl) {
+	return new URL(dep, importerUrl).href;
+};
+var seen = {};
+var isCssPreloadUrl = function isCssPreloadUrl(url) {
+	return url.pathname.endsWith(".css");
+};
+var preloadOnce = function preloadOnce(seen, href, preload) {
+	if (href in seen) return seen[href];
+	const promise = preload();
+	if (!promise) {
+		seen[href] = void 0;
+		return;
+	}
+	const preloadPromise = promise.then(() => {
+		seen[href] = void 0;
+	}, (err) => {
+		seen[href] = void 0;
+		throw err;
+	});
+	seen[href] = preloadPromise;
+	return preloadPromise;
+};
+var __vitePreload = function preload(baseModule, deps, importerUrl) {
+	let promise = Promise.resolve();
+	if (deps && deps.length > 0) {
+		let preloadedHrefs;
+		const cspNonceMeta = document.querySelector("meta[property=csp-nonce]");
+		const cspNonce = cspNonceMeta?.nonce || cspNonceMeta?.getAttribute("nonce");
+		function allSettled(promises) {
+			return Promise.all(promises.map((p) => Promise.resolve(p).then((value) => ({
+				status: "fulfilled",
+				value
+			}), (reason) => ({
+				status: "rejected",
+				reason
+			}))));
+		}
+		function importMetaResolve(specifier) {
+			if (import.meta.resolve) return new URL(import.meta.resolve(specifier));
+			return new URL(
+				specifier,
+				/** #__KEEP__ */
+				import.meta.url
+			);
+		}
+		promise = allSettled(deps.map((depString) => {
+			depString = assetsURL(depString, importerUrl);
+			const dep = importMetaResolve(depString);
+			const isCss = isCssPreloadUrl(dep);
+			return preloadOnce(seen, dep.href, () => {
+				if (preloadedHrefs === void 0) {
+					preloadedHrefs = {
+						all: /* @__PURE__ */ new Set(),
+						styles: /* @__PURE__ */ new Set()
+					};
+					const links = document.getElementsByTagName("link");
+					for (let i = links.length - 1; i >= 0; i--) {
+						const link = links[i];
+						preloadedHrefs.all.add(link.href);
+						if (link.rel === "stylesheet") preloadedHrefs.styles.add(link.href);
+					}
+				}
+				if ((isCss ? preloadedHrefs.styles : preloadedHrefs.all).has(dep.href)) return;
+				const link = document.createElement("link");
+				link.rel = isCss ? "stylesheet" : scriptRel;
+				if (!isCss) link.as = "script";
+				link.crossOrigin = "";
+				link.href = dep.href;
+				if (cspNonce) link.setAttribute("nonce", cspNonce);
+				document.head.appendChild(link);
+				if (isCss) return new Promise((res, rej) => {
+					const handleSettle = (e) => {
+						link.removeEventListener("load", handleSettle);
+						link.removeEventListener("error", handleSettle);
+						if (e.type === "error") rej(/* @__PURE__ */ new Error(`Unable to preload CSS for ${dep}`));
+						else res(e);
+					};
+					link.addEventListener("load", handleSettle);
+					link.addEventListener("error", handleSettle);
+				});
+			});
+		}).filter((p) => p !== void 0));
+	}
+	function handlePreloadError(err) {
+		const e = new Event("vite:preloadError", { cancelable: true });
+		e.payload = err;
+		window.dispatchEvent(e);
+		if (!e.defaultPrevented) throw err;
+	}
+	return promise.then((res) => {
+		for (const item of res || []) {
+			if (item.status !== "rejected") continue;
+			handlePreloadError(item.reason);
+		}
+		return baseModule().catch(handlePreloadError);
+	});
+};
+// src/words/index.ts
+/** Every visible sentence by key. English is built in; other languages are a JSON file each, loaded when chosen. */
+var LANGUAGES = {
+	en: "English",
+	de: "Deutsch"
+};
+var SETTING$1 = "graphflow.language";
+var loaders = { de: () => __vitePreload(() => import("./de.js"), [], import.meta.url) };
+var language = () => {
+	const wish = localStorage.getItem(SETTING$1) ?? navigator.language.slice(0, 2);
+	return wish in LANGUAGES ? wish : "en";
+};
+var words = en_default;
+/** Loads the chosen language; called once, before the first render. */
+async function loadWords() {
+	const load = loaders[language()];
+	if (load) words = (await load()).default;
+	document.documentElement.lang = language();
+}
+function chooseLanguage(name) {
+	localStorage.setItem(SETTING$1, name);
+	location.reload();
+}
+/** The sentence for a key, `{name}` replaced. */
+function t(key, values = {}) {
+	return (words[key] ?? en_default[key]).replace(/\{(\w+)\}/g, (whole, name) => name in values ? String(values[name]) : whole);
+}
+/** The sentence for a key made at run time; null when there is none. */
+var maybe = (key, values) => key in en_default ? t(key, values) : null;
+var count = (number, one, many) => t(number === 1 ? one : many, { count: number });
+var seconds = (value) => value < 10 ? `${value.toFixed(value < 1 ? 2 : 1)} s` : value < 90 ? `${Math.round(value)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+var clock = (time) => (/* @__PURE__ */ new Date(time * 1e3)).toLocaleTimeString(language(), {
+	hour: "2-digit",
+	minute: "2-digit"
+});
+var bytes = (value) => value < 1e3 ? `${value} B` : value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
+// src/state/schema.ts
+var import_react = /* @__PURE__ */ __toESM(require_react(), 1);
+var useSchema = create(() => ({
+	definitions: /* @__PURE__ */ new Map(),
+	folders: {},
+	uploads: []
+}));
+async function loadDefinitions() {
+	const { nodes } = await call("v1/nodes");
+	useSchema.setState({ definitions: definitions(nodes) });
+}
+async function loadModels() {
+	const { folders } = await call("v1/models");
+	useSchema.setState({ folders });
+}
+async function loadUploads() {
+	const { assets } = await call("v1/assets?kind=input&limit=200");
+	useSchema.setState({ uploads: assets });
+}
+/** Names that can be chosen in a folder; undefined while they are not known. */
+function choices(folder) {
+	const { folders, uploads } = useSchema.getState();
+	return folder === "input" ? uploads.map((asset) => asset.name) : folders[folder]?.map((file) => file.name);
+}
+/** The definition of a node of the graph being looked at. */
+function useDefinition(id) {
+	const defs = useSchema((state) => state.definitions);
+	const node = useDocument((state) => state.graph.nodes[id]);
+	const known = node && defs.get(node.type);
+	const graph = useDocument((state) => known ? null : state.graph);
+	return (0, import_react.useMemo)(() => known ?? (node && graph ? definitionOf(defs, current().workflow, id, node, graph) : void 0), [
+		defs,
+		id,
+		node,
+		known,
+		graph
+	]);
+}
+function definitionIn(id) {
+	const { graph, workflow } = current();
+	const node = graph.nodes[id];
+	return node && definitionOf(useSchema.getState().definitions, workflow, id, node, graph);
+}
+// src/state/view.ts
+var useView = create(() => ({
+	nodes: [],
+	edges: [],
+	flow: null,
+	linking: null,
+	palette: null,
+	menu: null,
+	dialog: null,
+	panel: "results",
+	mode: "canvas",
+	renaming: null,
+	toast: null,
+	snap: true,
+	marks: {},
+	tour: null
+}));
+var show = (dialog) => useView.setState({ dialog });
+var togglePanel = (panel) => useView.setState((state) => ({ panel: state.panel === panel ? null : panel }));
+/** Says something in the live region, and in a note that goes away. */
+function say(text, tone = "info") {
+	useView.setState((state) => ({ toast: {
+		text,
+		tone,
+		count: (state.toast?.count ?? 0) + 1
+	} }));
+}
+var isFrame = (id) => id.startsWith("frame:");
+var frameIndex = (id) => Number(id.slice(6));
+/** Ids of the selected nodes, without frames. */
+var selection = () => useView.getState().nodes.filter((node) => node.selected && node.type === "card").map((node) => node.id);
+var selectedFrames = () => useView.getState().nodes.filter((node) => node.selected && node.type === "frame").map((node) => frameIndex(node.id));
+function select(ids) {
+	const chosen = new Set(ids);
+	useView.setState((state) => ({
+		nodes: state.nodes.map((node) => Boolean(node.selected) === chosen.has(node.id) ? node : {
+			...node,
+			selected: chosen.has(node.id)
+		}),
+		edges: state.edges.map((edge) => edge.selected ? {
+			...edge,
+			selected: false
+		} : edge)
+	}));
+}
+/** Width and height of the nodes as drawn. */
+function sizes() {
+	const found = /* @__PURE__ */ new Map();
+	for (const node of useView.getState().nodes) if (node.measured?.width && node.measured.height) found.set(node.id, [node.measured.width, node.measured.height]);
+	return found;
+}
+/** Brings a node to the middle of the canvas, selects and focuses it. */
+function reveal(id) {
+	const { flow, nodes } = useView.getState();
+	const node = nodes.find((one) => one.id === id);
+	if (!node) return;
+	useView.setState({ mode: "canvas" });
+	select([id]);
+	const [width, height] = [node.measured?.width ?? 260, node.measured?.height ?? 160];
+	flow?.setCenter(node.position.x + width / 2, node.position.y + height / 2, {
+		zoom: Math.max(flow.getZoom(), .9),
+		duration: 200
+	});
+	requestAnimationFrame(() => document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.focus({ preventScroll: true }));
+}
+// src/state/events.ts
+/** Whether a job ran the workflow that is open: all its nodes are here, of the same types. */
+function matches(job, open) {
+	const ids = Object.keys(job.nodes);
+	return ids.length > 0 && ids.every((id) => open.nodes[id]?.type === job.nodes[id]?.type);
+}
+async function adopt(job) {
+	const { ours } = useRun.getState();
+	let own = ours.has(job.id) || job.client === useSession.getState().draft;
+	if (!own) {
+		const full = job.workflow ? job : await call(`v1/jobs/${job.id}`).catch(() => job);
+		own = Boolean(full.workflow && matches(full.workflow, current().workflow));
+	}
+	if (own) useRun.setState((state) => ({ ours: /* @__PURE__ */ new Set([...state.ours, job.id]) }));
+	const { shown, jobs } = useRun.getState();
+	if (own && (shown === null || !isActive(jobs[shown]))) follow(job.id);
+}
+/** Shows a job on the canvas, with the results it has so far. */
+function follow(id) {
+	showJob(id);
+	const job = useRun.getState().jobs[id];
+	if (job?.outputs.length) keepResults(job);
+}
+function keepResults(job) {
+	const results = {};
+	for (const output of job.outputs) (results[output.node] ??= []).push(output);
+	useRun.setState((state) => ({ results: {
+		...state.results,
+		...results
+	} }));
+}
+/** Takes in a job that was just sent or that another window sent. */
+async function learn(job) {
+	useRun.setState((state) => {
+		const nodes = "nodes" in job ? job.nodes : state.jobs[job.id]?.nodes ?? {};
+		return { jobs: {
+			...state.jobs,
+			[job.id]: {
+				...job,
+				nodes
+			}
+		} };
+	});
+	await adopt(job);
+}
+function setNode(id, node, change) {
+	setJob(id, (job) => ({
+		...job,
+		nodes: {
+			...job.nodes,
+			[node]: {
+				...job.nodes[node],
+				...change
+			}
+		}
+	}));
+}
+function fail(message) {
+	setJob(message.job, (job) => ({
+		...job,
+		status: "failed",
+		error: message.error,
+		finished: message.time
+	}));
+	const node = message.error.problems?.[0]?.node;
+	if (node) setNode(message.job, node, {
+		state: "failed",
+		message: message.error.message
+	});
+	if (!useRun.getState().ours.has(message.job)) return;
+	say(message.error.message, "error");
+	if (node && current().graph.nodes[node]) reveal(node);
+}
+function progressOf(job) {
+	const total = job.planned ?? Object.keys(current().workflow.nodes).length;
+	let done = 0;
+	for (const node of Object.values(job.nodes)) done += node.state === "running" ? node.total ? (node.value ?? 0) / node.total : 0 : 1;
+	return Math.max(job.progress, total ? Math.min(done / total, 1) : 0);
+}
+function ofJob(message) {
+	const id = message.job;
+	const { jobs } = useRun.getState();
+	if (!jobs[id]) call(`v1/jobs/${id}`).then(learn, () => void 0);
+	switch (message.type) {
+		case "job.started":
+			setJob(id, (job) => ({
+				...job,
+				status: "running",
+				started: message.time,
+				planned: message.nodes.length,
+				nodes: {}
+			}));
+			if (useRun.getState().ours.has(id)) follow(id);
+			break;
+		case "node.started":
+			setNode(id, message.node, { state: "running" });
+			break;
+		case "node.progress": {
+			const { value, total, text } = message;
+			setNode(id, message.node, {
+				state: "running",
+				value,
+				total,
+				text
+			});
+			break;
+		}
+		case "node.cached":
+			setNode(id, message.node, {
+				state: "cached",
+				reason: message.reason,
+				made: message.made
+			});
+			break;
+		case "node.done":
+			setNode(id, message.node, {
+				state: "done",
+				seconds: message.seconds,
+				memory: message.memory
+			});
+			break;
+		case "node.skipped":
+			setNode(id, message.node, {
+				state: "skipped",
+				text: message.reason
+			});
+			break;
+		case "node.output":
+			setJob(id, (job) => ({
+				...job,
+				outputs: [...job.outputs.filter((one) => one.node !== message.node), ...message.outputs]
+			}));
+			if (useRun.getState().ours.has(id)) keepResults(message);
+			break;
+		case "job.done":
+			setJob(id, (job) => ({
+				...job,
+				status: "done",
+				progress: 1,
+				outputs: message.outputs,
+				finished: message.time
+			}));
+			if (useRun.getState().ours.has(id)) {
+				keepResults(message);
+				say(t("run.done"));
+			}
+			break;
+		case "job.failed":
+			fail(message);
+			break;
+		case "job.cancelled": setJob(id, (job) => ({
+			...job,
+			status: "cancelled",
+			finished: message.time
+		}));
+	}
+	setJob(id, (job) => job.status === "running" ? {
+		...job,
+		progress: progressOf(job)
+	} : job);
+}
+function hello(message) {
+	useRun.setState((state) => {
+		const finished = Object.fromEntries(Object.entries(state.jobs).filter(([, job]) => !isActive(job)));
+		const active = Object.fromEntries(message.jobs.map((job) => [job.id, job]));
+		return {
+			connection: "live",
+			paused: message.paused,
+			build: message.build,
+			outdated: state.build !== "" && state.build !== message.build,
+			workers: Object.fromEntries(message.workers.map((worker) => [worker.name, worker])),
+			jobs: {
+				...finished,
+				...active
+			},
+			queue: message.jobs.filter((job) => job.status === "queued").map((job) => job.id)
+		};
+	});
+	for (const job of message.jobs) adopt(job);
+	loadHistory();
+}
+/** The last jobs; the newest finished one of this workflow gives its results back to the nodes. */
+async function loadHistory() {
+	const { jobs } = await call("v1/jobs?limit=30").catch(() => ({ jobs: [] }));
+	const known = useRun.getState().jobs;
+	const unknown = jobs.filter((job) => !isActive(known[job.id]) || job.status !== known[job.id]?.status);
+	useRun.setState((state) => ({ jobs: {
+		...state.jobs,
+		...Object.fromEntries(unknown.map((job) => [job.id, {
+			...job,
+			nodes: state.jobs[job.id]?.nodes ?? {}
+		}]))
+	} }));
+	if (useRun.getState().shown !== null) return;
+	for (const job of jobs.filter((one) => one.status === "done").slice(0, 5)) {
+		const full = await call(`v1/jobs/${job.id}`).catch(() => null);
+		if (useRun.getState().shown !== null) return;
+		if (full?.workflow && matches(full.workflow, current().workflow)) return keepResults(full);
+	}
+}
+function apply(message) {
+	if ("job" in message) ofJob(message);
+	else if (message.type === "hello") hello(message);
+	else if (message.type === "queue") useRun.setState({
+		queue: message.jobs,
+		paused: message.paused
+	});
+	else if (message.type === "worker") useRun.setState((state) => ({ workers: {
+		...state.workers,
+		[message.name]: message
+	} }));
+	else if (message.type === "asset") {
+		useRun.setState((state) => ({ assets: state.assets + 1 }));
+		if (message.asset.kind === "input") loadUploads();
+	} else if (message.type === "nodes") Promise.all([loadDefinitions(), loadModels()]);
+}
+function keepPreview({ job, node, blob }) {
+	const state = useRun.getState();
+	if (job !== state.shown) return;
+	const old = state.previews[node];
+	useRun.setState({ previews: {
+		...state.previews,
+		[node]: URL.createObjectURL(blob)
+	} });
+	if (old) setTimeout(() => URL.revokeObjectURL(old), 2e3);
+}
+function startEvents() {
+	let waiting = [];
+	const flush = () => {
+		const all = waiting;
+		waiting = [];
+		for (const one of all) "blob" in one ? keepPreview(one) : apply(one);
+	};
+	const gather = (one) => {
+		waiting.push(one);
+		if (waiting.length > 1) return;
+		if (document.hidden) setTimeout(flush, 100);
+		else requestAnimationFrame(flush);
+	};
+	connectLive({
+		message: gather,
+		preview: gather,
+		lost: () => useRun.setState({ connection: "lost" })
+	});
+}
+// src/state/session.ts
+/** Which workflow this window has open, and how it is kept: drafts by themselves, files when asked. */
+var useSession = create(() => ({
+	draft: newKey(),
+	revision: null,
+	file: null,
+	saved: "saved",
+	readOnly: false
+}));
+var local = (draft) => `graphflow.draft.${draft}`;
+var LAST = "graphflow.last";
+/** Opens a workflow under a new draft. */
+function openWorkflow(workflow, file = null, readOnly = false) {
+	forgetRun();
+	useSession.setState({
+		draft: newKey(),
+		revision: null,
+		file,
+		saved: "saved",
+		readOnly
+	});
+	open(workflow);
+	sessionStorage.setItem(LAST, useSession.getState().draft);
+	loadHistory();
+}
+function record() {
+	return {
+		workflow: current().workflow,
+		file: useSession.getState().file
+	};
+}
+async function put() {
+	const { draft, revision } = useSession.getState();
+	const { workflow } = current();
+	useSession.setState({ saved: "saving" });
+	try {
+		const response = await send(`v1/drafts/${draft}`, {
+			method: "PUT",
+			json: record(),
+			headers: revision === null ? {} : { "If-Match": revision }
+		});
+		useSession.setState({ revision: response.headers.get("ETag") });
+		if (workflow === current().workflow) {
+			useSession.setState({ saved: "saved" });
+			localStorage.removeItem(local(draft));
+		}
+	} catch (error) {
+		const conflict = error instanceof ServerError && (error.status === 412 || error.status === 409);
+		useSession.setState({ saved: conflict ? "conflict" : "offline" });
+		if (conflict) show({ kind: "conflict" });
+	}
+}
+/** Keeps this window's workflow as a draft of its own, beside the other window's. */
+async function keepMine() {
+	useSession.setState({
+		draft: newKey(),
+		revision: null
+	});
+	sessionStorage.setItem(LAST, useSession.getState().draft);
+	show(null);
+	await put();
+}
+/** Takes the other window's workflow instead of this one's. */
+async function takeTheirs() {
+	show(null);
+	await openDraft(useSession.getState().draft);
+}
+function read$1(json) {
+	if (!isRecord(json)) return null;
+	const body = isRecord(json.draft) ? json.draft : json;
+	if (!isRecord(body.workflow)) return null;
+	const file = isRecord(body.file) ? {
+		id: String(body.file.id),
+		version: Number(body.file.version)
+	} : null;
+	return {
+		workflow: cleanWorkflow(body.workflow),
+		file
+	};
+}
+/** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
+async function openDraft(draft) {
+	const kept = localStorage.getItem(local(draft));
+	let revision = null;
+	let found = null;
+	try {
+		const response = await send(`v1/drafts/${draft}`);
+		revision = response.headers.get("ETag");
+		found = read$1(parseJson(await response.text()));
+	} catch {}
+	if (kept) found = read$1(parseJson(kept)) ?? found;
+	if (!found) return false;
+	forgetRun();
+	useSession.setState({
+		draft,
+		revision,
+		file: found.file,
+		saved: kept ? "offline" : "saved",
+		readOnly: false
+	});
+	open(found.workflow);
+	sessionStorage.setItem(LAST, draft);
+	if (kept) put();
+	loadHistory();
+	return true;
+}
+/** Opens what this window had open, or the newest draft of this server. */
+async function openLast() {
+	const last = sessionStorage.getItem(LAST);
+	if (last && await openDraft(last)) return true;
+	for (const key of Object.keys(localStorage)) {
+		const prefix = local("");
+		if (key.startsWith(prefix) && await openDraft(key.slice(prefix.length))) return true;
+	}
+	const { drafts } = await call("v1/drafts").catch(() => ({ drafts: [] }));
+	const newest = [...drafts].sort((a, b) => b.updated - a.updated)[0];
+	return newest ? openDraft(newest.id) : false;
+}
+/** Saves into the library; 412 means that someone else saved meanwhile, and is thrown on. */
+async function saveFile(name, tags, asNew) {
+	amend((workflow) => ({
+		...workflow,
+		name
+	}));
+	const { file } = useSession.getState();
+	const { workflow } = current();
+	const body = {
+		name,
+		...tags ? { tags } : {},
+		workflow
+	};
+	const saved = file && !asNew ? await call(`v1/workflows/${file.id}`, {
+		method: "PUT",
+		json: body,
+		headers: { "If-Match": `"${file.version}"` }
+	}) : await call("v1/workflows", { json: body });
+	useSession.setState({
+		file: {
+			id: saved.id,
+			version: saved.version
+		},
+		readOnly: false
+	});
+	put();
+}
+/** Writes every edit at once into this browser, and a second later to the server. */
+function startDrafts() {
+	let timer;
+	useDocument.subscribe((state, before) => {
+		if (state.workflow === before.workflow || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
+		clearTimeout(timer);
+		timer = setTimeout(() => {
+			localStorage.setItem(local(useSession.getState().draft), writeJson(record()));
+			put();
+		}, 600);
+	});
+	setInterval(() => useSession.getState().saved === "offline" && void put(), 5e3);
+}
+// src/server/assets.ts
+/** Uploads files, and asks the server for the workflow in one. */
+function upload(file, name) {
+	return call(`v1/assets?name=${encodeURIComponent(name)}`, {
+		method: "POST",
+		body: file,
+		headers: { "Content-Type": file.type || "application/octet-stream" }
+	});
+}
+/** The workflow in a picture or in another program's file. Throws `ServerError` when there is none. */
+async function convert(file) {
+	const answer = await call("v1/workflows/convert", {
+		method: "POST",
+		body: file,
+		headers: { "Content-Type": file.type || "application/octet-stream" }
+	});
+	return {
+		workflow: cleanWorkflow(isRecord(answer.workflow) ? answer.workflow : {}),
+		notes: answer.notes ?? []
+	};
+}
+async function workflowOf(asset) {
+	const json = await call(`v1/assets/${asset}/workflow`);
+	const inner = isRecord(json) && isRecord(json.workflow) ? json.workflow : json;
+	return cleanWorkflow(isRecord(inner) ? inner : {});
+}
+// src/files.ts
+/** Opening and saving: files, drops, pastes, links. Opening never runs anything. */
+var isPicture = (file) => file.type.startsWith("image/") || file.type.startsWith("video/");
+/** Seeds of a shared picture are fixed, so that its first run makes it again. */
+function fixSeeds(workflow) {
+	return Object.entries(workflow.layout).reduce((next, [id, box]) => (box.draw ?? []).reduce((one, input) => setDrawn(one, id, input, false), next), workflow);
+}
+/** Seeds of a new workflow are drawn anew for each run. */
+function drawAllSeeds(workflow) {
+	const defs = useSchema.getState().definitions;
+	return Object.entries(workflow.nodes).reduce((next, [id, node]) => {
+		return (defs.get(node.type)?.inputs ?? []).filter((port) => port.field && widgetOf(port.field).kind === "seed").reduce((one, port) => setDrawn(one, id, port.name, true), next);
+	}, workflow);
+}
+var name = (file) => file instanceof File ? file.name : "";
+async function read(file) {
+	if (isPicture(file)) {
+		const converted = await convert(file);
+		return {
+			...converted,
+			workflow: fixSeeds(converted.workflow)
+		};
+	}
+	const text = await file.text();
+	try {
+		return {
+			workflow: readWorkflow(text),
+			notes: []
+		};
+	} catch (error) {
+		if (!(error instanceof UnreadableFile) || error.problem !== "file.foreign") throw error;
+		return convert(new Blob([text], { type: "application/json" }));
+	}
+}
+/** Opens a workflow file or picture. A picture without a workflow becomes a Load Image node, and that is said. */
+async function openFile(file, at = [0, 0]) {
+	try {
+		const { workflow, notes } = await read(file);
+		openWorkflow(workflow.name ? workflow : {
+			...workflow,
+			name: name(file).replace(/\.\w+$/, "")
+		});
+		say(notes.length ? t("file.openedWith", { notes: notes.join(" ") }) : t("file.opened", { name: name(file) || workflow.name }));
+	} catch (error) {
+		if (isPicture(file) && error instanceof ServerError && error.status !== 0 && error.status < 500) return loadPicture(file, at);
+		const sentence = error instanceof UnreadableFile ? t(error.problem) : error instanceof Error ? error.message : String(error);
+		say(`${name(file)}: ${sentence}`, "error");
+	}
+}
+/** Uploads a picture and adds a node that loads it. */
+async function loadPicture(file, at) {
+	const def = useSchema.getState().definitions.get("LoadImage");
+	try {
+		const asset = await upload(file, name(file) || "pasted.png");
+		await loadUploads();
+		if (!def) return;
+		edit((graph) => {
+			const { graph: next, id } = addNode(graph, def, at);
+			return setValue(next, id, "image", asset.name);
+		});
+		say(t("file.noWorkflow", { name: asset.name }));
+	} catch (error) {
+		say(error instanceof Error ? error.message : String(error), "error");
+	}
+}
+async function openFiles(transfer, at) {
+	const file = transfer.files[0];
+	if (file) return openFile(file, at);
+	const text = transfer.getData("text/plain");
+	if (text.trimStart().startsWith("{")) await openFile(new File([text], "workflow.json", { type: "application/json" }), at);
+}
+/** Whether a pasted text is a whole workflow of any kind. */
+function looksLikeWorkflow(text) {
+	if (!text.trimStart().startsWith("{")) return false;
+	try {
+		const json = parseJson(text);
+		return isOurs(json) || isRecord(json) && Object.values(json).some((one) => isRecord(one) && "class_type" in one);
+	} catch {
+		return false;
+	}
+}
+function chooseFile() {
+	const input = document.createElement("input");
+	input.type = "file";
+	input.accept = ".json,.png,.webp,.jpg,.jpeg,application/json,image/*";
+	input.onchange = () => input.files?.[0] && void openFile(input.files[0]);
+	input.click();
+}
+function download() {
+	const { workflow } = current();
+	const link = document.createElement("a");
+	link.href = URL.createObjectURL(new Blob([writeWorkflow(workflow)], { type: "application/json" }));
+	link.download = `${(workflow.name || "workflow").replace(/[^\w .-]+/g, "_")}.json`;
+	link.click();
+	setTimeout(() => URL.revokeObjectURL(link.href), 1e3);
+}
+// src/actions/library.ts
+/** The workflow library, sharing, and the workflow as a request. */
+var newWorkflow = () => openWorkflow({
+	...EMPTY,
+	name: ""
+});
+var templates = async () => (await call("v1/templates")).templates;
+function openTemplate(template) {
+	const workflow = cleanWorkflow(template.workflow);
+	openWorkflow(drawAllSeeds({
+		...workflow,
+		name: template.title || workflow.name
+	}));
+	show(null);
+}
+async function openSaved(id) {
+	const saved = await call(`v1/workflows/${id}`);
+	openWorkflow(cleanWorkflow(saved.workflow), {
+		id: saved.id,
+		version: saved.version
+	});
+	show(null);
+}
+/** Saves under the name it has; asks for one first when it has none. */
+async function save() {
+	const { workflow } = current();
+	if (!useSession.getState().file || !workflow.name) return show({ kind: "save" });
+	await saveAs(workflow.name, null, false);
+}
+async function saveAs(name, tags, asNew) {
+	try {
+		await saveFile(name, tags, asNew);
+		say(t("file.saved", { name }));
+		show(null);
+	} catch (error) {
+		if (error instanceof ServerError && error.status === 412) show({ kind: "conflict" });
+		else say(error instanceof Error ? error.message : String(error), "error");
+	}
+}
+/** Opens a shared workflow as a read-only copy. */
+async function openShared(token) {
+	const shared = await call(`v1/shared/${token}`);
+	openWorkflow(cleanWorkflow(isRecord(shared) && isRecord(shared.workflow) ? shared.workflow : {}), null, true);
+	say(t("share.opened"));
+}
+async function copyText(text, done) {
+	await navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
+}
+async function share() {
+	const { file } = useSession.getState();
+	if (!file) {
+		say(t("share.saveFirst"));
+		return show({ kind: "save" });
+	}
+	const { token } = await call(`v1/workflows/${file.id}/share`, {
+		method: "POST",
+		json: {}
+	});
+	const address = `${url("")}#share=${token}`;
+	await copyText(address, t("share.copied", { address }));
+}
+async function unshare() {
+	const { file } = useSession.getState();
+	if (!file) return say(t("share.saveFirst"));
+	await call(`v1/workflows/${file.id}/share`, { method: "DELETE" }).then(() => say(t("share.revoked")), (error) => say(error.message, "error"));
+}
+var origin = () => url("").replace(/\/$/, "");
+var copyCurl = () => copyText(asCurl(origin(), current().workflow), t("copy.curl"));
+var copyPython = () => copyText(asPython(origin(), current().workflow), t("copy.python"));
+// src/graph/frames.ts
+/** Frames: titled rectangles that carry the nodes lying in them. */
+var sizeOf = (sizes, id) => sizes.get(id) ?? [260, 160];
+/** The nodes whose middle lies in the frame. */
+function membersOf(graph, group, sizes) {
+	const [x, y, w, h] = group.bounds;
+	return Object.keys(graph.nodes).filter((id) => {
+		const [left, top] = boxOf(graph, id).position;
+		const [width, height] = sizeOf(sizes, id);
+		const [cx, cy] = [left + width / 2, top + height / 2];
+		return cx >= x && cx <= x + w && cy >= y && cy <= y + h;
+	});
+}
+function changeFrame(graph, index, change) {
+	return {
+		...graph,
+		groups: (graph.groups ?? []).map((group, i) => i === index ? {
+			...group,
+			...change
+		} : group)
+	};
+}
+var removeFrames = (graph, indexes) => ({
+	...graph,
+	groups: (graph.groups ?? []).filter((_, i) => !indexes.includes(i))
+});
+/** A frame around nodes, with room for its title. */
+function addFrame(graph, ids, sizes, title) {
+	if (!ids.length) return graph;
+	const corners = ids.map((id) => [boxOf(graph, id).position, sizeOf(sizes, id)]);
+	const [left, top] = [Math.min(...corners.map(([p]) => p[0])), Math.min(...corners.map(([p]) => p[1]))];
+	const [right, bottom] = [Math.max(...corners.map(([p, s]) => p[0] + s[0])), Math.max(...corners.map(([p, s]) => p[1] + s[1]))];
+	const bounds = [
+		left - 24,
+		top - 56,
+		right - left + 48,
+		bottom - top + 80
+	];
+	return {
+		...graph,
+		groups: [...graph.groups ?? [], {
+			title,
+			bounds
+		}]
+	};
+}
+/** Bypasses everything in a frame; done again, it restores what was bypassed before. */
+function toggleFrame(graph, index, sizes) {
+	const group = graph.groups?.[index];
+	if (!group) return graph;
+	if (group.modes) {
+		const restored = Object.entries(group.modes).reduce((next, [id, mode]) => setMode$1(next, [id], mode === "" ? void 0 : mode), graph);
+		const { modes: _modes, ...rest } = group;
+		return {
+			...restored,
+			groups: (restored.groups ?? []).map((one, i) => i === index ? rest : one)
+		};
+	}
+	const ids = membersOf(graph, group, sizes);
+	const modes = Object.fromEntries(ids.map((id) => [id, graph.nodes[id]?.mode ?? ""]));
+	return changeFrame(setMode$1(graph, ids, "bypass"), index, { modes });
+}
+// src/icons.tsx
+var import_jsx_runtime = require_jsx_runtime();
+/** Small line drawings on a grid of 24, drawn for this editor. */
+var PATHS$1 = {
+	down: "M6 9l6 6 6-6",
+	right: "M9 6l6 6-6 6",
+	left: "M15 6l-6 6 6 6",
+	up: "M6 15l6-6 6 6",
+	close: "M6 6l12 12M18 6L6 18",
+	more: "M5 12h.01M12 12h.01M19 12h.01",
+	plus: "M12 5v14M5 12h14",
+	minus: "M5 12h14",
+	search: "M10.5 4a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13zM15.5 15.5L20 20",
+	play: "M7 4.5v15l12-7.5z",
+	stop: "M6.5 6.5h11v11h-11z",
+	pause: "M8 5v14M16 5v14",
+	undo: "M8 5L4 9l4 4M4 9h9a6 6 0 0 1 0 12h-2",
+	redo: "M16 5l4 4-4 4M20 9h-9a6 6 0 0 0 0 12h2",
+	dice: "M16 4h4v4M20 4l-6.5 6.5M4 20l6.5-6.5M16 20h4v-4M20 20l-5-5M4 4l5 5",
+	lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
+	arrange: "M4 4h6v5H4zM14 9h6v5h-6zM4 15h6v5H4zM10 6.5h2v5h2M10 17.5h2v-5",
+	image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01",
+	queue: "M4 6h16M4 12h16M4 18h10",
+	outline: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
+	info: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17zM12 11v5M12 8h.01",
+	warning: "M12 4l9 16H3zM12 10v4M12 17h.01",
+	library: "M4 5h5v14H4zM9 5h5v14H9zM15 6l4-1 3 13-4 1z",
+	save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
+	download: "M12 4v11M7.5 10.5L12 15l4.5-4.5M5 20h14",
+	upload: "M12 16V5M7.5 9.5L12 5l4.5 4.5M5 20h14",
+	share: "M8.5 12a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM20.5 6a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM20.5 18a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM8.2 10.9l7.5-3.8M8.2 13.1l7.5 3.8",
+	sun: "M12 8a4 4 0 1 1 0 8a4 4 0 0 1 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6L19 19M5 19l1.4-1.4M17.6 6.4L19 5",
+	moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+	form: "M4 5h16v4H4zM4 13h10v3H4zM4 20h7",
+	graph: "M4 4h6v5H4zM14 15h6v5h-6zM10 6.5h4a3 3 0 0 1 3 3V15",
+	bypass: "M3 12h5M16 12h5M8 12a4 4 0 0 1 8 0",
+	mute: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17zM6 6l12 12",
+	color: "M12 3.5c-4.7 0-8.5 3.6-8.5 8.2c0 4.6 3.8 8.8 8.5 8.8c1.6 0 2-1.1 1.5-2.2c-.6-1.3.2-2.8 1.7-2.8h2c2 0 3.3-1.5 3.3-3.6c0-4.8-3.8-8.4-8.5-8.4zM8 10h.01M12 7.5h.01M16 10h.01",
+	copy: "M8 8h12v12H8zM4 16V4h12",
+	trash: "M4 7h16M9 7V4h6v3M6.5 7l1 13h9l1-13",
+	frame: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
+	enter: "M10 5h9v14h-9M4 12h10M10.5 8.5L14 12l-3.5 3.5",
+	swap: "M4 8h14M14 4l4 4-4 4M20 16H6M10 12l-4 4 4 4",
+	brush: "M14 4l6 6-8 8-6-6zM6 12c-3 2-1 5-4 8c4 1 8 0 10-2",
+	expand: "M4 10V4h6M20 14v6h-6M4 4l7 7M20 20l-7-7",
+	fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+	history: "M4 5v5h5M4.5 10A8 8 0 1 1 4 13M12 8v4l3 2",
+	check: "M5 12.5l4.5 4.5L19 7.5",
+	help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5h.01M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17z",
+	pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
+	compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z",
+	code: "M8 7l-5 5 5 5M16 7l5 5-5 5",
+	grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+	gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"
+};
+function Icon({ name, size = 16 }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("svg", {
+		className: "icon",
+		width: size,
+		height: size,
+		viewBox: "0 0 24 24",
+		fill: "none",
+		stroke: "currentColor",
+		strokeWidth: "2",
+		strokeLinecap: "round",
+		strokeLinejoin: "round",
+		"aria-hidden": "true",
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS$1[name] })
+	});
+}
+// src/canvas/FrameCard.tsx
+var TINTS = [
+	"",
+	"red",
+	"amber",
+	"green",
+	"blue",
+	"violet"
+];
+function FrameCard({ data: { index }, selected }) {
+	const group = useDocument((state) => state.graph.groups?.[index]);
+	if (!group) return null;
+	const next = TINTS[(TINTS.findIndex((tint) => tint === (group.color ?? "")) + 1) % TINTS.length] ?? "";
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
+		className: `frame ${group.modes ? "bypass" : ""} ${selected ? "selected" : ""}`,
+		"data-tint": group.color,
+		"aria-label": t("frame.label", { title: group.title }),
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeResizer, {
+			isVisible: selected,
+			minWidth: 120,
+			minHeight: 90,
+			onResizeEnd: (_, { x, y, width, height }) => edit((graph) => changeFrame(graph, index, { bounds: [
+				x,
+				y,
+				width,
+				height
+			].map(Math.round) }))
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+			className: "frame-title",
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+					className: "nodrag",
+					"aria-label": t("frame.title"),
+					value: group.title,
+					size: Math.max(group.title.length, 6),
+					onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost nodrag",
+					"aria-label": t("frame.color"),
+					onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost nodrag",
+					"aria-label": t("frame.bypass"),
+					"aria-pressed": Boolean(group.modes),
+					onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost nodrag",
+					"aria-label": t("frame.remove"),
+					onClick: () => edit((graph) => removeFrames(graph, [index])),
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+				})
+			]
+		})]
+	});
+}
+// src/canvas/types.ts
+var KNOWN = {
+	MODEL: {
+		hue: 285,
+		shape: "hexagon",
+		letter: "M"
+	},
+	CLIP: {
+		hue: 85,
+		shape: "square",
+		letter: "T"
+	},
+	VAE: {
+		hue: 20,
+		shape: "diamond",
+		letter: "V"
+	},
+	CONDITIONING: {
+		hue: 50,
+		shape: "square",
+		letter: "C"
+	},
+	LATENT: {
+		hue: 330,
+		shape: "circle",
+		letter: "L"
+	},
+	IMAGE: {
+		hue: 235,
+		shape: "circle",
+		letter: "I"
+	},
+	MASK: {
+		hue: 150,
+		shape: "circle",
+		letter: "K"
+	},
+	INT: {
+		hue: 190,
+		shape: "triangle",
+		letter: "#"
+	},
+	FLOAT: {
+		hue: 175,
+		shape: "triangle",
+		letter: "."
+	},
+	STRING: {
+		hue: 120,
+		shape: "square",
+		letter: "a"
+	},
+	BOOLEAN: {
+		hue: 0,
+		shape: "triangle",
+		letter: "?"
+	},
+	COMBO: {
+		hue: 100,
+		shape: "square",
+		letter: "="
+	}
+};
+var SHAPES = [
+	"circle",
+	"square",
+	"diamond",
+	"hexagon",
+	"triangle"
+];
+/** Types without a look of their own get one from their name. */
+function lookOf(type) {
+	const known = KNOWN[type.split("|")[0] ?? ""];
+	if (known) return known;
+	if (type === "*") return {
+		hue: -1,
+		shape: "circle",
+		letter: "∗"
+	};
+	let hash = 7;
+	for (const char of type) hash = (hash * 31 + char.charCodeAt(0)) % 100003;
+	return {
+		hue: hash % 360,
+		shape: SHAPES[hash % SHAPES.length] ?? "circle",
+		letter: type[0]?.toUpperCase() ?? "?"
+	};
+}
+/** CSS colour of a type, for the light and the dark theme. */
+var colorOf = (type) => {
+	const { hue } = lookOf(type);
+	return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.56 0.15 ${hue}), oklch(0.78 0.13 ${hue}))`;
+};
+var PATHS = {
+	circle: "M8 1.5a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13z",
+	square: "M3.5 2h9a1.5 1.5 0 0 1 1.5 1.5v9a1.5 1.5 0 0 1-1.5 1.5h-9a1.5 1.5 0 0 1-1.5-1.5v-9a1.5 1.5 0 0 1 1.5-1.5z",
+	diamond: "M8 .8l7.2 7.2-7.2 7.2L.8 8z",
+	hexagon: "M4.4 1.5h7.2L15.4 8l-3.8 6.5H4.4L.6 8z",
+	triangle: "M2.2 1.6l12.4 6.4-12.4 6.4z"
+};
+// src/canvas/Link.tsx
+/** A socket can be hit beyond its drawing; links end at the drawing. */
+var SOCKET_MARGIN = 6;
+/** A smooth path from one point to the next. */
+function pathThrough(points) {
+	let path = "";
+	for (let i = 1; i < points.length; i += 1) {
+		const [a, b] = [points[i - 1], points[i]];
+		if (!a || !b) continue;
+		const bow = Math.max(Math.abs(b[0] - a[0]) * .45, Math.min(Math.abs(b[1] - a[1]), 40));
+		path += `${i === 1 ? `M${a[0]},${a[1]}` : ""} C${a[0] + bow},${a[1]} ${b[0] - bow},${b[1]} ${b[0]},${b[1]}`;
+	}
+	return path;
+}
+function split(id) {
+	const colon = id.lastIndexOf(":");
+	return [id.slice(0, colon), id.slice(colon + 1)];
+}
+/** Adds a point to a link, between the two it lies nearest to. */
+function addBend(id, at) {
+	const [target, input] = split(id);
+	const bends = current().graph.layout[target]?.bends?.[input] ?? [];
+	const place = bends.findIndex((bend) => bend[0] > at[0]);
+	const next = [...bends];
+	next.splice(place < 0 ? bends.length : place, 0, [Math.round(at[0]), Math.round(at[1])]);
+	edit((graph) => setBends(graph, target, input, next));
+}
+function Bend({ id, index, point, bends }) {
+	const flow = useReactFlow();
+	const [target, input] = split(id);
+	const put = (next, key = "") => edit((graph) => setBends(graph, target, input, next), key);
+	const drag = (event) => {
+		if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
+		const { x, y } = flow.screenToFlowPosition({
+			x: event.clientX,
+			y: event.clientY
+		});
+		put(bends.map((bend, i) => i === index ? [Math.round(x), Math.round(y)] : bend), `bend ${id} ${index}`);
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+		className: "bend nodrag nopan",
+		cx: point[0],
+		cy: point[1],
+		r: 6,
+		role: "button",
+		"aria-label": t("link.bend"),
+		onPointerDown: (event) => {
+			event.stopPropagation();
+			event.currentTarget.setPointerCapture(event.pointerId);
+		},
+		onPointerMove: drag,
+		onDoubleClick: (event) => {
+			event.stopPropagation();
+			put(bends.filter((_, i) => i !== index));
+		}
+	});
+}
+var Link = (0, import_react.memo)(function Link({ id, source, sourceX, sourceY, targetX, targetY, selected, data, sourcePosition, targetPosition }) {
+	const running = useRun((state) => state.shown !== null && state.jobs[state.shown]?.nodes[source]?.state === "running");
+	const bends = data?.bends;
+	const [from, to] = [sourceX - SOCKET_MARGIN, targetX + SOCKET_MARGIN];
+	const path = bends?.length ? pathThrough([
+		[from, sourceY],
+		...bends,
+		[to, targetY]
+	]) : getBezierPath({
+		sourceX: from,
+		sourceY,
+		sourcePosition,
+		targetX: to,
+		targetY,
+		targetPosition
+	})[0];
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("g", {
+		className: `wire ${selected ? "selected" : ""} ${running ? "running" : ""}`,
+		style: { color: colorOf(data?.type ?? "*") },
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(BaseEdge, {
+			id,
+			path,
+			interactionWidth: 18
+		}), bends?.map((point, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Bend, {
+			id,
+			index,
+			point,
+			bends
+		}, index))]
+	});
+});
+// src/graph/problems.ts
+var problem = (node, input, code, details = {}) => ({
+	node,
+	input,
+	message: "",
+	code,
+	details
+});
+/** Names that look most like `name`. */
+function nearest(name, names) {
+	const grams = (text) => new Set(Array.from({ length: Math.max(text.length - 1, 1) }, (_, i) => text.toLowerCase().slice(i, i + 2)));
+	const wanted = grams(name);
+	return names.map((one) => {
+		const own = grams(one);
+		const shared = [...own].filter((gram) => wanted.has(gram)).length;
+		return {
+			one,
+			score: shared / Math.max(own.size + wanted.size - shared, 1)
+		};
+	}).filter((item) => item.score > .2).sort((a, b) => b.score - a.score).slice(0, 3).map((item) => item.one);
+}
+function ofLiteral(id, port, value, choices) {
+	if (!port.field) return problem(id, port.name, "needs_link", { type: port.type });
+	const widget = widgetOf(port.field);
+	if (widget.min !== void 0 && Number(value) < widget.min) return problem(id, port.name, "too_small", { min: widget.min });
+	if (widget.max !== void 0 && Number(value) > widget.max) return problem(id, port.name, "too_large", { max: widget.max });
+	const names = widget.folder ? choices(widget.folder) : void 0;
+	if (names && typeof value === "string" && !widget.extra?.includes(value) && !names.includes(value) && widget.kind === "choice") return problem(id, port.name, "missing_file", {
+		name: value,
+		nearest: nearest(value, names)
+	});
+	if (widget.choices && !widget.choices.some((choice) => sameJson(choice, value))) return problem(id, port.name, "unknown_choice", {
+		name: String(value),
+		nearest: nearest(String(value), widget.choices.map(String))
+	});
+	return null;
+}
+function ofInput(defs, workflow, graph, id, port, choices) {
+	const value = graph.nodes[id]?.inputs[port.name];
+	const source = sourceOf(value);
+	if (source) {
+		const node = graph.nodes[source.node];
+		const output = node && outputOf(definitionOf(defs, workflow, source.node, node, graph), source.output);
+		if (!output) return problem(id, port.name, "broken_link", { from: source.node });
+		return fits(output.type, port.type) ? null : problem(id, port.name, "wrong_type", {
+			from: output.type,
+			to: port.type
+		});
+	}
+	if (value !== void 0 && value !== null) return ofLiteral(id, port, value, choices);
+	return port.required && (port.default === null || port.default === void 0) ? problem(id, port.name, port.field ? "needs_value" : "needs_link", { type: port.type }) : null;
+}
+/** The nodes that a run computes: everything the outputs (or `targets`) need. */
+function needed(defs, workflow, targets) {
+	return ancestors(workflow, (targets ?? Object.keys(workflow.nodes).filter((id) => defs.get(workflow.nodes[id]?.type ?? "")?.output_node)).filter((id) => workflow.nodes[id] && !workflow.nodes[id].mode));
+}
+/** Every problem of what a run would compute; an empty list means: run it. */
+function problems(defs, workflow, choices, targets) {
+	const ids = needed(defs, workflow, targets);
+	if (!ids.size) return [problem(null, null, "no_output")];
+	const found = [];
+	for (const id of Object.keys(workflow.nodes)) {
+		const node = workflow.nodes[id];
+		if (!node || !ids.has(id) || node.mode) continue;
+		const def = definitionOf(defs, workflow, id, node);
+		if (def.unknown) found.push(problem(id, null, "unknown_node", {
+			type: node.type,
+			nearest: nearest(node.type, [...defs.keys()])
+		}));
+		else for (const port of def.inputs) {
+			const one = ofInput(defs, workflow, workflow, id, port, choices);
+			if (one) found.push(one);
+		}
+	}
+	return found;
+}
+// src/state/problems.ts
+/** What is wrong with the workflow, by node: found here at once, by the server a moment later. */
+var useProblems = create(() => ({
+	list: [],
+	byNode: /* @__PURE__ */ new Map(),
+	rerun: null,
+	planned: 0
+}));
+/** A sentence for a problem, wherever it was found. */
+var explain = (problem) => {
+	const nearest = problem.details.nearest;
+	const hint = Array.isArray(nearest) && nearest.length ? ` ${t("problem.nearest", { names: nearest.join(", ") })}` : "";
+	if (problem.message) return problem.message;
+	return (maybe(`problem.${problem.code}`, problem.details) ?? problem.code) + hint;
+};
+function keep(list) {
+	const byNode = /* @__PURE__ */ new Map();
+	for (const problem of list) if (problem.node !== null) byNode.set(problem.node, [...byNode.get(problem.node) ?? [], problem]);
+	useProblems.setState({
+		list,
+		byNode
+	});
+}
+function checkHere(targets) {
+	return problems(useSchema.getState().definitions, current().workflow, choices, targets);
+}
+/** What the server finds; the local problems stay where it finds none. */
+async function checkThere(local) {
+	const { workflow } = current();
+	try {
+		const plan = await call("v1/plans", { json: { workflow } });
+		if (workflow !== current().workflow) return;
+		const rerun = new Set(plan.tasks.filter((task) => task.cached === null).map((task) => task.node));
+		useProblems.setState({
+			rerun,
+			planned: plan.tasks.length
+		});
+	} catch (error) {
+		if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
+		const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
+		keep([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
+		useProblems.setState({ rerun: null });
+	}
+}
+/** Takes in problems that the server found when a run was sent. */
+var keepProblems = keep;
+function startProblems() {
+	let soon;
+	let later;
+	const check = () => {
+		clearTimeout(soon);
+		clearTimeout(later);
+		soon = setTimeout(() => {
+			const local = checkHere();
+			keep(local);
+			later = setTimeout(() => void checkThere(local), 450);
+		}, 120);
+	};
+	useDocument.subscribe((state, before) => state.workflow.nodes !== before.workflow.nodes && check());
+	useDocument.subscribe((state, before) => state.workflow.subgraphs !== before.workflow.subgraphs && check());
+	useSchema.subscribe(check);
+}
+// src/graph/form.ts
+var LIKELY = /* @__PURE__ */ new Set([
+	"multiline",
+	"seed",
+	"image",
+	"file"
+]);
+/** The items to show: those marked, or else prompts, pictures and seeds. Items whose node is gone are left out. */
+function formItems(defs, workflow) {
+	if (workflow.form?.length) return workflow.form.filter((item) => workflow.nodes[item.node]);
+	return inOrder(workflow).flatMap((id) => {
+		const node = workflow.nodes[id];
+		if (!node || node.mode) return [];
+		return definitionOf(defs, workflow, id, node).inputs.filter((port) => port.field && LIKELY.has(widgetOf(port.field).kind) && !sourceOf(node.inputs[port.name])).map((port) => ({
+			node: id,
+			input: port.name
+		}));
+	});
+}
+var isMarked = (workflow, node, input) => Boolean(workflow.form?.some((item) => item.node === node && item.input === input));
+/** Marks an input for the form, or takes the mark away. */
+function toggleMark(workflow, node, input) {
+	const rest = (workflow.form ?? []).filter((item) => item.node !== node || item.input !== input);
+	return {
+		...workflow,
+		form: isMarked(workflow, node, input) ? rest : [...rest, {
+			node,
+			input
+		}]
+	};
+}
+function changeItem(workflow, index, change) {
+	return {
+		...workflow,
+		form: (workflow.form ?? []).map((item, i) => i === index ? {
+			...item,
+			...change
+		} : item)
+	};
+}
+function moveItem(workflow, index, by) {
+	const form = [...workflow.form ?? []];
+	const target = index + by;
+	const item = form[index];
+	if (!item || target < 0 || target >= form.length) return workflow;
+	form.splice(index, 1);
+	form.splice(target, 0, item);
+	return {
+		...workflow,
+		form
+	};
+}
+// src/widgets/ChoiceField.tsx
+var LONG = 40;
+/** One of a list. A value that is not in it stays, marked as missing. */
+function ChoiceField({ id, value, set, widget }) {
+	const files = useSchema((state) => widget.folder ? state.folders[widget.folder] : void 0);
+	const options = widget.folder ? [...widget.extra ?? [], ...(files ?? []).map((file) => file.name)] : widget.choices ?? [];
+	const index = options.findIndex((option) => sameJson(option, value));
+	if (options.length > LONG && options.every((option) => typeof option === "string")) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		id,
+		className: "nodrag",
+		list: `${id}-list`,
+		autoComplete: "off",
+		value: String(value ?? ""),
+		onChange: (event) => set(event.target.value)
+	}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("datalist", {
+		id: `${id}-list`,
+		children: options.map((option) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", { value: String(option) }, String(option)))
+	})] });
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("select", {
+		id,
+		className: "nodrag",
+		value: index,
+		onChange: (event) => set(options[Number(event.target.value)] ?? ""),
+		children: [index < 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+			value: -1,
+			children: value === void 0 || value === null || value === "" ? t("choice.none") : t("choice.missing", { name: String(value) })
+		}), options.map((option, i) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+			value: i,
+			children: String(option)
+		}, String(option)))]
+	});
+}
+// src/widgets/FileField.tsx
+/** A picture or file among the uploads: chosen, uploaded, dropped or pasted. */
+function FileField({ id, value, set, widget, node, input, label }) {
+	const uploads = useSchema((state) => state.uploads);
+	const [busy, setBusy] = (0, import_react.useState)(false);
+	const name = typeof value === "string" ? value : "";
+	const fitting = uploads.filter((asset) => !widget.media || widget.media === "latent" || asset.media_type.startsWith(widget.media));
+	const chosen = uploads.find((asset) => asset.name === name || asset.id === name);
+	const id32 = chosen?.id ?? (/^[0-9a-f]{32}$/.test(name) ? name : null);
+	const take = async (file) => {
+		if (!file) return;
+		setBusy(true);
+		try {
+			const asset = await upload(file, file.name || "pasted.png");
+			await loadUploads();
+			set(asset.name);
+		} catch (error) {
+			say(error instanceof ServerError ? error.message : String(error), "error");
+		}
+		setBusy(false);
+	};
+	const drop = (event) => {
+		event.preventDefault();
+		event.stopPropagation();
+		take(event.dataTransfer.files[0]);
+	};
+	const paste = (event) => {
+		const file = event.clipboardData.files[0];
+		if (!file) return;
+		event.preventDefault();
+		event.stopPropagation();
+		take(file);
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "file-field nodrag",
+		onDrop: drop,
+		onDragOver: (event) => event.preventDefault(),
+		onPaste: paste,
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+				className: "file-row",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("select", {
+						id,
+						value: chosen ? chosen.name : name,
+						onChange: (event) => set(event.target.value),
+						children: [
+							!chosen && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+								value: name,
+								children: name || t("choice.none")
+							}),
+							fitting.map((asset) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+								value: asset.name,
+								children: asset.name
+							}, asset.id + asset.name)),
+							(widget.extra ?? []).map((extra) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+								value: extra,
+								children: extra
+							}, extra))
+						]
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
+						className: "ghost upload",
+						title: t("file.upload"),
+						children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "upload" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+							type: "file",
+							"aria-label": t("file.uploadTo", { label }),
+							accept: widget.media ? `${widget.media}/*` : void 0,
+							onChange: (event) => void take(event.target.files?.[0])
+						})]
+					}),
+					id32 && widget.kind === "image" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost",
+						"aria-label": t("mask.paint"),
+						title: t("mask.paint"),
+						onClick: () => show({
+							kind: "mask",
+							node,
+							input,
+							asset: id32
+						}),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "brush" })
+					})
+				]
+			}),
+			busy && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+				role: "status",
+				children: t("file.uploading")
+			}),
+			id32 && widget.kind === "image" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+				className: "chosen",
+				src: thumbnailUrl(id32),
+				alt: name,
+				draggable: false
+			}) : widget.kind === "image" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "drop-hint",
+				children: t("file.drop")
+			})
+		]
+	});
+}
+// src/widgets/JsonField.tsx
+/** A value of any shape, as JSON text; it is taken over when it can be read. */
+function JsonField({ id, value, set }) {
+	const [draft, setDraft] = (0, import_react.useState)(null);
+	const [wrong, setWrong] = (0, import_react.useState)(false);
+	const change = (text) => {
+		setDraft(text);
+		try {
+			set(parseJson(text));
+			setWrong(false);
+		} catch {
+			setWrong(true);
+		}
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+		id,
+		className: "nodrag nowheel code",
+		rows: 2,
+		"aria-invalid": wrong,
+		spellCheck: false,
+		value: draft ?? (value === void 0 ? "" : writeJson(value)),
+		onChange: (event) => change(event.target.value),
+		onBlur: () => !wrong && setDraft(null)
+	}), wrong && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+		className: "clamp-note",
+		role: "status",
+		children: t("field.notJson")
+	})] });
+}
+// src/widgets/number.ts
+/** Reads what was typed; null when it is no number. Whole numbers beyond 2^53 stay exact. */
+function readNumber(text, widget) {
+	const trimmed = text.trim().replace(",", ".");
+	if (!trimmed || !Number.isFinite(Number(trimmed))) return null;
+	if (!widget.whole) return Number(trimmed);
+	if (/^[+-]?\d+$/.test(trimmed) && !Number.isSafeInteger(Number(trimmed))) return BigInt(trimmed);
+	return Math.round(Number(trimmed));
+}
+function clamp(value, widget) {
+	if (widget.min !== void 0 && value < widget.min) return widget.min;
+	if (widget.max !== void 0 && value > widget.max) return widget.whole && widget.max > Number.MAX_SAFE_INTEGER ? BigInt(widget.max) - 1n : widget.max;
+	return value;
+}
+/** Adds steps without the dust of binary fractions. */
+function stepped(value, steps, widget) {
+	if (typeof value === "bigint") return clamp(value + BigInt(steps), widget);
+	const step = widget.step ?? 1;
+	const digits = Math.max(0, -Math.floor(Math.log10(step)) + 1);
+	return clamp(Number((value + steps * step).toFixed(digits)), widget);
+}
+// src/widgets/NumberField.tsx
+var shown = (value) => typeof value === "number" || typeof value === "bigint" || typeof value === "string" ? String(value) : "";
+function NumberField({ id, label, value, set, widget }) {
+	const [draft, setDraft] = (0, import_react.useState)(null);
+	const [note, setNote] = (0, import_react.useState)("");
+	const timer = (0, import_react.useRef)(void 0);
+	(0, import_react.useEffect)(() => () => clearTimeout(timer.current), []);
+	const numeric = typeof value === "bigint" ? value : Number(value ?? 0);
+	const commit = (text) => {
+		setDraft(null);
+		const typed = readNumber(text, widget);
+		if (typed === null) return;
+		const kept = clamp(typed, widget);
+		if (kept !== typed) {
+			setNote(t("field.clamped", { value: kept }));
+			clearTimeout(timer.current);
+			timer.current = setTimeout(() => setNote(""), 2500);
+		}
+		if (kept !== value) set(kept);
+	};
+	const key = (event) => {
+		const steps = {
+			ArrowUp: 1,
+			ArrowDown: -1,
+			PageUp: 10,
+			PageDown: -10
+		}[event.key];
+		if (event.key === "Enter") commit(event.currentTarget.value);
+		if (event.key === "Escape") setDraft(null);
+		if (steps === void 0) return;
+		event.preventDefault();
+		setDraft(null);
+		set(stepped(readNumber(event.currentTarget.value, widget) ?? numeric, event.shiftKey ? steps * 10 : steps, widget));
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: `number-box nodrag ${note ? "clamped" : ""}`,
+		children: [
+			widget.kind === "slider" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+				type: "range",
+				className: "nodrag",
+				"aria-label": t("field.slider", { label }),
+				min: widget.min,
+				max: widget.max,
+				step: widget.step,
+				value: Number(numeric),
+				onChange: (event) => set(Number(event.target.value))
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				tabIndex: -1,
+				"aria-label": t("field.less", { label }),
+				onClick: () => set(stepped(numeric, -1, widget)),
+				children: "−"
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+				id,
+				type: "text",
+				role: "spinbutton",
+				inputMode: "decimal",
+				autoComplete: "off",
+				"aria-valuenow": Number(numeric),
+				"aria-valuemin": widget.min,
+				"aria-valuemax": widget.max,
+				value: draft ?? shown(value),
+				onChange: (event) => setDraft(event.target.value),
+				onKeyDown: key,
+				onBlur: (event) => draft !== null && commit(event.target.value)
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				tabIndex: -1,
+				"aria-label": t("field.more", { label }),
+				onClick: () => set(stepped(numeric, 1, widget)),
+				children: "+"
+			}),
+			note && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+				className: "clamp-note",
+				role: "status",
+				children: note
+			})
+		]
+	});
+}
+// src/widgets/SeedField.tsx
+/** A seed: drawn anew for each run, or fixed. After a run the number shown is the one it used. */
+function SeedField(props) {
+	const { node, input } = props;
+	const drawn = useDocument((state) => isDrawn(state.graph, node, input));
+	const put = (next) => edit((graph) => setDrawn(graph, node, input, next));
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "seed-field nodrag",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NumberField, {
+			...props,
+			set: (value) => props.set(value)
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			type: "button",
+			className: "toggle-icon",
+			"aria-pressed": drawn,
+			"aria-label": t("seed.new", { label: props.label }),
+			title: t(drawn ? "seed.isNew" : "seed.isFixed"),
+			onClick: () => put(!drawn),
+			children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: drawn ? "dice" : "lock" })
+		})]
+	});
+}
+// src/widgets/simple.tsx
+var text = (value) => typeof value === "string" ? value : value === null || value === void 0 ? "" : String(value);
+function TextField({ id, value, set }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		id,
+		className: "nodrag",
+		type: "text",
+		autoComplete: "off",
+		spellCheck: false,
+		value: text(value),
+		onChange: (event) => set(event.target.value)
+	});
+}
+function ToggleField({ id, value, set }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "switch nodrag",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			id,
+			type: "checkbox",
+			role: "switch",
+			checked: Boolean(value),
+			onChange: (event) => set(event.target.checked)
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { "aria-hidden": "true" })]
+	});
+}
+function ColorField({ id, label, value, set }) {
+	const color = /^#[0-9a-f]{6}$/i.test(text(value)) ? text(value) : "#000000";
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "color-field nodrag",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			type: "color",
+			"aria-label": `${label} picker`,
+			value: color,
+			onChange: (event) => set(event.target.value)
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			id,
+			type: "text",
+			autoComplete: "off",
+			spellCheck: false,
+			value: text(value),
+			onChange: (event) => set(event.target.value)
+		})]
+	});
+}
+// src/widgets/weight.ts
+/** Changes the weight of the words between `start` and `end` by `by`; the word at the cursor when nothing is selected. */
+function weighted(text, start, end, by) {
+	let [from, to] = [start, end];
+	if (from === to) {
+		while (from > 0 && /[^\s,()]/.test(text[from - 1] ?? "")) from -= 1;
+		while (to < text.length && /[^\s,():]/.test(text[to] ?? "")) to += 1;
+	}
+	const words = text.slice(from, to);
+	if (!words.trim()) return {
+		text,
+		start,
+		end
+	};
+	const after = /^:([\d.]+)\)/.exec(text.slice(to));
+	const isWeighted = text[from - 1] === "(" && after;
+	const weight = Number(((isWeighted ? Number(after[1]) : 1) + by).toFixed(2));
+	const [before, rest] = isWeighted ? [text.slice(0, from - 1), text.slice(to + after[0].length)] : [text.slice(0, from), text.slice(to)];
+	const plain = Math.abs(weight - 1) < .001;
+	const middle = plain ? words : `(${words}:${weight})`;
+	const first = before.length + (plain ? 0 : 1);
+	return {
+		text: before + middle + rest,
+		start: first,
+		end: first + words.length
+	};
+}
+// src/widgets/MultilineField.tsx
+/** Ctrl+Up and Ctrl+Down change the weight of the selected words: `(words:1.1)`. */
+function weightKey(event, set) {
+	if (!(event.ctrlKey || event.metaKey) || event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
+	event.preventDefault();
+	const area = event.currentTarget;
+	const next = weighted(area.value, area.selectionStart, area.selectionEnd, event.key === "ArrowUp" ? .05 : -.05);
+	set(next.text);
+	requestAnimationFrame(() => area.setSelectionRange(next.start, next.end));
+}
+function MultilineField({ id, value, set, node, input }) {
+	const area = (0, import_react.useRef)(null);
+	const text = typeof value === "string" ? value : "";
+	(0, import_react.useLayoutEffect)(() => {
+		const box = area.current;
+		if (box && box.scrollHeight > box.clientHeight && box.clientHeight < 200 && !box.style.height) box.rows = Math.min(Math.max(3, text.split("\n").length), 10);
+	}, [text]);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "multiline-field",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+			ref: area,
+			id,
+			className: "nodrag nowheel",
+			rows: 3,
+			value: text,
+			onChange: (event) => set(event.target.value),
+			onKeyDown: (event) => weightKey(event, set)
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			type: "button",
+			className: "ghost nodrag enlarge",
+			"aria-label": t("text.large"),
+			onClick: () => show({
+				kind: "text",
+				node,
+				input
+			}),
+			children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+				name: "expand",
+				size: 13
+			})
+		})]
+	});
+}
+// src/widgets/Field.tsx
+var WIDGETS = {
+	number: NumberField,
+	slider: NumberField,
+	seed: SeedField,
+	text: TextField,
+	multiline: MultilineField,
+	choice: ChoiceField,
+	toggle: ToggleField,
+	color: ColorField,
+	image: FileField,
+	file: FileField,
+	json: JsonField
+};
+function Mark({ node, input }) {
+	const marked = useDocument((state) => isMarked(state.workflow, node, input));
+	if (!useDocument((state) => state.path.length === 0)) return null;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: "ghost mark nodrag",
+		"aria-pressed": marked,
+		"aria-label": t("form.mark", { input }),
+		title: t("form.mark", { input }),
+		onClick: () => editWorkflow((workflow) => toggleMark(workflow, node, input)),
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+			name: "pin",
+			size: 13
+		})
+	});
+}
+/** A literal of a node's input, drawn from its JSON schema. */
+function Field({ node, port, label }) {
+	const id = (0, import_react.useId)();
+	const value = useDocument((state) => state.graph.nodes[node]?.inputs[port.name]) ?? port.default;
+	const widget = widgetOf(port.field ?? {});
+	const Show = WIDGETS[widget.kind];
+	const set = (next) => edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name}`);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: `field ${widget.kind}`,
+		title: port.description || void 0,
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("label", {
+				htmlFor: id,
+				children: label ?? port.name
+			}),
+			label === void 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Mark, {
+				node,
+				input: port.name
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Show, {
+				id,
+				label: label ?? port.name,
+				value,
+				set,
+				widget,
+				node,
+				input: port.name
+			})
+		]
+	});
+}
+// src/canvas/CardTitle.tsx
+/** What the last run did with a node, in a word: running, cached, its time. */
+function badgeText(run) {
+	if (!run) return "";
+	if (run.state === "running") return run.total ? `${run.value ?? 0}/${run.total}` : "…";
+	if (run.state === "cached") return t("badge.cached");
+	if (run.state === "skipped") return t("badge.skipped");
+	if (run.state === "failed") return t("badge.failed");
+	return seconds(run.seconds ?? 0);
+}
+function badgeHint(run) {
+	if (run?.state === "cached") return run.made ? t("badge.unchanged", { time: clock(run.made) }) : t("badge.unchangedBefore");
+	if (run?.state === "done") return run.memory ? t("badge.took", {
+		time: seconds(run.seconds ?? 0),
+		memory: bytes(run.memory)
+	}) : "";
+	return run?.message ?? run?.text ?? "";
+}
+function Badge({ id }) {
+	const run = useRun((state) => nodeRun(state, id));
+	const text = badgeText(run);
+	return text ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+		className: `badge ${run?.state ?? ""}`,
+		title: badgeHint(run),
+		children: text
+	}) : null;
+}
+function Progress$1({ id }) {
+	const run = useRun((state) => nodeRun(state, id));
+	if (run?.state !== "running") return null;
+	const part = run.total ? (run.value ?? 0) / run.total : void 0;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+		className: `card-progress ${part === void 0 ? "unknown" : ""}`,
+		role: "progressbar",
+		"aria-label": t("card.progress"),
+		"aria-valuenow": Math.round((part ?? 0) * 100),
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${part ?? .3})` } })
+	});
+}
+function Rename({ id, title }) {
+	const input = (0, import_react.useRef)(null);
+	(0, import_react.useEffect)(() => input.current?.select(), []);
+	const done = (value) => {
+		if (useView.getState().renaming !== id) return;
+		useView.setState({ renaming: null });
+		if (value !== null && value !== title) edit((graph) => setTitle(graph, id, value));
+	};
+	const key = (event) => {
+		event.stopPropagation();
+		if (event.key === "Enter") done(event.currentTarget.value);
+		if (event.key === "Escape") done(null);
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		ref: input,
+		className: "rename nodrag",
+		"aria-label": t("card.name"),
+		defaultValue: title,
+		autoFocus: true,
+		onKeyDown: key,
+		onBlur: (event) => done(event.target.value)
+	});
+}
+function CardTitle({ id, def }) {
+	const title = useDocument((state) => state.graph.nodes[id]?.title) ?? def.title;
+	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
+	const collapsed = useDocument((state) => Boolean(state.graph.layout[id]?.collapsed));
+	const renaming = useView((state) => state.renaming === id);
+	const inner = subgraphName(def.type);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+		className: "card-title",
+		onDoubleClick: () => useView.setState({ renaming: id }),
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost nodrag",
+				"aria-label": t(collapsed ? "card.expand" : "card.collapse"),
+				"aria-expanded": !collapsed,
+				onClick: () => edit((graph) => toggleCollapsed(graph, [id])),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: collapsed ? "right" : "down" })
+			}),
+			renaming ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Rename, {
+				id,
+				title
+			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "card-name",
+				title: `${def.type} · ${id}`,
+				children: title
+			}),
+			mode && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "badge mode",
+				children: t(`mode.${mode}`)
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Badge, { id }),
+			inner !== null && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost nodrag",
+				"aria-label": t("subgraph.enter"),
+				onClick: () => enter([...current().path, inner]),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost nodrag",
+				"aria-label": t("card.menu"),
+				"aria-haspopup": "menu",
+				onClick: (event) => useView.setState({ menu: {
+					screen: [event.clientX, event.clientY],
+					node: id
+				} }),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "more" })
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Progress$1, { id })
+		]
+	});
+}
+// src/canvas/TextOutput.tsx
+/** A text that a node made, shown as text whatever is in it. */
+function TextOutput({ asset }) {
+	const [text, setText] = (0, import_react.useState)("");
+	(0, import_react.useEffect)(() => {
+		send(assetUrl(asset)).then((response) => response.text()).then((all) => setText(all.slice(0, 2e4)), () => void 0);
+	}, [asset]);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("pre", {
+		className: "text-output nodrag nowheel",
+		tabIndex: 0,
+		children: text
+	});
+}
+// src/canvas/Results.tsx
+var toAsset = (output) => ({
+	id: output.asset,
+	name: output.name,
+	kind: "output",
+	media_type: output.media_type,
+	size: 0,
+	created: 0,
+	node: output.node
+});
+function Result({ output }) {
+	if (output.media_type.startsWith("image/")) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: "result nodrag",
+		"aria-label": t("card.openResult", { name: output.name }),
+		onClick: () => show({
+			kind: "viewer",
+			asset: toAsset(output)
+		}),
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+			src: thumbnailUrl(output.asset, 512),
+			alt: output.name,
+			loading: "lazy",
+			draggable: false
+		})
+	});
+	if (output.media_type.startsWith("video/")) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("video", {
+		className: "result nodrag",
+		src: assetUrl(output.asset),
+		controls: true,
+		loop: true,
+		muted: true
+	});
+	if (output.media_type.startsWith("text/")) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(TextOutput, { asset: output.asset });
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("a", {
+		className: "result-file",
+		href: assetUrl(output.asset),
+		download: output.name,
+		children: output.name
+	});
+}
+/** The preview while a node runs, its results afterwards. */
+function Results({ id }) {
+	const preview = useRun((state) => state.previews[id]);
+	const results = useRun((state) => state.results[id]);
+	const running = useRun((state) => nodeRun(state, id)?.state === "running");
+	const message = useRun((state) => nodeRun(state, id)?.message);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
+		message && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+			className: "card-problem",
+			role: "alert",
+			children: message
+		}),
+		preview && (running || !results) && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+			className: "preview",
+			src: preview,
+			alt: t("card.preview"),
+			draggable: false
+		}),
+		results && !(preview && running) && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+			className: `results ${results.length > 1 ? "many" : ""}`,
+			children: results.map((output) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Result, { output }, output.asset + output.name))
+		})
+	] });
+}
+// src/canvas/Socket.tsx
+/** While a link is dragged: whether it may end here. Null when none is dragged. */
+function useFit({ node, name, type, side }) {
+	return useView(({ linking }) => {
+		if (!linking) return null;
+		if (linking.node === node) return linking.port === name && linking.side === side;
+		if (linking.side === side) return false;
+		return side === "target" ? fits(linking.type, type) : fits(type, linking.type);
+	});
+}
+var Socket = (0, import_react.memo)(function Socket(props) {
+	const { name, type, side, linked, optional } = props;
+	const fit = useFit(props);
+	const { shape, letter } = lookOf(type);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Handle, {
+		type: side,
+		id: name,
+		position: side === "source" ? Position.Right : Position.Left,
+		role: "button",
+		"aria-label": t(side === "source" ? "socket.output" : "socket.input", {
+			name,
+			type
+		}),
+		title: `${name} · ${type}`,
+		className: `socket ${fit === null ? "" : fit ? "fits" : "dimmed"} ${linked ? "linked" : ""} ${optional ? "optional" : ""}`,
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+			viewBox: "0 0 16 16",
+			"aria-hidden": "true",
+			style: { color: colorOf(type) },
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS[shape] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("text", {
+				x: shape === "triangle" ? 6 : 8,
+				y: "11.2",
+				children: letter
+			})]
+		})
+	});
+});
+// src/canvas/NodeCard.tsx
+var NONE = [];
+/** An input without a field: its socket and name, with the output of the same row at its right. */
+function WireRow({ id, port, output, wrong }) {
+	const linked = useDocument((state) => Boolean(port && sourceOf(state.graph.nodes[id]?.inputs[port.name])));
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: `wire-row ${wrong ? "wrong" : ""}`,
+		children: [
+			port && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+				className: "wire-in",
+				title: port.description,
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+					node: id,
+					name: port.name,
+					type: port.type,
+					side: "target",
+					linked,
+					optional: !port.required
+				}), port.name]
+			}),
+			output && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+				className: "wire-out",
+				title: output.description,
+				children: [output.name, /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+					node: id,
+					name: output.name,
+					type: output.type,
+					side: "source"
+				})]
+			}),
+			wrong && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("em", {
+				className: "row-problem",
+				children: wrong
+			})
+		]
+	});
+}
+function FieldRow({ id, port, wrong }) {
+	const source = useDocument((state) => sourceOf(state.graph.nodes[id]?.inputs[port.name])?.node);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: `field-row ${wrong ? "wrong" : ""}`,
+		"data-input": port.name,
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+				node: id,
+				name: port.name,
+				type: port.type,
+				side: "target",
+				linked: source !== void 0,
+				optional: !port.required
+			}),
+			source !== void 0 ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "linked-name",
+				title: port.description,
+				children: port.name
+			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Field, {
+				node: id,
+				port
+			}),
+			wrong && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("em", {
+				className: "row-problem",
+				children: wrong
+			})
+		]
+	});
+}
+function Body({ id, def }) {
+	const problems = useProblems((state) => state.byNode.get(id)) ?? NONE;
+	const wrong = (input) => {
+		const problem = input === void 0 ? void 0 : problems.find((one) => one.input === input);
+		return problem && explain(problem);
+	};
+	const links = def.inputs.filter((port) => !port.field);
+	const fields = def.inputs.filter((port) => port.field && !port.advanced);
+	const advanced = def.inputs.filter((port) => port.field && port.advanced);
+	const rows = Array.from({ length: Math.max(links.length, def.outputs.length) }, (_, i) => i);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "card-body",
+		children: [
+			rows.map((i) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(WireRow, {
+				id,
+				port: links[i],
+				output: def.outputs[i],
+				wrong: wrong(links[i]?.name)
+			}, i)),
+			fields.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FieldRow, {
+				id,
+				port,
+				wrong: wrong(port.name)
+			}, port.name)),
+			advanced.length > 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("details", {
+				className: "advanced nodrag",
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("summary", { children: t("card.advanced") }), advanced.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FieldRow, {
+					id,
+					port,
+					wrong: wrong(port.name)
+				}, port.name))]
+			}),
+			problems.filter((one) => one.input === null).map((one) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+				className: "card-problem",
+				children: explain(one)
+			}, one.code)),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Results, { id })
+		]
+	});
+}
+/** Collapsed cards keep every socket, so that links stay where they are. */
+function Stack({ id, def }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "card-stack",
+		children: [def.inputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+			node: id,
+			name: port.name,
+			type: port.type,
+			side: "target"
+		}, port.name)), def.outputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+			node: id,
+			name: port.name,
+			type: port.type,
+			side: "source"
+		}, port.name))]
+	});
+}
+function Card({ id, selected }) {
+	const def = useDefinition(id);
+	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
+	const collapsed = useDocument((state) => state.graph.layout[id]?.collapsed);
+	const color = useDocument((state) => state.graph.layout[id]?.color);
+	const state = useRun((run) => nodeRun(run, id)?.state);
+	const mark = useView((view) => view.marks[id]);
+	const broken = useProblems((problems) => problems.byNode.has(id));
+	if (!def) return null;
+	const classes = [
+		"card",
+		mode ?? "",
+		state ?? "",
+		mark ? `mark-${mark}` : "",
+		selected ? "selected" : "",
+		def.unknown ? "unknown" : "",
+		broken ? "broken" : ""
+	];
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("article", {
+		className: classes.filter(Boolean).join(" "),
+		"data-tint": color,
+		"data-state": state,
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(CardTitle, {
+			id,
+			def
+		}), collapsed ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Stack, {
+			id,
+			def
+		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Body, {
+			id,
+			def
+		})]
+	});
+}
+var NodeCard = (0, import_react.memo)(Card, (before, after) => before.id === after.id && before.selected === after.selected);
+// src/graph/connect.ts
+/** What may be linked, and why not. */
+/** Why a link may not be made; null when it may. */
+function refusal(defs, workflow, graph, link) {
+	const source = graph.nodes[link.node];
+	const target = graph.nodes[link.target];
+	if (!source || !target) return ["refused.gone", {}];
+	if (link.node === link.target) return ["refused.self", {}];
+	const from = outputOf(definitionOf(defs, workflow, link.node, source, graph), link.output);
+	const to = definitionOf(defs, workflow, link.target, target, graph).inputs.find((port) => port.name === link.input);
+	if (!from || !to) return ["refused.gone", {}];
+	if (!fits(from.type, to.type)) return ["refused.type", {
+		from: from.type,
+		to: to.type,
+		input: to.name
+	}];
+	if (ancestors(graph, [link.node]).has(link.target)) return ["refused.cycle", {}];
+	return null;
+}
+/** The first port of a definition that a loose end can be joined to. */
+function fittingPort(def, loose) {
+	const fitting = (loose.side === "source" ? def.inputs : def.outputs).filter((port) => loose.side === "source" ? fits(loose.type, port.type) : fits(port.type, loose.type));
+	return fitting.find((port) => port.type === loose.type) ?? fitting[0];
+}
+/** Joins a loose end to a port of another node. */
+function join(graph, loose, node, port) {
+	return loose.side === "source" ? connect(graph, loose.node, loose.port, node, port) : connect(graph, node, port, loose.node, loose.port);
+}
+function proposal(loose, node, port) {
+	return loose.side === "source" ? {
+		node: loose.node,
+		output: loose.port,
+		target: node,
+		input: port
+	} : {
+		node,
+		output: port,
+		target: loose.node,
+		input: loose.port
+	};
+}
+/** Every place of the graph that a loose end can be joined to, in the graph's order. */
+function openPlaces(defs, workflow, graph, loose) {
+	return Object.entries(graph.nodes).flatMap(([id, node]) => {
+		const def = definitionOf(defs, workflow, id, node, graph);
+		return (loose.side === "source" ? def.inputs : def.outputs).filter((port) => !refusal(defs, workflow, graph, proposal(loose, id, port.name))).map((port) => ({
+			node: id,
+			port: port.name
+		}));
+	});
+}
+/** Puts a node into a link when both of its sides fit; null when they do not. */
+function insertInto(defs, workflow, graph, id, link) {
+	const [node, source, target] = [
+		graph.nodes[id],
+		graph.nodes[link.node],
+		graph.nodes[link.target]
+	];
+	if (!node || !source || !target || id === link.node || id === link.target) return null;
+	const def = definitionOf(defs, workflow, id, node, graph);
+	const from = outputOf(definitionOf(defs, workflow, link.node, source, graph), link.output);
+	const to = definitionOf(defs, workflow, link.target, target, graph).inputs.find((port) => port.name === link.input);
+	const input = from && def.inputs.find((port) => port.type !== "*" && fits(from.type, port.type));
+	const output = to && def.outputs.find((port) => fits(port.type, to.type));
+	if (!input || !output) return null;
+	const first = connect(graph, link.node, link.output, id, input.name);
+	return refusal(defs, workflow, first, {
+		node: id,
+		output: output.name,
+		target: link.target,
+		input: link.input
+	}) ? null : connect(first, id, output.name, link.target, link.input);
+}
+// src/canvas/gestures.ts
+var toProposal = (ends) => ({
+	node: ends.source,
+	output: ends.sourceHandle ?? "",
+	target: ends.target,
+	input: ends.targetHandle ?? ""
+});
+function whyNot(link) {
+	const { workflow, graph } = current();
+	return refusal(useSchema.getState().definitions, workflow, graph, link);
+}
+var mayConnect = (ends) => whyNot(toProposal(ends)) === null;
+/** Makes a link, or says in one sentence why not. */
+function tryConnect(link) {
+	const why = whyNot(link);
+	if (why) say(t(...why), "error");
+	else edit((graph) => connect(graph, link.node, link.output, link.target, link.input));
+	return why === null;
+}
+var connectEnds = (ends) => tryConnect(toProposal(ends));
+function looseEnd(node, port, side) {
+	const def = definitionIn(node);
+	const type = side === "source" ? def && outputOf(def, port)?.type : def?.inputs.find((one) => one.name === port)?.type;
+	return type === void 0 ? null : {
+		node,
+		port,
+		side,
+		type
+	};
+}
+var pointerOf = (event) => {
+	const point = "changedTouches" in event ? event.changedTouches[0] : event;
+	return [point?.clientX ?? 0, point?.clientY ?? 0];
+};
+/** A link was let go: over a socket that refuses it, over a card, or over empty canvas. */
+function dropLink(event, state, loose) {
+	if (!loose || state.isValid) return;
+	const [x, y] = pointerOf(event);
+	const over = state.toHandle;
+	if (over?.id && over.type !== loose.side) return void tryConnect(proposal(loose, over.nodeId, over.id));
+	if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
+	const card = document.elementFromPoint(x, y)?.closest(".react-flow__node-card")?.dataset.id;
+	const def = card === void 0 ? void 0 : definitionIn(card);
+	if (card !== void 0 && def) {
+		const port = card === loose.node ? void 0 : fittingPort(def, loose);
+		if (port) tryConnect(proposal(loose, card, port.name));
+		else if (card !== loose.node) say(t("refused.nothingFits", {
+			type: loose.type,
+			title: def.title
+		}), "error");
+		return;
+	}
+	openPalette([x, y], loose);
+}
+function openPalette(screen, loose = null) {
+	const { flow } = useView.getState();
+	const { x, y } = flow?.screenToFlowPosition({
+		x: screen[0],
+		y: screen[1]
+	}) ?? {
+		x: 0,
+		y: 0
+	};
+	useView.setState({
+		palette: {
+			screen,
+			at: [x, y],
+			loose
+		},
+		menu: null
+	});
+}
+/** The end of a link was dragged off its socket and let go. */
+function dropReconnected(edge, event, state) {
+	if (state.isValid || document.elementFromPoint(...pointerOf(event))?.closest(".react-flow__node")) return;
+	edit((graph) => disconnect(graph, edge.target, edge.targetHandle ?? ""));
+}
+function reconnect(edge, ends) {
+	const link = toProposal(ends);
+	const why = whyNot(link);
+	if (why) return say(t(...why), "error");
+	edit((graph) => connect(disconnect(graph, edge.target, edge.targetHandle ?? ""), link.node, link.output, link.target, link.input));
+}
+/** While a frame is dragged, the nodes lying in it go along. */
+var carried = /* @__PURE__ */ new Map();
+var carrier = null;
+function startDrag(node) {
+	carrier = null;
+	if (!isFrame(node.id)) return;
+	const { graph } = current();
+	const group = graph.groups?.[frameIndex(node.id)];
+	if (!group) return;
+	carrier = {
+		id: node.id,
+		from: [node.position.x, node.position.y]
+	};
+	carried = new Map(membersOf(graph, group, sizes()).map((id) => [id, graph.layout[id]?.position ?? [0, 0]]));
+}
+function whileDragging(node) {
+	if (carrier?.id !== node.id) return;
+	const [dx, dy] = [node.position.x - carrier.from[0], node.position.y - carrier.from[1]];
+	useView.setState((view) => ({ nodes: view.nodes.map((one) => {
+		const start = carried.get(one.id);
+		return start ? {
+			...one,
+			position: {
+				x: start[0] + dx,
+				y: start[1] + dy
+			}
+		} : one;
+	}) }));
+}
+/** A drag ends: one edit for everything that moved; a lone node over a link is put into it. */
+function endDrag(event, dragged) {
+	const moved = /* @__PURE__ */ new Map();
+	const frames = dragged.filter((node) => isFrame(node.id));
+	for (const node of useView.getState().nodes) if (dragged.some((one) => one.id === node.id) || carrier && carried.has(node.id)) moved.set(node.id, [node.position.x, node.position.y]);
+	carrier = null;
+	const only = dragged.length === 1 ? dragged[0] : void 0;
+	const link = only && !isFrame(only.id) ? linkUnder(event, only.id) : null;
+	edit((graph) => {
+		const cards = new Map([...moved].filter(([id, [x, y]]) => {
+			const before = graph.layout[id]?.position;
+			return !isFrame(id) && (before?.[0] !== x || before[1] !== y);
+		}));
+		if (!cards.size && !frames.length) return graph;
+		const placed = frames.reduce((next, node) => {
+			const bounds = next.groups?.[frameIndex(node.id)]?.bounds;
+			return bounds ? changeFrame(next, frameIndex(node.id), { bounds: [
+				Math.round(node.position.x),
+				Math.round(node.position.y),
+				bounds[2],
+				bounds[3]
+			] }) : next;
+		}, move(graph, cards));
+		return link && only && insertInto(useSchema.getState().definitions, current().workflow, placed, only.id, link) || placed;
+	});
+}
+function linkUnder(event, id) {
+	if (wires(current().graph).some((wire) => wire.node === id || wire.target === id)) return null;
+	const box = document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.getBoundingClientRect();
+	const points = [pointerOf(event), ...box ? [[box.x + box.width / 2, box.y + box.height / 2]] : []];
+	for (const [x, y] of points) for (const element of document.elementsFromPoint(x, y)) {
+		const edge = element.closest(".react-flow__edge")?.dataset.id;
+		const wire = edge && wires(current().graph).find((one) => `${one.target}:${one.input}` === edge);
+		if (wire) return wire;
+	}
+	return null;
+}
+// src/actions/view.ts
+var flow = () => useView.getState().flow;
+var QUICK = { duration: 150 };
+var zoomIn = () => void flow()?.zoomIn(QUICK);
+var zoomOut = () => void flow()?.zoomOut(QUICK);
+var actualSize = () => void flow()?.zoomTo(1, QUICK);
+var fitAll = () => void flow()?.fitView({
+	padding: .1,
+	maxZoom: 1,
+	duration: 200
+});
+var toggleSnap = () => useView.setState((view) => ({ snap: !view.snap }));
+var selectAll = () => select(Object.keys(current().graph.nodes).filter((id) => id !== "$inputs" && id !== "$outputs"));
+function setMode(mode) {
+	if (mode === "form" && current().path.length) enter([]);
+	useView.setState({ mode });
+	history.replaceState(null, "", mode === "form" ? "#form" : location.pathname + location.search);
+}
+var toggleForm = () => setMode(useView.getState().mode === "form" ? "canvas" : "form");
+/** Closes what lies on top: a menu, the palette, a dialog, then the selection. */
+function escape() {
+	const view = useView.getState();
+	if (view.menu) useView.setState({ menu: null });
+	else if (view.palette) useView.setState({ palette: null });
+	else if (view.dialog) useView.setState({ dialog: null });
+	else select([]);
+}
+// src/canvas/ViewTools.tsx
+function ViewTools() {
+	const zoom = useStore((state) => Math.round(state.transform[2] * 100));
+	const snap = useView((view) => view.snap);
+	const path = useDocument((state) => state.path);
+	const name = useDocument((state) => state.workflow.name);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)(Panel, {
+		position: "bottom-left",
+		className: "view-tools",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("view.zoomOut"),
+				title: t("view.zoomOut"),
+				onClick: zoomOut,
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "minus" })
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				type: "button",
+				className: "ghost zoom",
+				"aria-label": t("view.actualSize"),
+				title: t("view.actualSize"),
+				onClick: actualSize,
+				children: [zoom, " %"]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("view.zoomIn"),
+				title: t("view.zoomIn"),
+				onClick: zoomIn,
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "plus" })
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("view.fit"),
+				title: t("view.fit"),
+				onClick: fitAll,
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "fit" })
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("view.snap"),
+				title: t("view.snap"),
+				"aria-pressed": snap,
+				onClick: toggleSnap,
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "grid" })
+			})
+		]
+	}), path.length > 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Panel, {
+		position: "top-left",
+		className: "breadcrumbs",
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("nav", {
+			"aria-label": t("subgraph.path"),
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				onClick: () => enter([]),
+				children: name || t("file.untitled")
+			}), path.map((part, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				"aria-current": index === path.length - 1 ? "page" : void 0,
+				onClick: () => enter(path.slice(0, index + 1)),
+				children: part
+			}, index))]
+		})
+	})] });
+}
+// src/canvas/Welcome.tsx
+function Welcome() {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "welcome",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h2", { children: t("welcome.title") }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: t("welcome.text") }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+				className: "buttons",
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "primary",
+					onClick: () => show({ kind: "library" }),
+					children: t("welcome.template")
+				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					onClick: () => openPalette([innerWidth / 2 - 180, innerHeight / 3]),
+					children: t("welcome.add")
+				})]
+			})
+		]
+	});
+}
+// src/canvas/Canvas.tsx
+var NODE_TYPES = {
+	card: NodeCard,
+	frame: FrameCard
+};
+var EDGE_TYPES = { wire: Link };
+var GRID = [8, 8];
+var MULTI = [
+	"Shift",
+	"Meta",
+	"Control"
+];
+var CULL_FROM = 60;
+function takeNodeChanges(changes) {
+	useView.setState((view) => ({ nodes: applyNodeChanges(changes, view.nodes) }));
+}
+function takeEdgeChanges(changes) {
+	useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges) }));
+}
+/** Fits the view once after a workflow was opened and its cards were measured. */
+function Fit() {
+	const opened = useDocument((state) => state.opened);
+	const ready = useNodesInitialized();
+	const fitted = (0, import_react.useRef)(0);
+	(0, import_react.useEffect)(() => {
+		const { flow } = useView.getState();
+		if (!ready || !flow || fitted.current === opened) return;
+		fitted.current = opened;
+		flow.fitView({
+			padding: .1,
+			maxZoom: 1,
+			minZoom: .2
+		});
+	}, [ready, opened]);
+	return null;
+}
+/** Below this zoom the widgets cannot be read: they are not painted. */
+function Far() {
+	const far = useStore((state) => state.transform[2] < .35);
+	(0, import_react.useEffect)(() => void document.documentElement.classList.toggle("far", far), [far]);
+	return null;
+}
+function openAtPointer(event) {
+	if (event.target.classList.contains("react-flow__pane")) openPalette([event.clientX, event.clientY]);
+}
+function drop(event) {
+	event.preventDefault();
+	const { flow } = useView.getState();
+	const { x, y } = flow?.screenToFlowPosition({
+		x: event.clientX,
+		y: event.clientY
+	}) ?? {
+		x: 0,
+		y: 0
+	};
+	openFiles(event.dataTransfer, [x, y]);
+}
+function Canvas() {
+	const nodes = useView((view) => view.nodes);
+	const edges = useView((view) => view.edges);
+	const snap = useView((view) => view.snap);
+	const reconnecting = (0, import_react.useRef)(null);
+	const area = (0, import_react.useRef)(null);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "canvas",
+		ref: area,
+		role: "region",
+		tabIndex: -1,
+		"aria-label": t("canvas.label"),
+		onDoubleClick: openAtPointer,
+		onDrop: drop,
+		onDragOver: (event) => event.preventDefault(),
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)(index, {
+			nodes,
+			edges,
+			nodeTypes: NODE_TYPES,
+			edgeTypes: EDGE_TYPES,
+			onNodesChange: takeNodeChanges,
+			onEdgesChange: takeEdgeChanges,
+			onInit: (flow) => useView.setState({ flow }),
+			isValidConnection: mayConnect,
+			onConnect: connectEnds,
+			onConnectStart: (_, { nodeId, handleId, handleType }) => useView.setState({
+				linking: looseEnd(nodeId ?? "", handleId ?? "", handleType ?? "source"),
+				palette: null
+			}),
+			onConnectEnd: (event, state) => {
+				const { linking } = useView.getState();
+				useView.setState({ linking: null });
+				if (reconnecting.current) dropReconnected(reconnecting.current, event, state);
+				else dropLink(event, state, linking);
+			},
+			onReconnectStart: (_, edge) => {
+				reconnecting.current = edge;
+			},
+			onReconnect: reconnect,
+			onReconnectEnd: () => {
+				reconnecting.current = null;
+				useView.setState({ linking: null });
+			},
+			onNodeDragStart: (_, node) => startDrag(node),
+			onNodeDrag: (_, node) => whileDragging(node),
+			onNodeDragStop: (event, _, dragged) => endDrag(event, dragged),
+			onEdgeDoubleClick: (event, edge) => {
+				const point = useView.getState().flow?.screenToFlowPosition({
+					x: event.clientX,
+					y: event.clientY
+				});
+				if (point) addBend(edge.id, [point.x, point.y]);
+			},
+			onNodeContextMenu: (event, node) => {
+				event.preventDefault();
+				if (node.type === "card") useView.setState({ menu: {
+					screen: [event.clientX, event.clientY],
+					node: node.id
+				} });
+			},
+			onPaneClick: () => {
+				useView.setState({
+					palette: null,
+					menu: null
+				});
+				area.current?.focus({ preventScroll: true });
+			},
+			deleteKeyCode: null,
+			disableKeyboardA11y: true,
+			selectionMode: SelectionMode.Partial,
+			multiSelectionKeyCode: MULTI,
+			selectionKeyCode: "Shift",
+			zoomOnDoubleClick: false,
+			snapToGrid: snap,
+			snapGrid: GRID,
+			minZoom: .05,
+			maxZoom: 2.5,
+			connectionRadius: 26,
+			edgesFocusable: false,
+			onlyRenderVisibleElements: nodes.length > CULL_FROM,
+			elevateNodesOnSelect: true,
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Background, {
+					variant: BackgroundVariant.Dots,
+					gap: 24,
+					size: 1.2
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(MiniMap, {
+					pannable: true,
+					zoomable: true,
+					ariaLabel: t("canvas.minimap"),
+					nodeClassName: (node) => `mini-${node.type ?? ""}`
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(ViewTools, {}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Fit, {}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Far, {})
+			]
+		}), nodes.length === 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Welcome, {})]
+	});
+}
+// src/graph/find.ts
+function titleOf(defs, workflow, graph, id) {
+	const node = graph.nodes[id];
+	return node ? node.title || definitionOf(defs, workflow, id, node, graph).title : id;
+}
+function find(defs, workflow, graph, query) {
+	const wanted = query.trim().toLowerCase();
+	return Object.entries(graph.nodes).flatMap(([id, node]) => {
+		const title = titleOf(defs, workflow, graph, id);
+		if (!wanted || [
+			title,
+			id,
+			node.type
+		].some((text) => text.toLowerCase().includes(wanted))) return [{
+			node: id,
+			title,
+			where: ""
+		}];
+		const value = Object.entries(node.inputs).find(([, literal]) => !sourceOf(literal) && typeof literal !== "object" && String(literal).toLowerCase().includes(wanted));
+		return value ? [{
+			node: id,
+			title,
+			where: `${value[0]}: ${String(value[1]).slice(0, 80)}`
+		}] : [];
+	});
+}
+/** How well a definition answers a search; 0 is not at all. */
+function score(query, ...texts) {
+	const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+	if (!words.length) return 1;
+	let total = 0;
+	for (const word of words) {
+		const best = Math.max(...texts.map((text, index) => one(word, text) / (index + 1)));
+		if (best === 0) return 0;
+		total += best;
+	}
+	return total;
+}
+function one(word, text) {
+	const lower = text.toLowerCase();
+	const initials = text.replace(/[^A-Z]/g, "").toLowerCase();
+	if (lower === word) return 10;
+	if (lower.startsWith(word)) return 8;
+	if (lower.split(/[^a-z0-9]+/).some((part) => part.startsWith(word))) return 6;
+	if (initials.startsWith(word)) return 5;
+	return lower.includes(word) ? 4 : 0;
+}
+// src/state/submit.ts
+/** Sends runs. */
+/** Ten digits at most, so that it can be read and told. */
+var randomSeed = () => crypto.getRandomValues(/* @__PURE__ */ new Uint32Array(1))[0] ?? 0;
+/** Lists what is wrong and leads to the first place; nothing is sent. */
+function stop() {
+	useView.setState({ panel: "problems" });
+	say(count(checkHere().length, "run.problem", "run.problems"), "error");
+}
+async function post({ targets, front, overrides }) {
+	const { workflow } = current();
+	const job = await call("v1/jobs", {
+		json: {
+			workflow,
+			client: useSession.getState().draft,
+			...targets ? { targets } : {},
+			...front ? { front } : {},
+			...overrides ? { overrides } : {}
+		},
+		headers: { "Idempotency-Key": newKey() }
+	});
+	useRun.setState((state) => ({ ours: /* @__PURE__ */ new Set([...state.ours, job.id]) }));
+	await learn(job);
+	return job;
+}
+/** Draws the seeds that are not fixed, writes them into the workflow, and sends it; several times when asked. */
+async function run(options = {}) {
+	const local = checkHere(options.targets);
+	if (local.length) {
+		keepProblems(local);
+		stop();
+		return false;
+	}
+	try {
+		for (let i = 0; i < (options.count ?? 1); i += 1) {
+			amend((workflow) => drawSeeds(workflow, randomSeed));
+			await post(options);
+		}
+		return true;
+	} catch (error) {
+		if (!(error instanceof ServerError)) throw error;
+		keepProblems(error.problems);
+		const node = error.problems[0]?.node;
+		if (error.problems.length) useView.setState({ panel: "problems" });
+		say(error.message, "error");
+		if (node && useDocument.getState().graph.nodes[node]) reveal(node);
+		return false;
+	}
+}
+var command = async (path, method, json) => {
+	await call(path, {
+		method,
+		...json === void 0 ? {} : { json }
+	}).catch((error) => say(error.message, "error"));
+};
+var cancelJob = (id) => command(`v1/jobs/${id}`, "DELETE");
+var clearQueue = () => command("v1/jobs?status=queued", "DELETE");
+var placeJob = (id, position) => command(`v1/jobs/${id}`, "PATCH", { position });
+async function setPaused(paused) {
+	useRun.setState({ paused });
+	await command("v1/queue", "PATCH", { paused });
+	say(t(paused ? "queue.paused" : "queue.resumed"));
+}
+/** Cancels what this workflow runs now. */
+function cancelShown() {
+	const { shown } = useRun.getState();
+	if (shown) cancelJob(shown);
+}
+/** Sends one run for each cell of a grid; the seeds are the same in all of them, so that only the cells' values differ. */
+async function runGrid(cells) {
+	const local = checkHere();
+	if (local.length) {
+		keepProblems(local);
+		stop();
+		return [];
+	}
+	const sent = [];
+	try {
+		for (const { label, overrides } of cells) sent.push({
+			id: (await post({ overrides })).id,
+			label
+		});
+	} catch (error) {
+		say(error instanceof Error ? error.message : String(error), "error");
+	}
+	return sent;
+}
+// src/form/FormView.tsx
+function Item({ item, index, arranging }) {
+	const def = useDefinition(item.node);
+	const defs = useSchema((state) => state.definitions);
+	const workflow = useDocument((state) => state.workflow);
+	const port = def?.inputs.find((one) => one.name === item.input);
+	if (!port?.field) return null;
+	const label = item.label ?? `${titleOf(defs, workflow, workflow, item.node)} · ${item.input}`;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "form-item",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Field, {
+			node: item.node,
+			port,
+			label
+		}), arranging && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+			className: "buttons",
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+					"aria-label": t("form.label"),
+					placeholder: t("form.label"),
+					value: item.label ?? "",
+					onChange: (event) => editWorkflow((one) => changeItem(one, index, { label: event.target.value }), `form ${index}`)
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+					"aria-label": t("form.group"),
+					placeholder: t("form.group"),
+					value: item.group ?? "",
+					onChange: (event) => editWorkflow((one) => changeItem(one, index, { group: event.target.value }), `form group ${index}`)
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost",
+					"aria-label": t("form.up"),
+					onClick: () => editWorkflow((one) => moveItem(one, index, -1)),
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "up" })
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost",
+					"aria-label": t("form.down"),
+					onClick: () => editWorkflow((one) => moveItem(one, index, 1)),
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "down" })
+				})
+			]
+		})]
+	});
+}
+function Outcome() {
+	const previews = useRun((state) => state.previews);
+	const results = useRun((state) => state.results);
+	const job = useRun((state) => state.shown === null ? void 0 : state.jobs[state.shown]);
+	const pictures = Object.values(results).flat().filter((output) => output.media_type.startsWith("image/"));
+	const preview = Object.values(previews).at(-1);
+	const busy = job && isActive(job);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
+		className: "outcome",
+		"aria-label": t("panel.results"),
+		children: [
+			busy && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "bar",
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } })
+			}),
+			busy && preview && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+				className: "preview",
+				src: preview,
+				alt: t("card.preview")
+			}),
+			!(busy && preview) && pictures.map((output) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "result",
+				"aria-label": t("card.openResult", { name: output.name }),
+				onClick: () => show({
+					kind: "viewer",
+					asset: toAsset(output)
+				}),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+					src: assetUrl(output.asset),
+					alt: output.name
+				})
+			}, output.asset)),
+			!busy && !pictures.length && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+				className: "nothing",
+				children: t("form.noResult")
+			})
+		]
+	});
+}
+/** The workflow as a form: the inputs that matter, one button, the result. Works on a phone. */
+function FormView() {
+	const workflow = useDocument((state) => state.workflow);
+	const defs = useSchema((state) => state.definitions);
+	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
+	const [arranging, setArranging] = (0, import_react.useState)(false);
+	const items = formItems(defs, workflow);
+	const groups = [...new Set(items.map((item) => item.group ?? ""))];
+	const place = (item) => (workflow.form ?? []).indexOf(item);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("main", {
+		className: "form-view",
+		"aria-label": t("bar.form"),
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("form", {
+			onSubmit: (event) => {
+				event.preventDefault();
+				run();
+			},
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h1", { children: workflow.name || t("file.untitled") }),
+				workflow.description && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: workflow.description }),
+				groups.map((group) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("fieldset", { children: [group && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("legend", { children: group }), items.filter((item) => (item.group ?? "") === group).map((item) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Item, {
+					item,
+					index: place(item),
+					arranging: arranging && place(item) >= 0
+				}, `${item.node}.${item.input}`))] }, group)),
+				!items.length && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+					className: "nothing",
+					children: t("form.empty")
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+					className: "buttons form-run",
+					children: [
+						/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+							type: "submit",
+							className: "primary run",
+							children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "play" }), t("bar.run")]
+						}),
+						busy && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+							type: "button",
+							onClick: cancelShown,
+							children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "stop" }), t("do.cancel")]
+						}),
+						Boolean(workflow.form?.length) && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+							type: "button",
+							"aria-pressed": arranging,
+							onClick: () => setArranging(!arranging),
+							children: t("form.arrange")
+						})
+					]
+				})
+			]
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Outcome, {})]
+	});
+}
+// src/graph/arrange.ts
+/** New positions of `ids`, around the same upper left corner; `sizes` as drawn. Dagre is loaded when first wanted. */
+async function arranged(graph, ids, sizes) {
+	const { Graph: DagreGraph, layout } = await __vitePreload(async () => {
+		const { Graph: DagreGraph, layout } = await import("./dagre.js").then((n) => n.t);
+		return {
+			Graph: DagreGraph,
+			layout
+		};
+	}, __vite__mapDeps([0,1]), import.meta.url);
+	const dagre = new DagreGraph().setGraph({
+		rankdir: "LR",
+		nodesep: 32,
+		ranksep: 72
+	}).setDefaultEdgeLabel(() => ({}));
+	const chosen = new Set(ids);
+	for (const id of ids) {
+		const [width, height] = sizes.get(id) ?? [260, 160];
+		dagre.setNode(id, {
+			width,
+			height
+		});
+	}
+	for (const wire of wires(graph)) if (chosen.has(wire.node) && chosen.has(wire.target)) dagre.setEdge(wire.node, wire.target);
+	layout(dagre);
+	const corner = (pick, all) => Math.min(...[...all].map((position) => position[pick]));
+	const placed = /* @__PURE__ */ new Map();
+	for (const id of ids) {
+		const node = dagre.node(id);
+		placed.set(id, [node.x - node.width / 2, node.y - node.height / 2]);
+	}
+	const before = ids.map((id) => graph.layout[id]?.position ?? [0, 0]);
+	const shift = [corner(0, before) - corner(0, placed.values()), corner(1, before) - corner(1, placed.values())];
+	for (const [id, [x, y]] of placed) placed.set(id, [Math.round((x + shift[0]) / 8) * 8, Math.round((y + shift[1]) / 8) * 8]);
+	return placed;
+}
+// src/graph/clipboard.ts
+/** Parts of a graph as JSON text: copied, pasted, also between windows. */
+function copy(graph, ids) {
+	const inside = ids.filter((id) => graph.nodes[id] && !id.startsWith("$"));
+	return writeJson({
+		graphflow: 1,
+		part: true,
+		nodes: Object.fromEntries(inside.map((id) => [id, graph.nodes[id]])),
+		layout: Object.fromEntries(inside.map((id) => [id, boxOf(graph, id)]))
+	});
+}
+/** The part in a text; null when the text is something else. */
+function readPart(text) {
+	try {
+		const json = parseJson(text);
+		return isRecord(json) && json.graphflow === 1 ? clean(json) : null;
+	} catch {
+		return null;
+	}
+}
+/** Adds a part with fresh ids, its upper left corner at `at`. Links from outside it stay only with `keepLinks`. */
+function paste(graph, part, at, keepLinks = false) {
+	const boxes = Object.keys(part.nodes).map((id) => boxOf(part, id).position);
+	const [left, top] = [Math.min(...boxes.map(([x]) => x)), Math.min(...boxes.map(([, y]) => y))];
+	const renamed = /* @__PURE__ */ new Map();
+	const taken = { ...graph.nodes };
+	for (const [id, node] of Object.entries(part.nodes)) {
+		const fresh = freshId(taken, /^[\w.:-]+$/.test(id) ? id : node.type);
+		taken[fresh] = true;
+		renamed.set(id, fresh);
+	}
+	const nodes = { ...graph.nodes };
+	const layout = { ...graph.layout };
+	const strangers = [];
+	for (const [id, node] of Object.entries(part.nodes)) {
+		const fresh = renamed.get(id);
+		const inputs = {};
+		for (const [name, value] of Object.entries(node.inputs)) {
+			const source = sourceOf(value);
+			const inner = source && renamed.get(source.node);
+			inputs[name] = source && inner ? linkTo(inner, source.output) : value;
+			if (source && !inner && !(keepLinks && graph.nodes[source.node])) strangers.push([fresh, name]);
+		}
+		const box = boxOf(part, id);
+		nodes[fresh] = {
+			...node,
+			inputs
+		};
+		layout[fresh] = {
+			...box,
+			position: [Math.round(at[0] + box.position[0] - left), Math.round(at[1] + box.position[1] - top)]
+		};
+	}
+	return {
+		graph: strangers.reduce((next, [id, name]) => disconnect(next, id, name), {
+			...graph,
+			nodes,
+			layout
+		}),
+		ids: [...renamed.values()]
+	};
+}
+// src/actions/edit.ts
+/** What menus and keys do to the selection. */
+var BORDER = /* @__PURE__ */ new Set([INPUTS, OUTPUTS]);
+var movable = () => selection().filter((id) => !BORDER.has(id));
+var ifAny = (change) => () => {
+	const ids = movable();
+	if (ids.length) change(ids);
+};
+/** Adds a node, joined to a loose end when there is one, and selects it. */
+function addAt(def, at, loose) {
+	let added = "";
+	edit((graph) => {
+		const { graph: next, id } = addNode(graph, def, [Math.round(at[0] / 8) * 8, Math.round(at[1] / 8) * 8]);
+		added = id;
+		const port = loose && fittingPort(def, loose);
+		return loose && port ? join(next, loose, id, port.name) : next;
+	});
+	select([added]);
+	return added;
+}
+function removeSelected() {
+	const [ids, frames, wires] = [
+		movable(),
+		selectedFrames(),
+		useView.getState().edges.filter((edge) => edge.selected)
+	];
+	if (!ids.length && !frames.length && !wires.length) return;
+	edit((graph) => {
+		const unlinked = wires.reduce((next, edge) => disconnect(next, edge.target, edge.targetHandle ?? ""), graph);
+		return remove(frames.length ? removeFrames(unlinked, frames) : unlinked, ids);
+	});
+}
+var copied = () => movable().length ? copy(current().graph, movable()) : null;
+/** Where a paste goes: the middle of the canvas. */
+function middle() {
+	const box = document.querySelector(".canvas")?.getBoundingClientRect();
+	const point = useView.getState().flow?.screenToFlowPosition({
+		x: (box?.x ?? 0) + (box?.width ?? 0) / 2 - 130,
+		y: (box?.y ?? 0) + (box?.height ?? 0) / 3
+	});
+	return [point?.x ?? 0, point?.y ?? 0];
+}
+/** Adds the nodes in a text; false when there are none. */
+function pasteText(text, keepLinks, at = middle()) {
+	const part = readPart(text);
+	if (!part || !Object.keys(part.nodes).length) return false;
+	let added = [];
+	edit((graph) => {
+		const next = paste(graph, part, at, keepLinks);
+		added = next.ids;
+		return next.graph;
+	});
+	select(added);
+	return true;
+}
+var duplicate = ifAny((ids) => {
+	const part = readPart(copy(current().graph, ids));
+	const corner = ids.map((id) => boxOf(current().graph, id).position);
+	const at = [Math.min(...corner.map((p) => p[0])) + 40, Math.min(...corner.map((p) => p[1])) + 40];
+	if (part) pasteText(copy(part, ids), true, at);
+});
+var bypass = ifAny((ids) => edit((graph) => toggleMode(graph, ids, "bypass")));
+var mute = ifAny((ids) => edit((graph) => toggleMode(graph, ids, "mute")));
+var collapse = ifAny((ids) => edit((graph) => toggleCollapsed(graph, ids)));
+var tint = (color) => ifAny((ids) => edit((graph) => setColor(graph, ids, color || void 0)))();
+var rename = ifAny(([id]) => useView.setState({ renaming: id ?? null }));
+var frame$1 = ifAny((ids) => edit((graph) => addFrame(graph, ids, sizes(), t("frame.new"))));
+var replace = ifAny(([id]) => useView.setState({ dialog: {
+	kind: "replace",
+	node: id ?? ""
+} }));
+var connectFrom = ifAny(([id]) => useView.setState({ dialog: {
+	kind: "connect",
+	node: id ?? ""
+} }));
+function nudge(dx, dy) {
+	const ids = selection();
+	if (!ids.length) return;
+	edit((graph) => {
+		const moved = ids.map((id) => {
+			const [x, y] = boxOf(graph, id).position;
+			return [id, [x + dx, y + dy]];
+		});
+		return move(graph, new Map(moved));
+	}, "nudge");
+}
+/** Arranges the selection, or everything when fewer than two nodes are selected. */
+async function arrange() {
+	const { graph } = current();
+	const chosen = selection();
+	const ids = chosen.length > 1 ? chosen : Object.keys(graph.nodes);
+	if (!ids.length) return;
+	const positions = await arranged(graph, ids, sizes());
+	edit((next) => move(next, positions));
+	if (chosen.length < 2) requestAnimationFrame(() => void useView.getState().flow?.fitView({
+		padding: .1,
+		maxZoom: 1,
+		duration: 200
+	}));
+}
+var subgraph = ifAny((ids) => {
+	if (current().path.length) return say(t("subgraph.onlyOutside"), "error");
+	let made = "";
+	editWorkflow((workflow) => {
+		const next = makeSubgraph(useSchema.getState().definitions, workflow, ids, t("subgraph.new"));
+		made = next.id;
+		return next.workflow;
+	});
+	select([made]);
+});
+var unpackSelected = ifAny((ids) => editWorkflow((workflow) => ids.filter((id) => subgraphName(workflow.nodes[id]?.type ?? "") !== null).reduce(unpack, workflow)));
+// src/commands.ts
+/** The one table of what can be done: it drives keys, menus, the command list and the help sheet. */
+var nothing = () => void 0;
+var COMMANDS = [
+	{
+		id: "run",
+		group: "run",
+		label: "do.run",
+		keys: ["Ctrl+Enter"],
+		icon: "play",
+		inFields: true,
+		run: () => void run()
+	},
+	{
+		id: "runFront",
+		group: "run",
+		label: "do.runFront",
+		keys: ["Ctrl+Shift+Enter"],
+		inFields: true,
+		run: () => void run({ front: true })
+	},
+	{
+		id: "runTo",
+		group: "run",
+		label: "do.runTo",
+		keys: ["Alt+Enter"],
+		icon: "play",
+		needsNodes: true,
+		run: () => void run({ targets: selection() })
+	},
+	{
+		id: "cancel",
+		group: "run",
+		label: "do.cancel",
+		keys: ["Alt+Backspace"],
+		icon: "stop",
+		run: cancelShown
+	},
+	{
+		id: "pause",
+		group: "run",
+		label: "do.pause",
+		icon: "pause",
+		run: () => void setPaused(!useRun.getState().paused)
+	},
+	{
+		id: "batch",
+		group: "run",
+		label: "do.batch",
+		keys: ["Shift+B"],
+		icon: "grid",
+		run: () => show({ kind: "batch" })
+	},
+	{
+		id: "undo",
+		group: "edit",
+		label: "do.undo",
+		keys: ["Ctrl+Z"],
+		icon: "undo",
+		run: undo
+	},
+	{
+		id: "redo",
+		group: "edit",
+		label: "do.redo",
+		keys: ["Ctrl+Shift+Z", "Ctrl+Y"],
+		icon: "redo",
+		run: redo
+	},
+	{
+		id: "cut",
+		group: "edit",
+		label: "do.cut",
+		keys: ["Ctrl+X"],
+		native: true,
+		run: nothing
+	},
+	{
+		id: "copy",
+		group: "edit",
+		label: "do.copy",
+		keys: ["Ctrl+C"],
+		native: true,
+		run: nothing
+	},
+	{
+		id: "paste",
+		group: "edit",
+		label: "do.paste",
+		keys: ["Ctrl+V"],
+		native: true,
+		run: nothing
+	},
+	{
+		id: "pasteLinked",
+		group: "edit",
+		label: "do.pasteLinked",
+		keys: ["Ctrl+Shift+V"],
+		native: true,
+		run: nothing
+	},
+	{
+		id: "duplicate",
+		group: "edit",
+		label: "do.duplicate",
+		keys: ["Ctrl+D"],
+		icon: "copy",
+		needsNodes: true,
+		run: duplicate
+	},
+	{
+		id: "selectAll",
+		group: "edit",
+		label: "do.selectAll",
+		keys: ["Ctrl+A"],
+		run: selectAll
+	},
+	{
+		id: "find",
+		group: "edit",
+		label: "do.find",
+		keys: ["Ctrl+F"],
+		icon: "search",
+		inFields: true,
+		run: () => show({ kind: "find" })
+	},
+	{
+		id: "arrange",
+		group: "edit",
+		label: "do.arrange",
+		keys: ["Shift+A"],
+		icon: "arrange",
+		run: () => void arrange()
+	},
+	{
+		id: "add",
+		group: "node",
+		label: "do.add",
+		keys: ["Tab", "Shift+N"],
+		icon: "plus",
+		run: () => openPalette([innerWidth / 2 - 180, innerHeight / 4])
+	},
+	{
+		id: "rename",
+		group: "node",
+		label: "do.rename",
+		keys: ["F2"],
+		needsNodes: true,
+		run: rename
+	},
+	{
+		id: "bypass",
+		group: "node",
+		label: "do.bypass",
+		keys: ["Ctrl+B"],
+		icon: "bypass",
+		needsNodes: true,
+		run: bypass
+	},
+	{
+		id: "mute",
+		group: "node",
+		label: "do.mute",
+		keys: ["Ctrl+M"],
+		icon: "mute",
+		needsNodes: true,
+		run: mute
+	},
+	{
+		id: "collapse",
+		group: "node",
+		label: "do.collapse",
+		keys: ["Alt+C"],
+		icon: "down",
+		needsNodes: true,
+		run: collapse
+	},
+	{
+		id: "connect",
+		group: "node",
+		label: "do.connect",
+		keys: ["C"],
+		icon: "share",
+		needsNodes: true,
+		run: connectFrom
+	},
+	{
+		id: "replace",
+		group: "node",
+		label: "do.replace",
+		keys: ["Shift+R"],
+		icon: "swap",
+		needsNodes: true,
+		run: replace
+	},
+	{
+		id: "frame",
+		group: "node",
+		label: "do.frame",
+		keys: ["Ctrl+G"],
+		icon: "frame",
+		needsNodes: true,
+		run: frame$1
+	},
+	{
+		id: "subgraph",
+		group: "node",
+		label: "do.subgraph",
+		keys: ["Ctrl+Shift+G"],
+		icon: "enter",
+		needsNodes: true,
+		run: subgraph
+	},
+	{
+		id: "unpack",
+		group: "node",
+		label: "do.unpack",
+		needsNodes: true,
+		run: unpackSelected
+	},
+	{
+		id: "delete",
+		group: "node",
+		label: "do.delete",
+		keys: ["Delete", "Backspace"],
+		icon: "trash",
+		needsNodes: true,
+		run: removeSelected
+	},
+	{
+		id: "help",
+		group: "node",
+		label: "do.help",
+		keys: ["H"],
+		icon: "help",
+		run: () => togglePanel("node")
+	},
+	{
+		id: "commands",
+		group: "view",
+		label: "do.commands",
+		keys: ["Ctrl+K"],
+		inFields: true,
+		run: () => show({ kind: "commands" })
+	},
+	{
+		id: "form",
+		group: "view",
+		label: "do.form",
+		keys: ["V"],
+		icon: "form",
+		run: toggleForm
+	},
+	{
+		id: "fit",
+		group: "view",
+		label: "do.fit",
+		keys: ["F"],
+		icon: "fit",
+		run: fitAll
+	},
+	{
+		id: "zoomIn",
+		group: "view",
+		label: "do.zoomIn",
+		keys: ["+", "="],
+		run: zoomIn
+	},
+	{
+		id: "zoomOut",
+		group: "view",
+		label: "do.zoomOut",
+		keys: ["-"],
+		run: zoomOut
+	},
+	{
+		id: "actualSize",
+		group: "view",
+		label: "do.actualSize",
+		keys: ["1"],
+		run: actualSize
+	},
+	{
+		id: "snap",
+		group: "view",
+		label: "do.snap",
+		keys: ["G"],
+		icon: "grid",
+		run: toggleSnap
+	},
+	{
+		id: "results",
+		group: "view",
+		label: "do.results",
+		keys: ["R"],
+		icon: "image",
+		run: () => togglePanel("results")
+	},
+	{
+		id: "queue",
+		group: "view",
+		label: "do.queue",
+		keys: ["Q"],
+		icon: "queue",
+		run: () => togglePanel("queue")
+	},
+	{
+		id: "outline",
+		group: "view",
+		label: "do.outline",
+		keys: ["O"],
+		icon: "outline",
+		run: () => togglePanel("outline")
+	},
+	{
+		id: "problems",
+		group: "view",
+		label: "do.problems",
+		keys: ["P"],
+		icon: "warning",
+		run: () => togglePanel("problems")
+	},
+	{
+		id: "shortcuts",
+		group: "view",
+		label: "do.shortcuts",
+		keys: ["?"],
+		icon: "info",
+		run: () => show({ kind: "shortcuts" })
+	},
+	{
+		id: "tour",
+		group: "view",
+		label: "do.tour",
+		icon: "help",
+		run: () => useView.setState({
+			tour: 0,
+			mode: "canvas"
+		})
+	},
+	{
+		id: "escape",
+		group: "view",
+		label: "do.escape",
+		keys: ["Escape"],
+		inFields: true,
+		run: escape
+	},
+	{
+		id: "new",
+		group: "file",
+		label: "do.new",
+		keys: ["Alt+N"],
+		icon: "plus",
+		run: newWorkflow
+	},
+	{
+		id: "library",
+		group: "file",
+		label: "do.library",
+		keys: ["L"],
+		icon: "library",
+		run: () => show({ kind: "library" })
+	},
+	{
+		id: "save",
+		group: "file",
+		label: "do.save",
+		keys: ["Ctrl+S"],
+		icon: "save",
+		inFields: true,
+		run: () => void save()
+	},
+	{
+		id: "saveAs",
+		group: "file",
+		label: "do.saveAs",
+		keys: ["Ctrl+Shift+S"],
+		inFields: true,
+		run: () => show({ kind: "save" })
+	},
+	{
+		id: "versions",
+		group: "file",
+		label: "do.versions",
+		icon: "history",
+		run: () => togglePanel("versions")
+	},
+	{
+		id: "open",
+		group: "file",
+		label: "do.open",
+		keys: ["Ctrl+O"],
+		icon: "upload",
+		run: chooseFile
+	},
+	{
+		id: "download",
+		group: "file",
+		label: "do.download",
+		icon: "download",
+		run: download
+	},
+	{
+		id: "share",
+		group: "file",
+		label: "do.share",
+		icon: "share",
+		run: () => void share()
+	},
+	{
+		id: "unshare",
+		group: "file",
+		label: "do.unshare",
+		run: () => void unshare()
+	},
+	{
+		id: "curl",
+		group: "file",
+		label: "do.curl",
+		icon: "code",
+		run: () => void copyCurl()
+	},
+	{
+		id: "python",
+		group: "file",
+		label: "do.python",
+		icon: "code",
+		run: () => void copyPython()
+	}
+];
+var commandOf = (id) => COMMANDS.find((one) => one.id === id);
+// src/shortcuts.ts
+/** Keys: every press is looked up in the one table of commands. */
+var mac = navigator.platform.startsWith("Mac");
+/** A key press in the words of the table: `Ctrl+Shift+Z`, `?`, `F2`. */
+function pressed(event) {
+	const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
+	const letter = /^[A-Z]$/.test(key) || event.key.length > 1;
+	return [
+		event.ctrlKey || event.metaKey ? "Ctrl" : "",
+		event.altKey ? "Alt" : "",
+		event.shiftKey && letter ? "Shift" : "",
+		key
+	].filter(Boolean).join("+");
+}
+var display = (keys) => mac ? keys.replace("Ctrl", "⌘").replace("Alt", "⌥") : keys;
+function isTyping(target) {
+	const element = target;
+	if (!element?.matches) return false;
+	return element.matches("textarea, select, [contenteditable], input:not([type=checkbox]):not([type=range]):not([type=file]):not([type=button])");
+}
+var ARROWS = {
+	ArrowLeft: [-1, 0],
+	ArrowRight: [1, 0],
+	ArrowUp: [0, -1],
+	ArrowDown: [0, 1]
+};
+/** Enter selects the focused card; arrows move what is selected. */
+function onCard(event) {
+	const card = event.target.closest?.(".react-flow__node");
+	const isCard = card !== null && card === event.target;
+	if (isCard && (event.key === "Enter" || event.key === " ") && !event.ctrlKey && !event.altKey) {
+		const id = card.dataset.id ?? "";
+		select(event.shiftKey ? [...selection(), id] : [id]);
+		return true;
+	}
+	const arrow = ARROWS[event.key];
+	const onCanvas = isCard || document.activeElement === document.body || document.activeElement?.classList.contains("canvas");
+	if (!arrow || !onCanvas || !selection().length) return false;
+	const step = event.shiftKey ? 40 : 8;
+	nudge(arrow[0] * step, arrow[1] * step);
+	return true;
+}
+function keyDown(event) {
+	if (event.defaultPrevented || event.isComposing) return;
+	const keys = pressed(event);
+	const typing = isTyping(event.target);
+	const command = COMMANDS.find((one) => one.keys?.includes(keys));
+	const { dialog, palette } = useView.getState();
+	if ((dialog || palette) && command?.id !== "escape") return;
+	if (keys === "Tab" && !document.activeElement?.classList.contains("canvas")) return;
+	if (!typing && onCard(event)) return event.preventDefault();
+	if (!command || command.native || typing && !command.inFields) return;
+	if (command.id === "escape" && typing && !dialog && !palette) return event.target.blur();
+	if (event.target.closest?.("button, summary, a, [role=menuitem]") && (keys === "Enter" || keys === " ")) return;
+	event.preventDefault();
+	focusedAsSelection(command.needsNodes);
+	command.run();
+}
+/** A command on nodes works on the focused card when nothing is selected. */
+function focusedAsSelection(wanted) {
+	if (!wanted || selection().length) return;
+	const card = document.activeElement?.closest(".react-flow__node-card");
+	if (card?.dataset.id) select([card.dataset.id]);
+}
+var keepLinks = false;
+function clipboard(event) {
+	if (isTyping(event.target) || useView.getState().dialog) return;
+	if (event.type === "paste") return pasteEvent(event);
+	const text = copied();
+	if (text === null || !event.clipboardData || !document.getSelection()?.isCollapsed) return;
+	event.clipboardData.setData("text/plain", text);
+	event.preventDefault();
+	if (event.type === "cut") removeSelected();
+}
+function pasteEvent(event) {
+	const file = event.clipboardData?.files[0];
+	const text = event.clipboardData?.getData("text/plain") ?? "";
+	if (file) file.type.startsWith("image/") ? loadPicture(file, [0, 0]) : openFile(file);
+	else if (!pasteText(text, keepLinks) && looksLikeWorkflow(text)) openFile(new File([text], "workflow.json"));
+}
+function startShortcuts() {
+	addEventListener("keydown", (event) => {
+		keepLinks = event.shiftKey;
+		keyDown(event);
+	});
+	for (const type of [
+		"copy",
+		"cut",
+		"paste"
+	]) document.addEventListener(type, clipboard);
+}
+// src/panels/Menu.tsx
+var ON_NODE = [
+	"runTo",
+	"rename",
+	"duplicate",
+	"bypass",
+	"mute",
+	"collapse",
+	"connect",
+	"replace",
+	"frame",
+	"subgraph",
+	"unpack",
+	"help",
+	"delete"
+];
+function MenuItem({ command, close }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+		type: "button",
+		role: "menuitem",
+		onClick: () => {
+			close();
+			command.run();
+		},
+		children: [
+			command.icon ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: command.icon }) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "icon-gap" }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t(command.label) }),
+			command.keys?.[0] && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("kbd", { children: display(command.keys[0]) })
+		]
+	});
+}
+/** Arrows move between items, as in every menu. */
+function menuKeys(event) {
+	const by = {
+		ArrowDown: 1,
+		ArrowUp: -1
+	}[event.key];
+	if (by === void 0) return;
+	event.preventDefault();
+	const items = [...event.currentTarget.querySelectorAll("[role=menuitem]")];
+	items[(items.indexOf(document.activeElement) + by + items.length) % items.length]?.focus();
+}
+function NodeMenu() {
+	const menu = useView((view) => view.menu);
+	const box = (0, import_react.useRef)(null);
+	(0, import_react.useEffect)(() => box.current?.querySelector("[role=menuitem]")?.focus({ preventScroll: true }), [menu]);
+	if (!menu) return null;
+	if (menu.node && !selection().includes(menu.node)) select([menu.node]);
+	const close = () => useView.setState({ menu: null });
+	const [left, top] = [Math.min(menu.screen[0], innerWidth - 260), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+		className: "veil clear",
+		onPointerDown: close
+	}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		ref: box,
+		className: "menu popover",
+		role: "menu",
+		"aria-label": t("card.menu"),
+		style: {
+			left,
+			top
+		},
+		onKeyDown: menuKeys,
+		children: [ON_NODE.map(commandOf).map((command) => command && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
+			command,
+			close
+		}, command.id)), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+			className: "tints",
+			role: "group",
+			"aria-label": t("card.color"),
+			children: TINTS.map((color) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				role: "menuitem",
+				"data-tint": color,
+				"aria-label": t(`tint.${color || "none"}`),
+				onClick: () => {
+					close();
+					tint(color);
+				}
+			}, color))
+		})]
+	})] });
+}
+// src/panels/Picker.tsx
+var MOST = 80;
+/** A search field above a list: arrows move, Enter takes. Serves every search in the editor. */
+function Picker({ label, search, choose }) {
+	const [query, setQuery] = (0, import_react.useState)("");
+	const [at, setAt] = (0, import_react.useState)(0);
+	const id = (0, import_react.useId)();
+	const list = (0, import_react.useRef)(null);
+	const found = search(query).slice(0, MOST);
+	const chosen = found[Math.min(at, found.length - 1)];
+	(0, import_react.useEffect)(() => void list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [at, query]);
+	const key = (event) => {
+		const by = {
+			ArrowDown: 1,
+			ArrowUp: -1,
+			PageDown: 8,
+			PageUp: -8
+		}[event.key];
+		if (by !== void 0) {
+			event.preventDefault();
+			setAt(Math.max(0, Math.min(found.length - 1, at + by)));
+		} else if (event.key === "Enter" && chosen) {
+			event.preventDefault();
+			choose(chosen);
+		}
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "picker",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			type: "text",
+			role: "combobox",
+			"aria-label": label,
+			"aria-expanded": "true",
+			"aria-controls": `${id}-list`,
+			autoFocus: true,
+			autoComplete: "off",
+			spellCheck: false,
+			"aria-activedescendant": chosen ? `${id}-${chosen.key}` : void 0,
+			placeholder: label,
+			value: query,
+			onChange: (event) => {
+				setQuery(event.target.value);
+				setAt(0);
+			},
+			onKeyDown: key
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("ul", {
+			id: `${id}-list`,
+			role: "listbox",
+			"aria-label": label,
+			ref: list,
+			tabIndex: -1,
+			children: [found.map((choice, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
+				id: `${id}-${choice.key}`,
+				role: "option",
+				"aria-selected": choice === chosen,
+				onPointerMove: () => at !== index && setAt(index),
+				onClick: () => choose(choice),
+				children: [
+					choice.lead,
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+						className: "picker-label",
+						children: choice.label
+					}),
+					choice.hint && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: choice.hint })
+				]
+			}, choice.key)), found.length === 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", {
+				role: "option",
+				"aria-selected": "false",
+				"aria-disabled": "true",
+				className: "nothing",
+				children: t("picker.nothing")
+			})]
+		})]
+	});
+}
+// src/panels/Palette.tsx
+/** Definitions for a search, best first; only those that a loose end fits, when there is one. */
+function matching(defs, query, loose) {
+	return defs.filter((def) => !loose || fittingPort(def, loose)).map((def) => ({
+		def,
+		points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : 0)
+	})).filter(({ points }) => points > 0).sort((a, b) => b.points - a.points || a.def.category.localeCompare(b.def.category) || a.def.title.localeCompare(b.def.title)).map(({ def }) => def);
+}
+function Dot({ def }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", {
+		className: "dot",
+		style: { background: colorOf(def.outputs[0]?.type ?? def.inputs[0]?.type ?? "*") }
+	});
+}
+function useOffered() {
+	const definitions = useSchema((state) => state.definitions);
+	const workflow = useDocument((state) => state.workflow);
+	const own = Object.keys(workflow.subgraphs).map((name) => definitionOf(definitions, workflow, "", {
+		type: subgraphType(name),
+		inputs: {}
+	}));
+	return [...new Set(definitions.values()), ...own];
+}
+function Palette() {
+	const palette = useView((view) => view.palette);
+	const offered = useOffered();
+	if (!palette) return null;
+	const { screen, at, loose } = palette;
+	const search = (query) => matching(offered, query, loose).map((def) => ({
+		key: def.type,
+		label: def.title,
+		hint: def.category,
+		lead: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Dot, { def }),
+		def
+	}));
+	const close = () => useView.setState({ palette: null });
+	const choose = ({ def }) => {
+		close();
+		addAt(def, at, loose);
+		document.querySelector(".canvas")?.focus({ preventScroll: true });
+	};
+	const left = Math.max(8, Math.min(screen[0], innerWidth - 368));
+	const top = Math.max(8, Math.min(screen[1], innerHeight - 400));
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+		className: "veil clear",
+		onPointerDown: close
+	}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "palette popover",
+		role: "dialog",
+		"aria-label": t("palette.label"),
+		style: {
+			left,
+			top
+		},
+		children: [loose && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+			className: "palette-note",
+			children: t(loose.side === "source" ? "palette.takes" : "palette.gives", { type: loose.type })
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Picker, {
+			label: t("palette.search"),
+			search,
+			choose
+		})]
+	})] });
+}
+// src/graph/markdown.ts
+var PATTERN = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/g;
+function inline(source) {
+	const parts = [];
+	let end = 0;
+	for (const match of source.matchAll(PATTERN)) {
+		if (match.index > end) parts.push({
+			kind: "text",
+			text: source.slice(end, match.index)
+		});
+		end = match.index + match[0].length;
+		const [, code, strong, em, label, href] = match;
+		if (code !== void 0) parts.push({
+			kind: "code",
+			text: code
+		});
+		else if (strong !== void 0) parts.push({
+			kind: "strong",
+			text: strong
+		});
+		else if (em !== void 0) parts.push({
+			kind: "em",
+			text: em
+		});
+		else parts.push({
+			kind: "link",
+			text: label ?? "",
+			href: href ?? ""
+		});
+	}
+	if (end < source.length) parts.push({
+		kind: "text",
+		text: source.slice(end)
+	});
+	return parts;
+}
+function markdown(source) {
+	return source.replaceAll("\r\n", "\n").split(/```[^\n]*\n([\s\S]*?)```/).flatMap((part, index) => {
+		if (index % 2) return [{
+			kind: "code",
+			text: part.trimEnd()
+		}];
+		return part.split(/\n\s*\n/).filter((text) => text.trim()).map(block);
+	});
+}
+function block(source) {
+	const lines = source.trim().split("\n");
+	if (lines.every((line) => /^\s*([-*]|\d+\.)\s/.test(line) || /^\s{2,}\S/.test(line))) return {
+		kind: "list",
+		items: source.trim().split(/\n(?=\s*(?:[-*]|\d+\.)\s)/).map((item) => inline(item.replace(/^\s*([-*]|\d+\.)\s+/, "").replace(/\s*\n\s*/g, " ")))
+	};
+	const heading = /^#{1,6}\s+(.*)$/.exec(source.trim());
+	if (heading) return {
+		kind: "heading",
+		inline: inline(heading[1] ?? "")
+	};
+	return {
+		kind: "paragraph",
+		inline: inline(lines.map((line) => line.trim()).join(" "))
+	};
+}
+// src/panels/Markdown.tsx
+var TAGS = {
+	text: "span",
+	code: "code",
+	strong: "strong",
+	em: "em"
+};
+function Line({ parts }) {
+	return parts.map((part, index) => {
+		if (part.kind === "link") return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("a", {
+			href: part.href,
+			rel: "noopener noreferrer",
+			target: "_blank",
+			title: part.href,
+			children: part.text
+		}, index);
+		const Tag = TAGS[part.kind];
+		return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tag, { children: part.text }, index);
+	});
+}
+/** Text with a little Markdown, as elements; markup in it stays text. */
+function Markdown({ source }) {
+	return markdown(source).map((block, index) => {
+		if (block.kind === "code") return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("pre", {
+			tabIndex: 0,
+			children: block.text
+		}, index);
+		if (block.kind === "list") return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", { children: block.items.map((item, i) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Line, { parts: item }) }, i)) }, index);
+		return block.kind === "heading" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Line, { parts: block.inline }) }, index) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Line, { parts: block.inline }) }, index);
+	});
+}
+// src/panels/NodePanel.tsx
+function Ports({ label, ports }) {
+	if (!ports.length) return null;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: label }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("dl", {
+		className: "ports",
+		children: ports.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("dt", { children: [
+			port.name,
+			" ",
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("code", {
+				style: { color: colorOf(port.type) },
+				children: port.type
+			})
+		] }), port.description && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("dd", { children: port.description })] }, port.name))
+	})] });
+}
+async function openExample(name) {
+	const found = (await templates()).find((template) => template.name === name);
+	if (found) openTemplate(found);
+}
+function Help({ def }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "help",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+				className: "help-type",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("code", { children: def.type }),
+					" ",
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: [def.category, def.pack].filter(Boolean).join(" · ") })
+				]
+			}),
+			def.unknown && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+				className: "card-problem",
+				children: t("problem.unknown_node", { type: def.type })
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Markdown, { source: def.description }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Ports, {
+				label: t("help.inputs"),
+				ports: def.inputs
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Ports, {
+				label: t("help.outputs"),
+				ports: def.outputs
+			}),
+			def.example && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				onClick: () => void openExample(def.example),
+				children: t("help.example")
+			}) })
+		]
+	});
+}
+function Chosen({ id }) {
+	const def = useDefinition(id);
+	const node = useDocument((state) => state.graph.nodes[id]);
+	const run = useRun((state) => nodeRun(state, id));
+	if (!def || !node) return null;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
+		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
+			className: "named",
+			children: [t("card.name"), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+				value: node.title ?? def.title,
+				onChange: (event) => edit((graph) => setTitle(graph, id, event.target.value), `title ${id}`)
+			})]
+		}),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+			className: "buttons",
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				"aria-pressed": node.mode === "bypass",
+				onClick: () => edit((graph) => toggleMode(graph, [id], "bypass")),
+				children: t("do.bypass")
+			}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				"aria-pressed": node.mode === "mute",
+				onClick: () => edit((graph) => toggleMode(graph, [id], "mute")),
+				children: t("do.mute")
+			})]
+		}),
+		run && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+			className: "last-run",
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+					className: `badge ${run.state}`,
+					children: badgeText(run)
+				}),
+				" ",
+				badgeHint(run)
+			]
+		}),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Help, { def })
+	] });
+}
+/** The selected node: its name, its last run, its help. */
+function NodePanel() {
+	const id = useView((view) => view.nodes.find((node) => node.selected && node.type === "card")?.id);
+	return id === void 0 ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+		className: "nothing",
+		children: t("node.none")
+	}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Chosen, { id }, id);
+}
+// src/panels/Outline.tsx
+function Row$1({ id, title, where }) {
+	const run = useRun((state) => nodeRun(state, id));
+	const broken = useProblems((state) => state.byNode.has(id));
+	const type = useDocument((state) => state.graph.nodes[id]?.type);
+	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+		type: "button",
+		className: `outline-row ${broken ? "broken" : ""} ${mode ?? ""}`,
+		onClick: () => reveal(id),
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: title }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: where || (type === title ? id : type) }),
+			run && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: `badge ${run.state}`,
+				children: badgeText(run)
+			})
+		]
+	}) });
+}
+/** The graph as a list in the order it runs: for screen readers, for phones, and for finding one's way. */
+function Outline() {
+	const [query, setQuery] = (0, import_react.useState)("");
+	const graph = useDocument((state) => state.graph);
+	const workflow = useDocument((state) => state.workflow);
+	const defs = useSchema((state) => state.definitions);
+	const hits = new Map(find(defs, workflow, graph, query).map((hit) => [hit.node, hit]));
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "outline",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			type: "search",
+			"aria-label": t("outline.search"),
+			placeholder: t("outline.search"),
+			value: query,
+			onChange: (event) => setQuery(event.target.value)
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ol", {
+			"aria-label": t("panel.outline"),
+			children: inOrder(graph).flatMap((id) => {
+				const hit = hits.get(id);
+				return hit ? [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row$1, {
+					id,
+					title: hit.title,
+					where: hit.where
+				}, id)] : [];
+			})
+		})]
+	});
+}
+// src/graph/replace.ts
+function replaceNode(defs, workflow, graph, id, def) {
+	const node = graph.nodes[id];
+	if (!node) return {
+		graph,
+		kept: 0,
+		lost: []
+	};
+	const before = definitionOf(defs, workflow, id, node, graph);
+	const inputs = {};
+	const lost = [];
+	let kept = 0;
+	for (const port of def.inputs) if (port.field && port.default !== null) inputs[port.name] = port.default;
+	for (const [name, value] of Object.entries(node.inputs)) {
+		const source = sourceOf(value);
+		const origin = source && graph.nodes[source.node];
+		const type = source && origin ? outputOf(definitionOf(defs, workflow, source.node, origin, graph), source.output)?.type ?? "*" : null;
+		const free = (port) => !sourceOf(inputs[port.name]);
+		const port = type !== null ? def.inputs.find((one) => one.name === name && fits(type, one.type)) ?? def.inputs.find((one) => free(one) && one.type === type) : def.inputs.find((one) => one.name === name && one.field && sameKind(before, one.name, one.field, value));
+		if (port) inputs[port.name] = value;
+		if (port) kept += 1;
+		else lost.push(name);
+	}
+	let next = {
+		...graph,
+		nodes: {
+			...graph.nodes,
+			[id]: {
+				...node,
+				type: def.type,
+				inputs
+			}
+		}
+	};
+	for (const wire of wires(graph).filter((one) => one.node === id)) {
+		const type = outputOf(before, wire.output)?.type ?? "*";
+		const output = def.outputs.find((one) => one.name === wire.output && fits(one.type, type)) ?? def.outputs.find((one) => fits(one.type, type));
+		const target = next.nodes[wire.target];
+		if (output && target) {
+			kept += 1;
+			const relinked = {
+				...target,
+				inputs: {
+					...target.inputs,
+					[wire.input]: linkTo(id, output.name)
+				}
+			};
+			next = {
+				...next,
+				nodes: {
+					...next.nodes,
+					[wire.target]: relinked
+				}
+			};
+		} else {
+			lost.push(wire.output);
+			next = disconnect(next, wire.target, wire.input);
+		}
+	}
+	return {
+		graph: next,
+		kept,
+		lost
+	};
+}
+function sameKind(before, name, field, value) {
+	const old = before.inputs.find((port) => port.name === name)?.field;
+	if (old && !before.unknown) return widgetOf(old).kind === widgetOf(field).kind;
+	return {
+		integer: "number",
+		number: "number",
+		string: "string",
+		boolean: "boolean"
+	}[String(field.type)] === typeof value;
+}
+/** Types to offer instead of a node: those that keep most come first. */
+function replacements(defs, workflow, graph, id) {
+	return [...new Set(defs.values())].filter((def) => def.type !== graph.nodes[id]?.type).map((def) => ({
+		def,
+		...replaceNode(defs, workflow, graph, id, def)
+	})).map(({ def, kept, lost }) => ({
+		def,
+		kept,
+		lost
+	})).sort((a, b) => a.lost.length - b.lost.length || b.kept - a.kept);
+}
+// src/panels/Problems.tsx
+/** Leads to the exact input of a problem. */
+function goTo(problem) {
+	if (problem.node === null) return;
+	if (current().path.length) enter([]);
+	reveal(problem.node);
+	const row = `.react-flow__node[data-id="${CSS.escape(problem.node)}"] [data-input="${CSS.escape(problem.input ?? "")}"]`;
+	if (problem.input !== null) setTimeout(() => document.querySelector(`${row} :is(input, select, textarea)`)?.focus({ preventScroll: true }), 250);
+}
+function Fixes({ problem }) {
+	const names = Array.isArray(problem.details.nearest) ? problem.details.nearest.map(String) : [];
+	const { node, input } = problem;
+	if (node === null || !names.length) return null;
+	const fix = (name) => {
+		if (input !== null) return edit((graph) => setValue(graph, node, input, name));
+		const { graph, workflow } = current();
+		const defs = useSchema.getState().definitions;
+		const found = replacements(defs, workflow, graph, node).find(({ def }) => def.type === name);
+		if (found) edit((one) => ({
+			...one,
+			nodes: {
+				...one.nodes,
+				[node]: {
+					...one.nodes[node] ?? { inputs: {} },
+					type: found.def.type
+				}
+			}
+		}));
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+		className: "fixes",
+		children: names.map((name) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			type: "button",
+			onClick: () => fix(name),
+			children: t("problem.use", { name })
+		}, name))
+	});
+}
+function Problems() {
+	const list = useProblems((state) => state.list);
+	const defs = useSchema((state) => state.definitions);
+	if (!list.length) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+		className: "nothing",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "check" }),
+			" ",
+			t("problem.none")
+		]
+	});
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
+		className: "problems",
+		children: list.map((problem, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+			type: "button",
+			className: "problem",
+			disabled: problem.node === null,
+			onClick: () => goTo(problem),
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("b", { children: [problem.node === null ? t("problem.workflow") : titleOf(defs, current().workflow, current().workflow, problem.node), problem.input !== null && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("code", { children: problem.input })] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: explain(problem) })]
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Fixes, { problem })] }, index))
+	});
+}
+// src/panels/Queue.tsx
+async function openJob(id) {
+	const job = await call(`v1/jobs/${id}`);
+	if (job.workflow) openWorkflow(cleanWorkflow(job.workflow));
+}
+function describe(job) {
+	if (job.status === "running") return `${Math.round(job.progress * 100)} %`;
+	if (job.status === "failed") return job.error?.message ?? t("job.failed");
+	if (job.status === "done" && job.started !== null && job.finished !== null) return seconds(job.finished - job.started);
+	return t(`job.${job.status}`);
+}
+function Row({ job, place }) {
+	const [over, setOver] = (0, import_react.useState)(false);
+	const pending = job.status === "queued";
+	const drop = (event) => {
+		event.preventDefault();
+		setOver(false);
+		const id = event.dataTransfer.getData("text/x-job");
+		if (id && place !== void 0) placeJob(id, place);
+	};
+	const picture = job.outputs.find((output) => output.media_type.startsWith("image/"));
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
+		className: `job ${job.status} ${over ? "over" : ""}`,
+		draggable: pending,
+		onDragStart: (event) => event.dataTransfer.setData("text/x-job", job.id),
+		onDragOver: (event) => {
+			if (pending) {
+				event.preventDefault();
+				setOver(true);
+			}
+		},
+		onDragLeave: () => setOver(false),
+		onDrop: drop,
+		children: [
+			picture ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+				src: thumbnailUrl(picture.asset, 64),
+				alt: ""
+			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "job-mark" }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+				className: "job-text",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: job.name || t("file.untitled") }),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("small", {
+						title: job.error?.message,
+						children: [
+							clock(job.created),
+							" · ",
+							describe(job)
+						]
+					}),
+					job.status === "running" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+						className: "bar",
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } })
+					})
+				]
+			}),
+			pending && place !== void 0 && place > 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("queue.next"),
+				title: t("queue.next"),
+				onClick: () => void placeJob(job.id, "front"),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "up" })
+			}),
+			isActive(job) ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("queue.cancel"),
+				title: t("queue.cancel"),
+				onClick: () => void cancelJob(job.id),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("queue.open"),
+				title: t("queue.open"),
+				onClick: () => void openJob(job.id),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
+			})
+		]
+	});
+}
+function Queue() {
+	const state = useRun();
+	const active = activeJobs(state);
+	const pending = active.filter((job) => job.status === "queued");
+	const finished = Object.values(state.jobs).filter((job) => !isActive(job)).sort((a, b) => b.created - a.created).slice(0, 30);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "queue",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+				className: "buttons",
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					"aria-pressed": state.paused,
+					onClick: () => void setPaused(!state.paused),
+					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: state.paused ? "play" : "pause" }), t(state.paused ? "queue.resume" : "queue.pause")]
+				}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					disabled: !pending.length,
+					onClick: () => void clearQueue(),
+					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "trash" }), t("queue.clear")]
+				})]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("queue.active") }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("ul", {
+				"aria-label": t("queue.active"),
+				children: [active.map((job) => job.status === "queued" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row, {
+					job,
+					place: pending.indexOf(job)
+				}, job.id) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row, { job }, job.id)), !active.length && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", {
+					className: "nothing",
+					children: t("queue.empty")
+				})]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("queue.finished") }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
+				"aria-label": t("queue.finished"),
+				children: finished.map((job) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row, { job }, job.id))
+			})
+		]
+	});
+}
+// src/panels/Gallery.tsx
+var PAGE = 48;
+/** Outputs, newest first; older ones come as the end of the list is reached. */
+function useOutputs() {
+	const news = useRun((state) => state.assets);
+	const [assets, setAssets] = (0, import_react.useState)([]);
+	const [end, setEnd] = (0, import_react.useState)(false);
+	const load = async (before) => {
+		const answer = await call(`v1/assets?kind=output&limit=${PAGE}${before ? `&before=${before.id}` : ""}`).catch(() => ({ assets: [] }));
+		setEnd(answer.assets.length < PAGE);
+		setAssets((known) => {
+			const list = before ? [...known, ...answer.assets] : [...answer.assets, ...known];
+			const seen = /* @__PURE__ */ new Set();
+			return list.filter((asset) => !seen.has(`${asset.id} ${asset.name}`) && seen.add(`${asset.id} ${asset.name}`));
+		});
+	};
+	(0, import_react.useEffect)(() => void load(null), [news]);
+	return {
+		assets,
+		end,
+		more: () => {
+			const last = assets.at(-1);
+			if (last && !end) load(last);
+		}
+	};
+}
+function Thumb({ asset, chosen, open }) {
+	const isImage = asset.media_type.startsWith("image/");
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: `thumb ${chosen ? "chosen" : ""}`,
+		"aria-label": asset.name,
+		title: asset.name,
+		onClick: open,
+		children: isImage ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+			src: thumbnailUrl(asset.id),
+			alt: "",
+			loading: "lazy",
+			draggable: false
+		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+			className: "thumb-file",
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+				name: asset.media_type.startsWith("video/") ? "play" : "form",
+				size: 22
+			}), asset.name]
+		})
+	});
+}
+function Gallery() {
+	const { assets, more, end } = useOutputs();
+	const [comparing, setComparing] = (0, import_react.useState)(null);
+	const last = (0, import_react.useRef)(null);
+	(0, import_react.useEffect)(() => {
+		const watcher = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more());
+		if (last.current) watcher.observe(last.current);
+		return () => watcher.disconnect();
+	});
+	const open = (asset) => {
+		if (!comparing) return show({
+			kind: "viewer",
+			asset
+		});
+		const [left] = comparing;
+		if (left) {
+			setComparing(null);
+			show({
+				kind: "compare",
+				left,
+				right: asset
+			});
+		} else setComparing([asset]);
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "gallery",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+				className: "buttons",
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					"aria-pressed": comparing !== null,
+					disabled: assets.length < 2,
+					onClick: () => {
+						setComparing(comparing ? null : []);
+						if (!comparing) say(t("compare.chooseTwo"));
+					},
+					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "compare" }), t("compare.start")]
+				})
+			}),
+			assets.length === 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+				className: "nothing",
+				children: t("gallery.empty")
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+				className: "thumbs",
+				children: assets.map((asset) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Thumb, {
+					asset,
+					chosen: comparing?.includes(asset) ?? false,
+					open: () => open(asset)
+				}, `${asset.id} ${asset.name}`))
+			}),
+			!end && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+				ref: last,
+				className: "more"
+			})
+		]
+	});
+}
+// src/graph/difference.ts
+function difference(before, after) {
+	const changed = {};
+	for (const [id, node] of Object.entries(after.nodes)) {
+		const old = before.nodes[id];
+		if (!old) continue;
+		const changes = [.../* @__PURE__ */ new Set([...Object.keys(old.inputs), ...Object.keys(node.inputs)])].filter((name) => !sameJson(old.inputs[name], node.inputs[name])).map((name) => ({
+			input: name,
+			before: old.inputs[name],
+			after: node.inputs[name]
+		}));
+		for (const key of [
+			"type",
+			"mode",
+			"title"
+		]) if (old[key] !== node[key]) changes.push({
+			input: key,
+			before: old[key],
+			after: node[key]
+		});
+		if (changes.length) changed[id] = changes;
+	}
+	return {
+		added: Object.keys(after.nodes).filter((id) => !before.nodes[id]),
+		removed: Object.keys(before.nodes).filter((id) => !after.nodes[id]),
+		changed
+	};
+}
+var isSame = (found) => !found.added.length && !found.removed.length && !Object.keys(found.changed).length;
+// src/panels/Versions.tsx
+var short = (value) => (value === void 0 ? "–" : writeJson(value)).slice(0, 60);
+/** What changed, as a list whose rows lead to the nodes. */
+function Changes({ found }) {
+	if (isSame(found)) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+		className: "nothing",
+		children: t("versions.same")
+	});
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("ul", {
+		className: "changes",
+		children: [
+			found.added.map((id) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", {
+				className: "added",
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					onClick: () => reveal(id),
+					children: ["+ ", id]
+				})
+			}, id)),
+			found.removed.map((id) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
+				className: "removed",
+				children: ["− ", id]
+			}, id)),
+			Object.entries(found.changed).map(([id, changes]) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
+				className: "changed",
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					onClick: () => reveal(id),
+					children: id
+				}), changes.map((change) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", { children: [
+					change.input,
+					": ",
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("del", { children: short(change.before) }),
+					" ",
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ins", { children: short(change.after) })
+				] }, change.input))]
+			}, id))
+		]
+	});
+}
+function mark(found) {
+	const changed = Object.keys(found?.changed ?? {}).map((id) => [id, "changed"]);
+	useView.setState({ marks: Object.fromEntries([...changed, ...(found?.added ?? []).map((id) => [id, "added"])]) });
+}
+async function versionOf(id, number) {
+	return cleanWorkflow((await call(`v1/workflows/${id}/versions/${number}`)).workflow ?? {});
+}
+async function restore(id, number) {
+	const saved = await call(`v1/workflows/${id}/versions/${number}/restore`, {
+		method: "POST",
+		json: {}
+	});
+	open(saved.workflow ? cleanWorkflow(saved.workflow) : await versionOf(id, number));
+	useSession.setState({ file: {
+		id,
+		version: saved.version
+	} });
+	say(t("versions.restored", { number }));
+}
+/** The saved versions of this workflow; one chosen is compared with what is open, on the canvas too. */
+function Versions() {
+	const file = useSession((state) => state.file);
+	const [versions, setVersions] = (0, import_react.useState)([]);
+	const [chosen, setChosen] = (0, import_react.useState)(null);
+	(0, import_react.useEffect)(() => {
+		if (file) call(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions), () => setVersions([]));
+		return () => mark(null);
+	}, [file]);
+	if (!file) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+		className: "nothing",
+		children: t("versions.unsaved")
+	});
+	const choose = async (number) => {
+		const found = difference(await versionOf(file.id, number), current().workflow);
+		setChosen({
+			number,
+			found
+		});
+		mark(found);
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "versions",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
+			"aria-label": t("panel.versions"),
+			children: versions.map((version) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				type: "button",
+				"aria-pressed": chosen?.number === version.version,
+				onClick: () => void choose(version.version),
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: version.name || t("versions.number", { number: version.version }) }), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("small", { children: [
+					(/* @__PURE__ */ new Date(version.created * 1e3)).toLocaleDateString(),
+					" ",
+					clock(version.created)
+				] })]
+			}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				onClick: () => void restore(file.id, version.version),
+				children: t("versions.restore")
+			})] }, version.version))
+		}), chosen && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("versions.since", { number: chosen.number }) }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Changes, { found: chosen.found })] })]
+	});
+}
+// src/panels/SidePanel.tsx
+var TABS = [
+	["results", "image"],
+	["queue", "queue"],
+	["node", "info"],
+	["outline", "outline"],
+	["problems", "warning"],
+	["versions", "history"]
+];
+var BODIES = {
+	results: Gallery,
+	queue: Queue,
+	node: NodePanel,
+	outline: Outline,
+	problems: Problems,
+	versions: Versions
+};
+function Count({ panel }) {
+	const jobs = useRun((state) => activeJobs(state).length);
+	const problems = useProblems((state) => state.list.length);
+	const number = panel === "queue" ? jobs : panel === "problems" ? problems : 0;
+	return number > 0 ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", {
+		className: `count ${panel}`,
+		children: number
+	}) : null;
+}
+function SidePanel() {
+	const panel = useView((view) => view.panel);
+	const Body = panel && BODIES[panel];
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("aside", {
+		className: `side ${panel ? "open" : ""}`,
+		"aria-label": t("side.label"),
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("nav", {
+			className: "rail",
+			"aria-label": t("side.tabs"),
+			children: TABS.map(([name, icon]) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				type: "button",
+				"aria-pressed": panel === name,
+				title: t(`panel.${name}`),
+				onClick: () => togglePanel(name),
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+						name: icon,
+						size: 18
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t(`panel.${name}`) }),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Count, { panel: name })
+				]
+			}, name))
+		}), Body && panel && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
+			className: "side-body",
+			"aria-label": t(`panel.${panel}`),
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h2", { children: t(`panel.${panel}`) }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("side.close"),
+				onClick: () => togglePanel(panel),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+			})] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Body, {})]
+		})]
+	});
+}
+// src/panels/Toast.tsx
+/** Says refusals, errors and ends of runs; the live region stays, so that screen readers hear each of them. */
+function Toast() {
+	const toast = useView((view) => view.toast);
+	(0, import_react.useEffect)(() => {
+		if (!toast) return;
+		const timer = setTimeout(() => useView.setState((view) => view.toast === toast ? { toast: null } : view), toast.tone === "error" ? 8e3 : 3500);
+		return () => clearTimeout(timer);
+	}, [toast]);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "toasts",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+			role: "status",
+			className: toast?.tone === "info" ? "toast" : "hidden",
+			children: toast?.tone === "info" ? toast.text : ""
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+			role: "alert",
+			className: toast?.tone === "error" ? "toast error" : "hidden",
+			children: toast?.tone === "error" ? toast.text : ""
+		})]
+	});
+}
+// src/theme.ts
+/** Light, dark or the system's; kept in this browser. */
+var SETTING = "graphflow.theme";
+var THEMES = [
+	"system",
+	"light",
+	"dark"
+];
+function theme() {
+	const kept = localStorage.getItem(SETTING);
+	return kept === "light" || kept === "dark" ? kept : "system";
+}
+function applyTheme(next = theme()) {
+	if (next === "system") delete document.documentElement.dataset.theme;
+	else document.documentElement.dataset.theme = next;
+}
+function nextTheme() {
+	const next = THEMES[(THEMES.indexOf(theme()) + 1) % THEMES.length] ?? "system";
+	localStorage.setItem(SETTING, next);
+	applyTheme(next);
+	return next;
+}
+// src/panels/RunBar.tsx
+/** Marks the nodes that would run again, while the pointer rests on Run. */
+function markRerun(on) {
+	const { rerun } = useProblems.getState();
+	useView.setState({ marks: on && rerun ? Object.fromEntries([...rerun].map((id) => [id, "rerun"])) : {} });
+}
+function Progress() {
+	const job = useRun((state) => state.shown === null ? void 0 : state.jobs[state.shown]);
+	const [now, setNow] = (0, import_react.useState)(Date.now() / 1e3);
+	const running = job?.status === "running";
+	(0, import_react.useEffect)(() => {
+		if (!running) return;
+		const timer = setInterval(() => setNow(Date.now() / 1e3), 500);
+		return () => clearInterval(timer);
+	}, [running]);
+	(0, import_react.useEffect)(() => {
+		document.title = running ? `${Math.round(job.progress * 100)} % · GraphFlow` : "GraphFlow";
+	}, [running, job?.progress]);
+	if (!job || !isActive(job)) return null;
+	const left = remaining(job, now);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "run-progress",
+		role: "progressbar",
+		"aria-label": t("run.progress"),
+		"aria-valuenow": Math.round(job.progress * 100),
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: job.status === "queued" ? t("run.waiting") : left === null ? `${Math.round(job.progress * 100)} %` : t("run.left", { time: seconds(Math.ceil(left)) }) })]
+	});
+}
+function RunBar() {
+	const [count, setCount] = (0, import_react.useState)(1);
+	const problems = useProblems((state) => state.list.length);
+	const waiting = useRun((state) => activeJobs(state).length);
+	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
+	const empty = useDocument((state) => Object.keys(state.workflow.nodes).length === 0);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "run-bar",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Progress, {}),
+			busy && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost stop",
+				"aria-label": t("do.cancel"),
+				title: t("do.cancel"),
+				onClick: cancelShown,
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "stop" })
+			}),
+			problems > 0 && !empty && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				type: "button",
+				className: "problem-count",
+				onClick: () => togglePanel("problems"),
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "warning" }),
+					problems,
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+						className: "hidden",
+						children: t("run.problemsShort")
+					})
+				]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
+				className: "run-count",
+				title: t("run.count"),
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+					className: "hidden",
+					children: t("run.count")
+				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+					type: "number",
+					min: 1,
+					max: 99,
+					value: count,
+					onChange: (event) => setCount(Math.max(1, Math.min(99, Number(event.target.value) || 1)))
+				})]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				type: "button",
+				className: "primary run",
+				title: `${t("do.run")} (${display("Ctrl+Enter")})`,
+				onPointerEnter: () => markRerun(true),
+				onPointerLeave: () => markRerun(false),
+				onClick: () => {
+					markRerun(false);
+					run({ count });
+				},
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "play" }),
+					t("bar.run"),
+					waiting > 1 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", {
+						className: "waiting",
+						children: waiting
+					})
+				]
+			})
+		]
+	});
+}
+// src/panels/Status.tsx
+/** A dead worker, a lost connection, a newer server: said here, and gone when healed. */
+function Status() {
+	const connection = useRun((state) => state.connection);
+	const outdated = useRun((state) => state.outdated);
+	const paused = useRun((state) => state.paused);
+	const workers = useRun((state) => state.workers);
+	const dead = Object.values(workers).find((worker) => worker.state === "dead");
+	const starting = Object.values(workers).find((worker) => worker.state === "starting");
+	if (connection === "lost") return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "status lost",
+		role: "alert",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "pulse" }), t("status.lost")]
+	});
+	if (outdated) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "status",
+		role: "alert",
+		children: [
+			t("status.outdated"),
+			" ",
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				onClick: () => location.reload(),
+				children: t("status.reload")
+			})
+		]
+	});
+	if (dead) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "status lost",
+		role: "alert",
+		title: dead.message,
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "warning" }), t("status.dead", { message: dead.message })]
+	});
+	if (starting) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "status",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "pulse" }), t("status.starting")]
+	});
+	if (paused) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "status",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "pause" }), t("status.paused")]
+	});
+	const device = Object.values(workers)[0]?.device;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+		className: "status quiet",
+		children: connection === "connecting" ? t("status.connecting") : device && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "live" }), device] })
+	});
+}
+// src/panels/TopBar.tsx
+function FileMenu() {
+	const [open, setOpen] = (0, import_react.useState)(false);
+	const close = () => setOpen(false);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "menu-anchor",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+			type: "button",
+			className: "ghost brand",
+			"aria-haspopup": "menu",
+			"aria-expanded": open,
+			"aria-label": t("bar.menu"),
+			onClick: () => setOpen(!open),
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+				viewBox: "0 0 32 32",
+				width: "24",
+				height: "24",
+				"aria-hidden": "true",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+						className: "brand-line",
+						d: "M9 9h4c5 0 5 14 10 14h0M9 23h4c3 0 4-5 5-7"
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+						cx: "7",
+						cy: "9",
+						r: "4"
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+						cx: "7",
+						cy: "23",
+						r: "4"
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+						cx: "25",
+						cy: "23",
+						r: "4"
+					})
+				]
+			}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+				name: "down",
+				size: 12
+			})]
+		}), open && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+			className: "veil clear",
+			onPointerDown: close
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+			className: "menu popover",
+			role: "menu",
+			"aria-label": t("bar.menu"),
+			onKeyDown: (event) => {
+				menuKeys(event);
+				if (event.key === "Escape") close();
+			},
+			children: [
+				COMMANDS.filter((one) => one.group === "file").map((command) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
+					command,
+					close
+				}, command.id)),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("hr", {}),
+				["tour", "shortcuts"].map(commandOf).map((command) => command && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
+					command,
+					close
+				}, command.id)),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
+					className: "menu-choice",
+					children: [t("bar.language"), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("select", {
+						value: language(),
+						onChange: (event) => chooseLanguage(event.target.value),
+						children: Object.entries(LANGUAGES).map(([key, name]) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+							value: key,
+							children: name
+						}, key))
+					})]
+				})
+			]
+		})] })]
+	});
+}
+function ThemeButton() {
+	const [now, setNow] = (0, import_react.useState)(theme());
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: "ghost",
+		"aria-label": t(`theme.${now}`),
+		title: t(`theme.${now}`),
+		onClick: () => setNow(nextTheme()),
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: now === "light" ? "sun" : now === "dark" ? "moon" : "color" })
+	});
+}
+function Name() {
+	const name = useDocument((state) => state.workflow.name);
+	const saved = useSession((state) => state.saved);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		className: "document-name",
+		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			"aria-label": t("bar.name"),
+			placeholder: t("file.untitled"),
+			value: name,
+			size: Math.min(Math.max(name.length, 10), 28),
+			onChange: (event) => editWorkflow((workflow) => ({
+				...workflow,
+				name: event.target.value
+			}), "name")
+		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+			className: `saved ${saved}`,
+			children: t(`saved.${saved}`)
+		})]
+	});
+}
+function Tool({ id }) {
+	const command = commandOf(id);
+	if (!command?.icon) return null;
+	const title = `${t(command.label)}${command.keys?.[0] ? ` (${display(command.keys[0])})` : ""}`;
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: "ghost",
+		"aria-label": t(command.label),
+		title,
+		onClick: command.run,
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: command.icon })
+	});
+}
+function TopBar() {
+	const canUndo = useDocument((state) => state.past.length > 0);
+	const canRedo = useDocument((state) => state.future.length > 0);
+	const mode = useView((view) => view.mode);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+		className: "top-bar",
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(FileMenu, {}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Name, {}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+				className: "tools wide",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost",
+						"aria-label": t("do.undo"),
+						title: `${t("do.undo")} (${display("Ctrl+Z")})`,
+						disabled: !canUndo,
+						onClick: undo,
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "undo" })
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost",
+						"aria-label": t("do.redo"),
+						title: `${t("do.redo")} (${display("Ctrl+Shift+Z")})`,
+						disabled: !canRedo,
+						onClick: redo,
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "redo" })
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "add" }),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "library" }),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "find" }),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "arrange" })
+				]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+				className: "segmented",
+				role: "group",
+				"aria-label": t("bar.view"),
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					"aria-label": t("bar.graph"),
+					"aria-pressed": mode === "canvas",
+					onClick: () => setMode("canvas"),
+					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "graph" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t("bar.graph") })]
+				}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					"aria-label": t("bar.form"),
+					"aria-pressed": mode === "form",
+					onClick: () => setMode("form"),
+					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "form" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t("bar.form") })]
+				})]
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { className: "spacer" }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Status, {}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(ThemeButton, {}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(RunBar, {})
+		]
+	});
+}
+// src/panels/Tour.tsx
+var SEEN = "graphflow.tour";
+var STEPS = [
+	{
+		at: ".react-flow__node-card",
+		text: "tour.nodes"
+	},
+	{
+		at: ".field.multiline",
+		text: "tour.prompt"
+	},
+	{
+		at: ".primary.run",
+		text: "tour.run"
+	},
+	{
+		at: ".react-flow__pane",
+		text: "tour.add"
+	},
+	{
+		at: ".rail",
+		text: "tour.results"
+	}
+];
+var tourSeen = () => localStorage.getItem(SEEN) !== null;
+/** Five short steps, each beside what it speaks of; closed once, it stays closed. */
+function Tour() {
+	const step = useView((view) => view.tour);
+	const [box, setBox] = (0, import_react.useState)(null);
+	const next = (0, import_react.useRef)(null);
+	const one = step === null ? void 0 : STEPS[step];
+	(0, import_react.useEffect)(() => {
+		if (!one) return;
+		setBox(document.querySelector(one.at)?.getBoundingClientRect() ?? null);
+		next.current?.focus({ preventScroll: true });
+	}, [one]);
+	if (step === null || !one) return null;
+	const go = (to) => {
+		if (to >= STEPS.length) localStorage.setItem(SEEN, "1");
+		useView.setState({ tour: to < STEPS.length ? to : null });
+	};
+	const wide = box && box.width > innerWidth / 2;
+	const left = Math.max(12, Math.min(box ? wide ? innerWidth / 2 - 160 : box.x : innerWidth / 2 - 160, innerWidth - 336));
+	const top = Math.max(64, Math.min(box ? wide ? innerHeight / 2 : box.bottom + 12 : innerHeight / 3, innerHeight - 180));
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		className: "tour popover",
+		role: "dialog",
+		"aria-label": t("do.tour"),
+		style: {
+			left,
+			top
+		},
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: t("tour.step", {
+				step: step + 1,
+				of: STEPS.length
+			}) }) }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: t(one.text) }),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+				className: "buttons",
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					ref: next,
+					type: "button",
+					className: "primary",
+					onClick: () => go(step + 1),
+					children: t(step + 1 < STEPS.length ? "tour.next" : "tour.done")
+				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					onClick: () => go(STEPS.length),
+					children: t("tour.close")
+				})]
+			})
+		]
+	});
+}
+// src/app.tsx
+/** Dialogs are loaded when the first of them opens, or when the page has nothing else to do. */
+var Dialogs = (0, import_react.lazy)(() => __vitePreload(() => import("./dialogs.js").then((n) => n.t).then((module) => ({ default: module.Dialogs })), __vite__mapDeps([2,1,3]), import.meta.url));
+function App() {
+	const mode = useView((view) => view.mode);
+	const dialog = useView((view) => view.dialog);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(ReactFlowProvider, { children: [
+		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+			className: `app ${mode}`,
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(TopBar, {}),
+				mode === "form" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FormView, {}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("main", {
+					className: "stage",
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Canvas, {})
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(SidePanel, {})
+			]
+		}),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Palette, {}),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeMenu, {}),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(import_react.Suspense, { children: dialog && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Dialogs, {}) }),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tour, {}),
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Toast, {})
+	] });
+}
+// src/canvas/projection.ts
+var NO_DATA = {};
+function card(id, graph, before) {
+	const box = graph.layout[id];
+	const [x, y] = box?.position ?? [0, 0];
+	const width = box?.size && !box.collapsed ? Math.min(Math.max(box.size[0], 220), 900) : void 0;
+	if (before?.type === "card" && before.position.x === x && before.position.y === y && before.style?.width === width) return before;
+	return {
+		...before?.type === "card" ? before : {
+			id,
+			type: "card",
+			data: NO_DATA,
+			dragHandle: ".card-title"
+		},
+		position: {
+			x,
+			y
+		},
+		style: width === void 0 ? {} : { width }
+	};
+}
+function frame(index, graph, before) {
+	const [x, y, width, height] = graph.groups?.[index]?.bounds ?? [
+		0,
+		0,
+		0,
+		0
+	];
+	if (before?.type === "frame" && before.position.x === x && before.position.y === y && before.width === width && before.height === height) return before;
+	return {
+		...before?.type === "frame" ? before : {
+			id: `frame:${index}`,
+			type: "frame",
+			data: { index },
+			dragHandle: ".frame-title",
+			zIndex: -1
+		},
+		position: {
+			x,
+			y
+		},
+		width,
+		height
+	};
+}
+function projectNodes(graph, before) {
+	const known = new Map(before.map((node) => [node.id, node]));
+	return [...(graph.groups ?? []).map((_, index) => frame(index, graph, known.get(`frame:${index}`))), ...Object.keys(graph.nodes).map((id) => card(id, graph, known.get(id)))];
+}
+function projectEdges(defs, workflow, graph, before) {
+	const known = new Map(before.map((edge) => [edge.id, edge]));
+	return wires(graph).flatMap((wire) => {
+		const node = graph.nodes[wire.node];
+		if (!node) return [];
+		const output = outputOf(definitionOf(defs, workflow, wire.node, node, graph), wire.output);
+		const bends = graph.layout[wire.target]?.bends?.[wire.input];
+		const id = `${wire.target}:${wire.input}`;
+		const old = known.get(id);
+		const [sourceHandle, type] = [output?.name ?? wire.output, output?.type ?? "*"];
+		if (old && old.source === wire.node && old.sourceHandle === sourceHandle && old.data?.type === type && old.data.bends === bends) return [old];
+		return [{
+			id,
+			type: "wire",
+			source: wire.node,
+			sourceHandle,
+			target: wire.target,
+			targetHandle: wire.input,
+			data: {
+				type,
+				bends
+			},
+			selected: old?.selected ?? false
+		}];
+	});
+}
+/** Keeps the drawn graph in step with the document. */
+function startProjection() {
+	const project = () => {
+		const { graph, workflow } = current();
+		const defs = useSchema.getState().definitions;
+		useView.setState((view) => ({
+			nodes: projectNodes(graph, view.nodes),
+			edges: projectEdges(defs, workflow, graph, view.edges)
+		}));
+	};
+	useDocument.subscribe((state, before) => {
+		if (state.graph === before.graph) return;
+		if (state.opened !== before.opened) useView.setState({
+			nodes: [],
+			edges: []
+		});
+		project();
+	});
+	useSchema.subscribe((state, before) => state.definitions !== before.definitions && project());
+}
+// src/main.tsx
+/** Opens what the address names, else what was open last, else the first template. */
+async function openFirst() {
+	const hash = new URLSearchParams(location.hash.slice(1));
+	const share = hash.get("share");
+	const saved = hash.get("workflow");
+	if (share) return openShared(share);
+	if (saved) return openSaved(saved);
+	if (await openLast()) return;
+	const [first] = await templates();
+	if (first) openTemplate(first);
+	if (!tourSeen()) setTimeout(() => useView.setState({ tour: 0 }), 600);
+}
+async function start() {
+	applyTheme();
+	await loadWords();
+	const narrow = innerWidth < 700;
+	useView.setState({
+		panel: narrow ? null : "results",
+		mode: location.hash === "#form" || narrow && !location.hash ? "form" : "canvas"
+	});
+	startProjection();
+	startProblems();
+	(0, import_client.createRoot)(document.getElementById("app")).render(/* @__PURE__ */ (0, import_jsx_runtime.jsx)(App, {}));
+	startShortcuts();
+	const failed = (error) => say(error instanceof Error ? error.message : String(error), "error");
+	await Promise.all([
+		loadDefinitions(),
+		loadModels(),
+		loadUploads()
+	]).catch(failed);
+	await openFirst().catch(failed);
+	startDrafts();
+	startEvents();
+	setTimeout(() => void __vitePreload(() => import("./dialogs.js").then((n) => n.t), __vite__mapDeps([2,1,3]), import.meta.url), 1500);
+}
+start();
+export { assetUrl as $, workflowOf as A, loadUploads as B, Icon as C, saveAs as D, openTemplate as E, reveal as F, __vitePreload as G, bytes as H, say as I, edit as J, useRun as K, show as L, openWorkflow as M, takeTheirs as N, templates as O, useSession as P, widgetOf as Q, useView as R, weightKey as S, openSaved as T, count as U, useSchema as V, t as W, setValue as X, useDocument as Y, definitionOf as Z, openPalette as _, Dot as a, cleanWorkflow as at, proposal as b, display as c, run as d, call as et, runGrid as f, looseEnd as g, titleOf as h, replacements as i, sourceOf as it, keepMine as j, upload as k, COMMANDS as l, score as m, difference as n, thumbnailUrl as nt, matching as o, parseJson as ot, find as p, current as q, replaceNode as r, url as rt, Picker as s, Changes as t, newKey as tt, addAt as u, tryConnect as v, newWorkflow as w, TextOutput as x, openPlaces as y, definitionIn as z };

@@ -1,0 +1,112 @@
+import type { EdgeChange, NodeChange } from "@xyflow/react";
+import { Background, BackgroundVariant, MiniMap, ReactFlow, SelectionMode, applyEdgeChanges, applyNodeChanges, useNodesInitialized, useStore } from "@xyflow/react";
+import "@xyflow/react/dist/style.css";
+import { useEffect, useRef } from "react";
+import type { DragEvent, MouseEvent } from "react";
+import { openFiles } from "../files";
+import { useDocument } from "../state/document";
+import type { ViewNode, WireEdge } from "../state/view";
+import { useView } from "../state/view";
+import { t } from "../words";
+import { FrameCard } from "./FrameCard";
+import { Link, addBend } from "./Link";
+import { NodeCard } from "./NodeCard";
+import * as gestures from "./gestures";
+import { ViewTools } from "./ViewTools";
+import { Welcome } from "./Welcome";
+
+const NODE_TYPES = { card: NodeCard, frame: FrameCard };
+const EDGE_TYPES = { wire: Link };
+const GRID: [number, number] = [8, 8];
+const MULTI = ["Shift", "Meta", "Control"];
+const CULL_FROM = 60;
+
+function takeNodeChanges(changes: NodeChange<ViewNode>[]): void {
+  useView.setState((view) => ({ nodes: applyNodeChanges(changes, view.nodes as ViewNode[]) }));
+}
+
+function takeEdgeChanges(changes: EdgeChange<WireEdge>[]): void {
+  useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges as WireEdge[]) }));
+}
+
+/** Fits the view once after a workflow was opened and its cards were measured. */
+function Fit() {
+  const opened = useDocument((state) => state.opened);
+  const ready = useNodesInitialized();
+  const fitted = useRef(0);
+  useEffect(() => {
+    const { flow } = useView.getState();
+    if (!ready || !flow || fitted.current === opened) return;
+    fitted.current = opened;
+    void flow.fitView({ padding: 0.1, maxZoom: 1, minZoom: 0.2 });
+  }, [ready, opened]);
+  return null;
+}
+
+/** Below this zoom the widgets cannot be read: they are not painted. */
+function Far() {
+  const far = useStore((state) => state.transform[2] < 0.35);
+  useEffect(() => void document.documentElement.classList.toggle("far", far), [far]);
+  return null;
+}
+
+function openAtPointer(event: MouseEvent): void {
+  if ((event.target as Element).classList.contains("react-flow__pane")) gestures.openPalette([event.clientX, event.clientY]);
+}
+
+function drop(event: DragEvent): void {
+  event.preventDefault();
+  const { flow } = useView.getState();
+  const { x, y } = flow?.screenToFlowPosition({ x: event.clientX, y: event.clientY }) ?? { x: 0, y: 0 };
+  void openFiles(event.dataTransfer, [x, y]);
+}
+
+export function Canvas() {
+  const nodes = useView((view) => view.nodes);
+  const edges = useView((view) => view.edges);
+  const snap = useView((view) => view.snap);
+  const reconnecting = useRef<WireEdge | null>(null);
+  const area = useRef<HTMLDivElement>(null);
+  return (
+    <div
+      className="canvas" ref={area} role="region" tabIndex={-1} aria-label={t("canvas.label")} onDoubleClick={openAtPointer} onDrop={drop} onDragOver={(event) => event.preventDefault()}
+    >
+      <ReactFlow<ViewNode, WireEdge>
+        nodes={nodes as ViewNode[]} edges={edges as WireEdge[]} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES}
+        onNodesChange={takeNodeChanges} onEdgesChange={takeEdgeChanges} onInit={(flow) => useView.setState({ flow })}
+        isValidConnection={gestures.mayConnect} onConnect={gestures.connectEnds}
+        onConnectStart={(_, { nodeId, handleId, handleType }) => useView.setState({ linking: gestures.looseEnd(nodeId ?? "", handleId ?? "", handleType ?? "source"), palette: null })}
+        onConnectEnd={(event, state) => {
+          const { linking } = useView.getState();
+          useView.setState({ linking: null });
+          if (reconnecting.current) gestures.dropReconnected(reconnecting.current, event, state);
+          else gestures.dropLink(event, state, linking);
+        }}
+        onReconnectStart={(_, edge) => { reconnecting.current = edge; }}
+        onReconnect={gestures.reconnect}
+        onReconnectEnd={() => { reconnecting.current = null; useView.setState({ linking: null }); }}
+        onNodeDragStart={(_, node) => gestures.startDrag(node)} onNodeDrag={(_, node) => gestures.whileDragging(node)}
+        onNodeDragStop={(event, _, dragged) => gestures.endDrag(event, dragged)}
+        onEdgeDoubleClick={(event, edge) => {
+          const point = useView.getState().flow?.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+          if (point) addBend(edge.id, [point.x, point.y]);
+        }}
+        onNodeContextMenu={(event, node) => {
+          event.preventDefault();
+          if (node.type === "card") useView.setState({ menu: { screen: [event.clientX, event.clientY], node: node.id } });
+        }}
+        onPaneClick={() => { useView.setState({ palette: null, menu: null }); area.current?.focus({ preventScroll: true }); }}
+        deleteKeyCode={null} disableKeyboardA11y selectionMode={SelectionMode.Partial} multiSelectionKeyCode={MULTI} selectionKeyCode="Shift"
+        zoomOnDoubleClick={false} snapToGrid={snap} snapGrid={GRID} minZoom={0.05} maxZoom={2.5} connectionRadius={26} edgesFocusable={false}
+        onlyRenderVisibleElements={nodes.length > CULL_FROM} elevateNodesOnSelect
+      >
+        <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />
+        <MiniMap pannable zoomable ariaLabel={t("canvas.minimap")} nodeClassName={(node) => `mini-${node.type ?? ""}`} />
+        <ViewTools />
+        <Fit />
+        <Far />
+      </ReactFlow>
+      {nodes.length === 0 && <Welcome />}
+    </div>
+  );
+}

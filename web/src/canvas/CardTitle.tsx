@@ -1,0 +1,88 @@
+import { useEffect, useRef } from "react";
+import type { KeyboardEvent } from "react";
+import { setTitle, toggleCollapsed } from "../graph/edit";
+import type { NodeDef } from "../graph/schema";
+import { subgraphName } from "../graph/schema";
+import type { NodeRun } from "../server/types";
+import { current, edit, enter, useDocument } from "../state/document";
+import { nodeRun, useRun } from "../state/run";
+import { useView } from "../state/view";
+import { bytes, clock, seconds, t } from "../words";
+import { Icon } from "../icons";
+
+/** What the last run did with a node, in a word: running, cached, its time. */
+export function badgeText(run: NodeRun | undefined): string {
+  if (!run) return "";
+  if (run.state === "running") return run.total ? `${run.value ?? 0}/${run.total}` : "…";
+  if (run.state === "cached") return t("badge.cached");
+  if (run.state === "skipped") return t("badge.skipped");
+  if (run.state === "failed") return t("badge.failed");
+  return seconds(run.seconds ?? 0);
+}
+
+export function badgeHint(run: NodeRun | undefined): string {
+  if (run?.state === "cached") return run.made ? t("badge.unchanged", { time: clock(run.made) }) : t("badge.unchangedBefore");
+  if (run?.state === "done") return run.memory ? t("badge.took", { time: seconds(run.seconds ?? 0), memory: bytes(run.memory) }) : "";
+  return run?.message ?? run?.text ?? "";
+}
+
+function Badge({ id }: { id: string }) {
+  const run = useRun((state) => nodeRun(state, id));
+  const text = badgeText(run);
+  return text ? <span className={`badge ${run?.state ?? ""}`} title={badgeHint(run)}>{text}</span> : null;
+}
+
+function Progress({ id }: { id: string }) {
+  const run = useRun((state) => nodeRun(state, id));
+  if (run?.state !== "running") return null;
+  const part = run.total ? (run.value ?? 0) / run.total : undefined;
+  return (
+    <div className={`card-progress ${part === undefined ? "unknown" : ""}`} role="progressbar" aria-label={t("card.progress")} aria-valuenow={Math.round((part ?? 0) * 100)}>
+      <i style={{ transform: `scaleX(${part ?? 0.3})` }} />
+    </div>
+  );
+}
+
+function Rename({ id, title }: { id: string; title: string }) {
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => input.current?.select(), []);
+  const done = (value: string | null) => {
+    if (useView.getState().renaming !== id) return;
+    useView.setState({ renaming: null });
+    if (value !== null && value !== title) edit((graph) => setTitle(graph, id, value));
+  };
+  const key = (event: KeyboardEvent<HTMLInputElement>) => {
+    event.stopPropagation();
+    if (event.key === "Enter") done(event.currentTarget.value);
+    if (event.key === "Escape") done(null);
+  };
+  return <input ref={input} className="rename nodrag" aria-label={t("card.name")} defaultValue={title} autoFocus onKeyDown={key} onBlur={(event) => done(event.target.value)} />;
+}
+
+export function CardTitle({ id, def }: { id: string; def: NodeDef }) {
+  const title = useDocument((state) => state.graph.nodes[id]?.title) ?? def.title;
+  const mode = useDocument((state) => state.graph.nodes[id]?.mode);
+  const collapsed = useDocument((state) => Boolean(state.graph.layout[id]?.collapsed));
+  const renaming = useView((state) => state.renaming === id);
+  const inner = subgraphName(def.type);
+  return (
+    <header className="card-title" onDoubleClick={() => useView.setState({ renaming: id })}>
+      <button type="button" className="ghost nodrag" aria-label={t(collapsed ? "card.expand" : "card.collapse")} aria-expanded={!collapsed} onClick={() => edit((graph) => toggleCollapsed(graph, [id]))}>
+        <Icon name={collapsed ? "right" : "down"} />
+      </button>
+      {renaming ? <Rename id={id} title={title} /> : <span className="card-name" title={`${def.type} · ${id}`}>{title}</span>}
+      {mode && <span className="badge mode">{t(`mode.${mode}`)}</span>}
+      <Badge id={id} />
+      {inner !== null && (
+        <button type="button" className="ghost nodrag" aria-label={t("subgraph.enter")} onClick={() => enter([...current().path, inner])}><Icon name="enter" /></button>
+      )}
+      <button
+        type="button" className="ghost nodrag" aria-label={t("card.menu")} aria-haspopup="menu"
+        onClick={(event) => useView.setState({ menu: { screen: [event.clientX, event.clientY], node: id } })}
+      >
+        <Icon name="more" />
+      </button>
+      <Progress id={id} />
+    </header>
+  );
+}

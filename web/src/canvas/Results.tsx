@@ -1,0 +1,39 @@
+import { assetUrl, thumbnailUrl } from "../server/api";
+import type { Output } from "../server/types";
+import { nodeRun, useRun } from "../state/run";
+import { show } from "../state/view";
+import { t } from "../words";
+import { TextOutput } from "./TextOutput";
+
+export const toAsset = (output: Output) => ({
+  id: output.asset, name: output.name, kind: "output" as const, media_type: output.media_type, size: 0, created: 0, node: output.node,
+});
+
+function Result({ output }: { output: Output }) {
+  if (output.media_type.startsWith("image/"))
+    return (
+      <button type="button" className="result nodrag" aria-label={t("card.openResult", { name: output.name })} onClick={() => show({ kind: "viewer", asset: toAsset(output) })}>
+        <img src={thumbnailUrl(output.asset, 512)} alt={output.name} loading="lazy" draggable={false} />
+      </button>
+    );
+  if (output.media_type.startsWith("video/")) return <video className="result nodrag" src={assetUrl(output.asset)} controls loop muted />;
+  if (output.media_type.startsWith("text/")) return <TextOutput asset={output.asset} />;
+  return <a className="result-file" href={assetUrl(output.asset)} download={output.name}>{output.name}</a>;
+}
+
+/** The preview while a node runs, its results afterwards. */
+export function Results({ id }: { id: string }) {
+  const preview = useRun((state) => state.previews[id]);
+  const results = useRun((state) => state.results[id]);
+  const running = useRun((state) => nodeRun(state, id)?.state === "running");
+  const message = useRun((state) => nodeRun(state, id)?.message);
+  return (
+    <>
+      {message && <p className="card-problem" role="alert">{message}</p>}
+      {preview && (running || !results) && <img className="preview" src={preview} alt={t("card.preview")} draggable={false} />}
+      {results && !(preview && running) && (
+        <div className={`results ${results.length > 1 ? "many" : ""}`}>{results.map((output) => <Result key={output.asset + output.name} output={output} />)}</div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,34 @@
+import { Panel, useStore } from "@xyflow/react";
+import { zoomIn, zoomOut, fitAll, actualSize, toggleSnap } from "../actions/view";
+import { Icon } from "../icons";
+import { enter, useDocument } from "../state/document";
+import { useView } from "../state/view";
+import { t } from "../words";
+
+export function ViewTools() {
+  const zoom = useStore((state) => Math.round(state.transform[2] * 100));
+  const snap = useView((view) => view.snap);
+  const path = useDocument((state) => state.path);
+  const name = useDocument((state) => state.workflow.name);
+  return (
+    <>
+      <Panel position="bottom-left" className="view-tools">
+        <button type="button" className="ghost" aria-label={t("view.zoomOut")} title={t("view.zoomOut")} onClick={zoomOut}><Icon name="minus" /></button>
+        <button type="button" className="ghost zoom" aria-label={t("view.actualSize")} title={t("view.actualSize")} onClick={actualSize}>{zoom} %</button>
+        <button type="button" className="ghost" aria-label={t("view.zoomIn")} title={t("view.zoomIn")} onClick={zoomIn}><Icon name="plus" /></button>
+        <button type="button" className="ghost" aria-label={t("view.fit")} title={t("view.fit")} onClick={fitAll}><Icon name="fit" /></button>
+        <button type="button" className="ghost" aria-label={t("view.snap")} title={t("view.snap")} aria-pressed={snap} onClick={toggleSnap}><Icon name="grid" /></button>
+      </Panel>
+      {path.length > 0 && (
+        <Panel position="top-left" className="breadcrumbs">
+          <nav aria-label={t("subgraph.path")}>
+            <button type="button" onClick={() => enter([])}>{name || t("file.untitled")}</button>
+            {path.map((part, index) => (
+              <button key={index} type="button" aria-current={index === path.length - 1 ? "page" : undefined} onClick={() => enter(path.slice(0, index + 1))}>{part}</button>
+            ))}
+          </nav>
+        </Panel>
+      )}
+    </>
+  );
+}

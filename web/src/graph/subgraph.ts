@@ -1,0 +1,131 @@
+/** Subgraphs: enter, make from a selection, unpack. */
+import { boxOf, remove, setValue, without } from "./edit";
+import type { Json } from "./json";
+import type { Definitions } from "./schema";
+import { INPUTS, OUTPUTS, definitionOf, outputOf, subgraphName, subgraphType } from "./schema";
+import type { Box, Graph, Subgraph, SubgraphPort, Workflow, WorkflowNode } from "./workflow";
+import { linkTo, sourceOf, wires } from "./workflow";
+
+/** A subgraph with two nodes that stand for its border, so that every edit works on it as on any graph. */
+function opened(subgraph: Subgraph): Subgraph {
+  const outputs = Object.fromEntries(subgraph.outputs.flatMap((port) => (port.from ? [[port.name, { from: port.from }]] : [])));
+  const boxes = Object.values(subgraph.layout).map((box) => box.position);
+  const [left, right] = [Math.min(0, ...boxes.map(([x]) => x)), Math.max(0, ...boxes.map(([x]) => x))];
+  return {
+    ...subgraph,
+    nodes: { ...subgraph.nodes, [INPUTS]: { type: INPUTS, inputs: {} }, [OUTPUTS]: { type: OUTPUTS, inputs: outputs } },
+    layout: { [INPUTS]: { position: [left - 300, 0] }, [OUTPUTS]: { position: [right + 340, 0] }, ...subgraph.layout },
+  };
+}
+
+function closed(subgraph: Subgraph): Subgraph {
+  const links = subgraph.nodes[OUTPUTS]?.inputs ?? {};
+  const outputs = subgraph.outputs.map((port): SubgraphPort => {
+    const { from: _from, ...rest } = port;
+    const value = links[port.name] as { from?: string } | undefined;
+    return value?.from ? { ...rest, from: value.from } : rest;
+  });
+  return { ...subgraph, outputs, nodes: without(subgraph.nodes, INPUTS, OUTPUTS) };
+}
+
+/** The graph at the end of `path`, a list of subgraph names; the workflow itself when it is empty or gone. */
+export function graphAt(workflow: Workflow, path: readonly string[]): Graph {
+  const name = path.at(-1);
+  const subgraph = name === undefined ? undefined : workflow.subgraphs[name];
+  return subgraph ? opened(subgraph) : workflow;
+}
+
+export function changeAt(workflow: Workflow, path: readonly string[], change: (graph: Graph) => Graph): Workflow {
+  const name = path.at(-1);
+  const subgraph = name === undefined ? undefined : workflow.subgraphs[name];
+  if (name === undefined || !subgraph) return change(workflow) as Workflow;
+  const next = change(opened(subgraph)) as Subgraph;
+  return { ...workflow, subgraphs: { ...workflow.subgraphs, [name]: closed(next) } };
+}
+
+const unique = (name: string, taken: (name: string) => boolean): string => {
+  let one = name;
+  for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
+  return one;
+};
+
+/** Moves nodes of the outermost graph into a new subgraph, with one node in their place. */
+export function makeSubgraph(defs: Definitions, workflow: Workflow, ids: readonly string[], wish: string): { workflow: Workflow; id: string } {
+  const chosen = new Set(ids);
+  const name = unique(wish, (one) => one in workflow.subgraphs);
+  const inputs: SubgraphPort[] = [];
+  const outputs: SubgraphPort[] = [];
+  const outer: Record<string, Json> = {};
+  let inner: Graph = { nodes: pick(workflow.nodes, ids), layout: pick(workflow.layout, ids), groups: [] };
+  let rest: Workflow = workflow;
+  const typeOf = (node: string, output: string) => {
+    const source = workflow.nodes[node];
+    return (source && outputOf(definitionOf(defs, workflow, node, source), output)?.type) ?? "*";
+  };
+  const known = new Map<string, string>();
+  const id = unique("subgraph", (one) => one in workflow.nodes);
+  for (const wire of wires(workflow)) {
+    const [from, to] = [chosen.has(wire.node), chosen.has(wire.target)];
+    const key = `${from ? "out" : "in"} ${wire.node}.${wire.output}`;
+    if (from === to) continue;
+    const ports = from ? outputs : inputs;
+    const port = known.get(key) ?? unique(from ? wire.output : wire.input, (one) => ports.some((other) => other.name === one));
+    if (!known.has(key)) {
+      ports.push({ name: port, type: typeOf(wire.node, wire.output), ...(from ? { from: `${wire.node}.${wire.output}` } : {}) });
+      known.set(key, port);
+      if (!from) outer[port] = linkTo(wire.node, wire.output);
+    }
+    if (from) rest = setValue(rest, wire.target, wire.input, linkTo(id, port));
+    else inner = setValue(inner, wire.target, wire.input, linkTo(INPUTS, port));
+  }
+  const position = boxOf(workflow, ids[0] ?? "").position;
+  const left: Workflow = { ...rest, nodes: without(rest.nodes, ...ids), layout: without(rest.layout, ...ids) };
+  return {
+    id,
+    workflow: {
+      ...left,
+      nodes: { ...left.nodes, [id]: { type: subgraphType(name), title: name, inputs: outer } },
+      layout: { ...left.layout, [id]: { position } },
+      subgraphs: { ...left.subgraphs, [name]: { inputs, outputs, ...inner } },
+    },
+  };
+}
+
+const pick = <T>(record: Readonly<Record<string, T>>, ids: readonly string[]): Record<string, T> =>
+  Object.fromEntries(ids.flatMap((id) => (record[id] === undefined ? [] : [[id, record[id]]])));
+
+/** Puts a subgraph's nodes in its node's place; a subgraph that nothing uses any more is dropped. */
+export function unpack(workflow: Workflow, id: string): Workflow {
+  const node = workflow.nodes[id];
+  const name = node && subgraphName(node.type);
+  const subgraph = name === null || name === undefined ? undefined : workflow.subgraphs[name];
+  if (!node || !subgraph || !name) return workflow;
+  const renamed = new Map(Object.keys(subgraph.nodes).map((inner) => [inner, unique(inner, (one) => one in workflow.nodes)]));
+  const resolve = (value: Json): Json | undefined => {
+    const source = sourceOf(value);
+    if (!source) return value;
+    if (source.node === INPUTS) return node.inputs[source.output];
+    return linkTo(renamed.get(source.node) ?? source.node, source.output);
+  };
+  const [x, y] = boxOf(workflow, id).position;
+  const corner = Object.values(subgraph.layout).map((box) => box.position);
+  const [left, top] = [Math.min(...corner.map((p) => p[0])), Math.min(...corner.map((p) => p[1]))];
+  const nodes: Record<string, WorkflowNode> = { ...workflow.nodes };
+  const layout: Record<string, Box> = { ...workflow.layout };
+  for (const [inner, fresh] of renamed) {
+    const one = subgraph.nodes[inner] as WorkflowNode;
+    const inputs = Object.entries(one.inputs).map(([key, value]) => [key, resolve(value)] as const).filter(([, value]) => value !== undefined);
+    nodes[fresh] = { ...one, inputs: Object.fromEntries(inputs) as Record<string, Json> };
+    const box = boxOf(subgraph, inner);
+    layout[fresh] = { ...box, position: [x + box.position[0] - left, y + box.position[1] - top] };
+  }
+  let next: Workflow = { ...workflow, nodes, layout };
+  for (const wire of wires(workflow).filter((one) => one.node === id)) {
+    const port = subgraph.outputs.find((one) => one.name === wire.output) ?? subgraph.outputs[Number(wire.output)];
+    const value = port?.from === undefined ? undefined : resolve({ from: port.from });
+    if (value !== undefined) next = setValue(next, wire.target, wire.input, value);
+  }
+  next = remove(next, [id]);
+  const used = [next, ...Object.values(next.subgraphs)].some((graph) => Object.values(graph.nodes).some((one) => one.type === node.type));
+  return used ? next : { ...next, subgraphs: without(next.subgraphs, name) };
+}

@@ -1,0 +1,52 @@
+import { createRoot } from "react-dom/client";
+import { openShared, openSaved, openTemplate, templates } from "./actions/library";
+import { App } from "./app";
+import { startProjection } from "./canvas/projection";
+import { tourSeen } from "./panels/Tour";
+import { startShortcuts } from "./shortcuts";
+import { startEvents } from "./state/events";
+import { startProblems } from "./state/problems";
+import { loadDefinitions, loadModels, loadUploads } from "./state/schema";
+import { openLast, startDrafts } from "./state/session";
+import { say, useView } from "./state/view";
+import "./style/tokens.css";
+import "./style/base.css";
+import "./style/canvas.css";
+import "./style/widgets.css";
+import "./style/panels.css";
+import "./style/dialogs.css";
+import "./style/form.css";
+import { applyTheme } from "./theme";
+import { loadWords } from "./words";
+
+/** Opens what the address names, else what was open last, else the first template. */
+async function openFirst(): Promise<void> {
+  const hash = new URLSearchParams(location.hash.slice(1));
+  const share = hash.get("share");
+  const saved = hash.get("workflow");
+  if (share) return openShared(share);
+  if (saved) return openSaved(saved);
+  if (await openLast()) return;
+  const [first] = await templates();
+  if (first) openTemplate(first);
+  if (!tourSeen()) setTimeout(() => useView.setState({ tour: 0 }), 600);
+}
+
+async function start(): Promise<void> {
+  applyTheme();
+  await loadWords();
+  const narrow = innerWidth < 700;
+  useView.setState({ panel: narrow ? null : "results", mode: location.hash === "#form" || (narrow && !location.hash) ? "form" : "canvas" });
+  startProjection();
+  startProblems();
+  createRoot(document.getElementById("app") as HTMLElement).render(<App />);
+  startShortcuts();
+  const failed = (error: unknown) => say(error instanceof Error ? error.message : String(error), "error");
+  await Promise.all([loadDefinitions(), loadModels(), loadUploads()]).catch(failed);
+  await openFirst().catch(failed);
+  startDrafts();
+  startEvents();
+  setTimeout(() => void import("./panels/dialogs"), 1500);
+}
+
+void start();

@@ -1,0 +1,72 @@
+import { useEffect, useState } from "react";
+import { newWorkflow, openSaved, openTemplate, templates } from "../actions/library";
+import { score } from "../graph/find";
+import { Icon } from "../icons";
+import { call, thumbnailUrl, url } from "../server/api";
+import type { SavedWorkflow, Template } from "../server/types";
+import { say, show } from "../state/view";
+import { t } from "../words";
+import { Dialog } from "./Dialog";
+
+interface CardProps {
+  readonly title: string;
+  readonly text: string;
+  readonly picture: string | null;
+  readonly open: () => void;
+  readonly children?: React.ReactNode;
+}
+
+function Card({ title, text, picture, open, children }: CardProps) {
+  return (
+    <li className="library-card">
+      <button type="button" onClick={open}>
+        {picture ? <img src={picture} alt="" loading="lazy" /> : <span className="library-blank"><Icon name="graph" size={28} /></span>}
+        <b>{title}</b>
+        <small>{text}</small>
+      </button>
+      {children}
+    </li>
+  );
+}
+
+const pictureOf = (thumbnail: string | null | undefined): string | null =>
+  !thumbnail ? null : /^[0-9a-f]{32}$/.test(thumbnail) ? thumbnailUrl(thumbnail) : url(thumbnail);
+
+/** Shipped templates, and the workflows saved on this server. */
+export function LibraryDialog() {
+  const [query, setQuery] = useState("");
+  const [shipped, setShipped] = useState<readonly Template[]>([]);
+  const [saved, setSaved] = useState<readonly SavedWorkflow[]>([]);
+  const refresh = () => void call<{ workflows: readonly SavedWorkflow[] }>("v1/workflows").then((answer) => setSaved(answer.workflows), () => undefined);
+  useEffect(() => {
+    void templates().then(setShipped, () => undefined);
+    refresh();
+  }, []);
+  const remove = async (one: SavedWorkflow) => {
+    await call(`v1/workflows/${one.id}`, { method: "DELETE" }).catch((error: Error) => say(error.message, "error"));
+    refresh();
+  };
+  const mine = saved.filter((one) => score(query, one.name, ...one.tags) > 0);
+  const offered = shipped.filter((one) => score(query, one.title, one.description) > 0);
+  return (
+    <Dialog label={t("do.library")} className="library">
+      <p className="library-bar">
+        <input type="search" aria-label={t("library.search")} placeholder={t("library.search")} value={query} autoFocus onChange={(event) => setQuery(event.target.value)} />
+        <button type="button" onClick={() => { newWorkflow(); show(null); }}><Icon name="plus" />{t("do.new")}</button>
+      </p>
+      <h3>{t("library.mine")}</h3>
+      <ul className="library-cards" aria-label={t("library.mine")}>
+        {mine.map((one) => (
+          <Card key={one.id} title={one.name || t("file.untitled")} text={one.tags.join(" · ") || new Date(one.updated * 1000).toLocaleDateString()} picture={pictureOf(one.thumbnail)} open={() => void openSaved(one.id)}>
+            <button type="button" className="ghost remove" aria-label={t("library.remove", { name: one.name })} onClick={() => void remove(one)}><Icon name="trash" /></button>
+          </Card>
+        ))}
+        {!mine.length && <li className="nothing">{t("library.none")}</li>}
+      </ul>
+      <h3>{t("library.templates")}</h3>
+      <ul className="library-cards" aria-label={t("library.templates")}>
+        {offered.map((one) => <Card key={one.name} title={one.title} text={one.description} picture={pictureOf(one.thumbnail)} open={() => openTemplate(one)} />)}
+      </ul>
+    </Dialog>
+  );
+}

@@ -1,0 +1,49 @@
+import { Icon } from "../icons";
+import type { IconName } from "../icons";
+import { useProblems } from "../state/problems";
+import { activeJobs, useRun } from "../state/run";
+import type { Panel } from "../state/view";
+import { togglePanel, useView } from "../state/view";
+import { t } from "../words";
+import { NodePanel } from "./NodePanel";
+import { Outline } from "./Outline";
+import { Problems } from "./Problems";
+import { Queue } from "./Queue";
+import { Gallery } from "./Gallery";
+import { Versions } from "./Versions";
+
+const TABS: readonly (readonly [Panel, IconName])[] = [
+  ["results", "image"], ["queue", "queue"], ["node", "info"], ["outline", "outline"], ["problems", "warning"], ["versions", "history"],
+];
+const BODIES: Readonly<Record<Panel, () => React.ReactNode>> = {
+  results: Gallery, queue: Queue, node: NodePanel, outline: Outline, problems: Problems, versions: Versions,
+};
+
+function Count({ panel }: { panel: Panel }) {
+  const jobs = useRun((state) => activeJobs(state).length);
+  const problems = useProblems((state) => state.list.length);
+  const number = panel === "queue" ? jobs : panel === "problems" ? problems : 0;
+  return number > 0 ? <b className={`count ${panel}`}>{number}</b> : null;
+}
+
+export function SidePanel() {
+  const panel = useView((view) => view.panel);
+  const Body = panel && BODIES[panel];
+  return (
+    <aside className={`side ${panel ? "open" : ""}`} aria-label={t("side.label")}>
+      <nav className="rail" aria-label={t("side.tabs")}>
+        {TABS.map(([name, icon]) => (
+          <button key={name} type="button" aria-pressed={panel === name} title={t(`panel.${name}`)} onClick={() => togglePanel(name)}>
+            <Icon name={icon} size={18} /><span>{t(`panel.${name}`)}</span><Count panel={name} />
+          </button>
+        ))}
+      </nav>
+      {Body && panel && (
+        <section className="side-body" aria-label={t(`panel.${panel}`)}>
+          <header><h2>{t(`panel.${panel}`)}</h2><button type="button" className="ghost" aria-label={t("side.close")} onClick={() => togglePanel(panel)}><Icon name="close" /></button></header>
+          <Body />
+        </section>
+      )}
+    </aside>
+  );
+}

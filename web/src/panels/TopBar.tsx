@@ -1,0 +1,98 @@
+import { useState } from "react";
+import { COMMANDS, commandOf } from "../commands";
+import { Icon } from "../icons";
+import { display } from "../shortcuts";
+import { redo, undo, editWorkflow, useDocument } from "../state/document";
+import { useSession } from "../state/session";
+import type { Theme } from "../theme";
+import { nextTheme, theme } from "../theme";
+import { setMode } from "../actions/view";
+import { useView } from "../state/view";
+import { LANGUAGES, chooseLanguage, language, t } from "../words";
+import { MenuItem, menuKeys } from "./Menu";
+import { RunBar } from "./RunBar";
+import { Status } from "./Status";
+
+function FileMenu() {
+  const [open, setOpen] = useState(false);
+  const close = () => setOpen(false);
+  return (
+    <span className="menu-anchor">
+      <button type="button" className="ghost brand" aria-haspopup="menu" aria-expanded={open} aria-label={t("bar.menu")} onClick={() => setOpen(!open)}>
+        <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><path className="brand-line" d="M9 9h4c5 0 5 14 10 14h0M9 23h4c3 0 4-5 5-7" /><circle cx="7" cy="9" r="4" /><circle cx="7" cy="23" r="4" /><circle cx="25" cy="23" r="4" /></svg>
+        <Icon name="down" size={12} />
+      </button>
+      {open && (
+        <>
+          <div className="veil clear" onPointerDown={close} />
+          <div className="menu popover" role="menu" aria-label={t("bar.menu")} onKeyDown={(event) => { menuKeys(event); if (event.key === "Escape") close(); }}>
+            {COMMANDS.filter((one) => one.group === "file").map((command) => <MenuItem key={command.id} command={command} close={close} />)}
+            <hr />
+            {["tour", "shortcuts"].map(commandOf).map((command) => command && <MenuItem key={command.id} command={command} close={close} />)}
+            <label className="menu-choice">
+              {t("bar.language")}
+              <select value={language()} onChange={(event) => chooseLanguage(event.target.value)}>
+                {Object.entries(LANGUAGES).map(([key, name]) => <option key={key} value={key}>{name}</option>)}
+              </select>
+            </label>
+          </div>
+        </>
+      )}
+    </span>
+  );
+}
+
+function ThemeButton() {
+  const [now, setNow] = useState<Theme>(theme());
+  return (
+    <button type="button" className="ghost" aria-label={t(`theme.${now}`)} title={t(`theme.${now}`)} onClick={() => setNow(nextTheme())}>
+      <Icon name={now === "light" ? "sun" : now === "dark" ? "moon" : "color"} />
+    </button>
+  );
+}
+
+function Name() {
+  const name = useDocument((state) => state.workflow.name);
+  const saved = useSession((state) => state.saved);
+  return (
+    <span className="document-name">
+      <input
+        aria-label={t("bar.name")} placeholder={t("file.untitled")} value={name} size={Math.min(Math.max(name.length, 10), 28)}
+        onChange={(event) => editWorkflow((workflow) => ({ ...workflow, name: event.target.value }), "name")}
+      />
+      <small className={`saved ${saved}`}>{t(`saved.${saved}`)}</small>
+    </span>
+  );
+}
+
+function Tool({ id }: { id: string }) {
+  const command = commandOf(id);
+  if (!command?.icon) return null;
+  const title = `${t(command.label)}${command.keys?.[0] ? ` (${display(command.keys[0])})` : ""}`;
+  return <button type="button" className="ghost" aria-label={t(command.label)} title={title} onClick={command.run}><Icon name={command.icon} /></button>;
+}
+
+export function TopBar() {
+  const canUndo = useDocument((state) => state.past.length > 0);
+  const canRedo = useDocument((state) => state.future.length > 0);
+  const mode = useView((view) => view.mode);
+  return (
+    <header className="top-bar">
+      <FileMenu />
+      <Name />
+      <span className="tools wide">
+        <button type="button" className="ghost" aria-label={t("do.undo")} title={`${t("do.undo")} (${display("Ctrl+Z")})`} disabled={!canUndo} onClick={undo}><Icon name="undo" /></button>
+        <button type="button" className="ghost" aria-label={t("do.redo")} title={`${t("do.redo")} (${display("Ctrl+Shift+Z")})`} disabled={!canRedo} onClick={redo}><Icon name="redo" /></button>
+        <Tool id="add" /><Tool id="library" /><Tool id="find" /><Tool id="arrange" />
+      </span>
+      <span className="segmented" role="group" aria-label={t("bar.view")}>
+        <button type="button" aria-label={t("bar.graph")} aria-pressed={mode === "canvas"} onClick={() => setMode("canvas")}><Icon name="graph" /><span>{t("bar.graph")}</span></button>
+        <button type="button" aria-label={t("bar.form")} aria-pressed={mode === "form"} onClick={() => setMode("form")}><Icon name="form" /><span>{t("bar.form")}</span></button>
+      </span>
+      <span className="spacer" />
+      <Status />
+      <ThemeButton />
+      <RunBar />
+    </header>
+  );
+}

@@ -1,0 +1,82 @@
+import { useEffect, useState } from "react";
+import { cleanWorkflow } from "../graph/file";
+import type { Difference } from "../graph/difference";
+import { difference, isSame } from "../graph/difference";
+import type { Json } from "../graph/json";
+import { writeJson } from "../graph/json";
+import type { Workflow } from "../graph/workflow";
+import { call } from "../server/api";
+import type { SavedWorkflow, Version } from "../server/types";
+import { current, open } from "../state/document";
+import { useSession } from "../state/session";
+import { reveal, say, useView } from "../state/view";
+import { clock, t } from "../words";
+
+const short = (value: Json | undefined): string => (value === undefined ? "–" : writeJson(value)).slice(0, 60);
+
+/** What changed, as a list whose rows lead to the nodes. */
+export function Changes({ found }: { readonly found: Difference }) {
+  if (isSame(found)) return <p className="nothing">{t("versions.same")}</p>;
+  return (
+    <ul className="changes">
+      {found.added.map((id) => <li key={id} className="added"><button type="button" onClick={() => reveal(id)}>+ {id}</button></li>)}
+      {found.removed.map((id) => <li key={id} className="removed">− {id}</li>)}
+      {Object.entries(found.changed).map(([id, changes]) => (
+        <li key={id} className="changed">
+          <button type="button" onClick={() => reveal(id)}>{id}</button>
+          {changes.map((change) => <span key={change.input}>{change.input}: <del>{short(change.before)}</del> <ins>{short(change.after)}</ins></span>)}
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function mark(found: Difference | null): void {
+  const changed = Object.keys(found?.changed ?? {}).map((id) => [id, "changed"] as const);
+  useView.setState({ marks: Object.fromEntries([...changed, ...(found?.added ?? []).map((id) => [id, "added"] as const)]) });
+}
+
+async function versionOf(id: string, number: number): Promise<Workflow> {
+  const version = await call<Version>(`v1/workflows/${id}/versions/${number}`);
+  return cleanWorkflow((version.workflow ?? {}) as unknown as Record<string, Json>);
+}
+
+async function restore(id: string, number: number): Promise<void> {
+  const saved = await call<SavedWorkflow>(`v1/workflows/${id}/versions/${number}/restore`, { method: "POST", json: {} });
+  open(saved.workflow ? cleanWorkflow(saved.workflow as unknown as Record<string, Json>) : await versionOf(id, number));
+  useSession.setState({ file: { id, version: saved.version } });
+  say(t("versions.restored", { number }));
+}
+
+/** The saved versions of this workflow; one chosen is compared with what is open, on the canvas too. */
+export function Versions() {
+  const file = useSession((state) => state.file);
+  const [versions, setVersions] = useState<readonly Version[]>([]);
+  const [chosen, setChosen] = useState<{ number: number; found: Difference } | null>(null);
+  useEffect(() => {
+    if (file) void call<{ versions: readonly Version[] }>(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions), () => setVersions([]));
+    return () => mark(null);
+  }, [file]);
+  if (!file) return <p className="nothing">{t("versions.unsaved")}</p>;
+  const choose = async (number: number) => {
+    const found = difference(await versionOf(file.id, number), current().workflow);
+    setChosen({ number, found });
+    mark(found);
+  };
+  return (
+    <div className="versions">
+      <ul aria-label={t("panel.versions")}>
+        {versions.map((version) => (
+          <li key={version.version}>
+            <button type="button" aria-pressed={chosen?.number === version.version} onClick={() => void choose(version.version)}>
+              <b>{version.name || t("versions.number", { number: version.version })}</b>
+              <small>{new Date(version.created * 1000).toLocaleDateString()} {clock(version.created)}</small>
+            </button>
+            <button type="button" onClick={() => void restore(file.id, version.version)}>{t("versions.restore")}</button>
+          </li>
+        ))}
+      </ul>
+      {chosen && <><h3>{t("versions.since", { number: chosen.number })}</h3><Changes found={chosen.found} /></>}
+    </div>
+  );
+}

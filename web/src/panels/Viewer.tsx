@@ -1,0 +1,64 @@
+import { useEffect, useState } from "react";
+import { assetUrl } from "../server/api";
+import { workflowOf } from "../server/assets";
+import type { Asset } from "../server/types";
+import { titleOf } from "../graph/find";
+import type { Workflow } from "../graph/workflow";
+import { sourceOf } from "../graph/workflow";
+import { Icon } from "../icons";
+import { useSchema } from "../state/schema";
+import { openWorkflow } from "../state/session";
+import { show } from "../state/view";
+import { TextOutput } from "../canvas/TextOutput";
+import { bytes, t } from "../words";
+import { Dialog } from "./Dialog";
+
+/** The literals of a workflow, by node. */
+export function Settings({ workflow }: { readonly workflow: Workflow }) {
+  const defs = useSchema((state) => state.definitions);
+  return (
+    <dl className="settings">
+      {Object.entries(workflow.nodes).map(([id, node]) => {
+        const literals = Object.entries(node.inputs).filter(([, value]) => !sourceOf(value) && value !== null && value !== "");
+        if (!literals.length) return null;
+        return (
+          <div key={id}>
+            <dt>{titleOf(defs, workflow, workflow, id)}</dt>
+            {literals.map(([name, value]) => <dd key={name}><span>{name}</span> {typeof value === "object" ? JSON.stringify(value) : String(value)}</dd>)}
+          </div>
+        );
+      })}
+    </dl>
+  );
+}
+
+/** A result, what made it, and its workflow. */
+export function Viewer({ asset }: { readonly asset: Asset }) {
+  const [workflow, setWorkflow] = useState<Workflow | null>(null);
+  useEffect(() => void workflowOf(asset.id).then(setWorkflow, () => undefined), [asset.id]);
+  const openIt = () => {
+    if (!workflow) return;
+    show(null);
+    openWorkflow(workflow);
+  };
+  const size = asset.width && asset.height ? `${asset.width} × ${asset.height}` : "";
+  return (
+    <Dialog label={asset.name} className="viewer">
+      <div className="viewer-body">
+        <div className="viewer-picture">
+          {asset.media_type.startsWith("image/") ? <img src={assetUrl(asset.id)} alt={asset.name} />
+            : asset.media_type.startsWith("video/") ? <video src={assetUrl(asset.id)} controls loop />
+            : asset.media_type.startsWith("text/") ? <TextOutput asset={asset.id} /> : <Icon name="form" size={48} />}
+        </div>
+        <div className="viewer-side">
+          <p className="buttons">
+            <button type="button" className="primary" disabled={!workflow} onClick={openIt}>{t("viewer.open")}</button>
+            <a className="button" href={assetUrl(asset.id)} download={asset.name}><Icon name="download" />{t("viewer.download")}</a>
+          </p>
+          <p><small>{[size, asset.size ? bytes(asset.size) : "", asset.media_type].filter(Boolean).join(" · ")}</small></p>
+          {workflow ? <Settings workflow={workflow} /> : <p className="nothing">{t("viewer.noWorkflow")}</p>}
+        </div>
+      </div>
+    </Dialog>
+  );
+}

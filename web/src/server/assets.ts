@@ -1,0 +1,32 @@
+/** Uploads files, and asks the server for the workflow in one. */
+import { cleanWorkflow } from "../graph/file";
+import { isRecord } from "../graph/json";
+import type { Json } from "../graph/json";
+import type { Workflow } from "../graph/workflow";
+import { call } from "./api";
+import type { Asset } from "./types";
+
+export function upload(file: Blob, name: string): Promise<Asset> {
+  return call<Asset>(`v1/assets?name=${encodeURIComponent(name)}`, {
+    method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" },
+  });
+}
+
+export interface Converted {
+  readonly workflow: Workflow;
+  readonly notes: readonly string[];
+}
+
+/** The workflow in a picture or in another program's file. Throws `ServerError` when there is none. */
+export async function convert(file: Blob): Promise<Converted> {
+  const answer = await call<{ workflow: Json; notes?: readonly string[] }>("v1/workflows/convert", {
+    method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" },
+  });
+  return { workflow: cleanWorkflow(isRecord(answer.workflow) ? answer.workflow : {}), notes: answer.notes ?? [] };
+}
+
+export async function workflowOf(asset: string): Promise<Workflow> {
+  const json = await call<Json>(`v1/assets/${asset}/workflow`);
+  const inner = isRecord(json) && isRecord(json.workflow) ? json.workflow : json;
+  return cleanWorkflow(isRecord(inner) ? inner : {});
+}

@@ -1,0 +1,73 @@
+/** What is wrong with the workflow, by node: found here at once, by the server a moment later. */
+import { create } from "zustand";
+import type { Problem } from "../graph/problems";
+import { problems } from "../graph/problems";
+import { ServerError, call } from "../server/api";
+import type { PlanAnswer } from "../server/types";
+import { maybe, t } from "../words";
+import { current, useDocument } from "./document";
+import { choices, useSchema } from "./schema";
+
+interface ProblemState {
+  readonly list: readonly Problem[];
+  readonly byNode: ReadonlyMap<string, readonly Problem[]>;
+  /** Tasks of the last plan that would run, not come from the cache; null while there is no valid plan. */
+  readonly rerun: ReadonlySet<string> | null;
+  readonly planned: number;
+}
+
+export const useProblems = create<ProblemState>(() => ({ list: [], byNode: new Map(), rerun: null, planned: 0 }));
+
+/** A sentence for a problem, wherever it was found. */
+export const explain = (problem: Problem): string => {
+  const nearest = problem.details.nearest;
+  const hint = Array.isArray(nearest) && nearest.length ? ` ${t("problem.nearest", { names: nearest.join(", ") })}` : "";
+  if (problem.message) return problem.message;
+  return (maybe(`problem.${problem.code}`, problem.details) ?? problem.code) + hint;
+};
+
+function keep(list: readonly Problem[]): void {
+  const byNode = new Map<string, Problem[]>();
+  for (const problem of list) if (problem.node !== null) byNode.set(problem.node, [...(byNode.get(problem.node) ?? []), problem]);
+  useProblems.setState({ list, byNode });
+}
+
+export function checkHere(targets?: readonly string[]): Problem[] {
+  return problems(useSchema.getState().definitions, current().workflow, choices, targets);
+}
+
+/** What the server finds; the local problems stay where it finds none. */
+async function checkThere(local: readonly Problem[]): Promise<void> {
+  const { workflow } = current();
+  try {
+    const plan = await call<PlanAnswer>("v1/plans", { json: { workflow } });
+    if (workflow !== current().workflow) return;
+    const rerun = new Set(plan.tasks.filter((task) => task.cached === null).map((task) => task.node));
+    useProblems.setState({ rerun, planned: plan.tasks.length });
+  } catch (error) {
+    if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
+    const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
+    keep([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
+    useProblems.setState({ rerun: null });
+  }
+}
+
+/** Takes in problems that the server found when a run was sent. */
+export const keepProblems = keep;
+
+export function startProblems(): void {
+  let soon: ReturnType<typeof setTimeout> | undefined;
+  let later: ReturnType<typeof setTimeout> | undefined;
+  const check = () => {
+    clearTimeout(soon);
+    clearTimeout(later);
+    soon = setTimeout(() => {
+      const local = checkHere();
+      keep(local);
+      later = setTimeout(() => void checkThere(local), 450);
+    }, 120);
+  };
+  useDocument.subscribe((state, before) => state.workflow.nodes !== before.workflow.nodes && check());
+  useDocument.subscribe((state, before) => state.workflow.subgraphs !== before.workflow.subgraphs && check());
+  useSchema.subscribe(check);
+}

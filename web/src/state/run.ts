@@ -1,0 +1,72 @@
+/** What the server does: jobs, the queue, progress and results by node. Owned by the server; a snapshot heals it. */
+import { create } from "zustand";
+import type { JobSnapshot, NodeRun, Output, Worker } from "../server/types";
+
+export type Connection = "connecting" | "live" | "lost";
+
+interface RunState {
+  readonly connection: Connection;
+  readonly build: string;
+  /** The server is another version than the page. */
+  readonly outdated: boolean;
+  readonly paused: boolean;
+  readonly workers: Readonly<Record<string, Worker>>;
+  readonly jobs: Readonly<Record<string, JobSnapshot>>;
+  /** Ids of pending jobs, next first. */
+  readonly queue: readonly string[];
+  /** The job whose progress the canvas shows. */
+  readonly shown: string | null;
+  /** Jobs of the workflow that is open. */
+  readonly ours: ReadonlySet<string>;
+  /** The latest preview of each node of the shown job, as a blob's address. */
+  readonly previews: Readonly<Record<string, string>>;
+  /** The latest results of each node; they stay until newer ones come. */
+  readonly results: Readonly<Record<string, readonly Output[]>>;
+  /** Rises with each new asset, so that lists know to look again. */
+  readonly assets: number;
+}
+
+export const useRun = create<RunState>(() => ({
+  connection: "connecting", build: "", outdated: false, paused: false, workers: {}, jobs: {}, queue: [], shown: null,
+  ours: new Set<string>(), previews: {}, results: {}, assets: 0,
+}));
+
+export const nodeRun = (state: RunState, id: string): NodeRun | undefined =>
+  state.shown === null ? undefined : state.jobs[state.shown]?.nodes[id];
+
+export const isActive = (job: Pick<JobSnapshot, "status"> | undefined): boolean => job?.status === "running" || job?.status === "queued";
+
+/** Running and pending jobs, running first, then as they will be taken. */
+export function activeJobs(state: RunState): JobSnapshot[] {
+  const place = (job: JobSnapshot) => (job.status === "running" ? -1 : (state.queue.indexOf(job.id) + 1 || Infinity));
+  return Object.values(state.jobs).filter(isActive).sort((a, b) => place(a) - place(b) || a.created - b.created);
+}
+
+/** Seconds until the shown job ends, by its progress so far; null when it cannot be said yet. */
+export function remaining(job: JobSnapshot | undefined, now: number): number | null {
+  if (!job || job.status !== "running" || job.started === null || job.progress < 0.05) return null;
+  const elapsed = now - job.started;
+  return Math.max((elapsed * (1 - job.progress)) / job.progress, 0);
+}
+
+export function setJob(id: string, change: (job: JobSnapshot) => JobSnapshot): void {
+  useRun.setState((state) => {
+    const job = state.jobs[id];
+    return job ? { jobs: { ...state.jobs, [id]: change(job) } } : state;
+  });
+}
+
+/** Makes a job the one that the canvas shows; the previews of the one before are let go. */
+export function showJob(id: string | null): void {
+  useRun.setState((state) => {
+    if (state.shown === id) return state;
+    for (const address of Object.values(state.previews)) URL.revokeObjectURL(address);
+    return { shown: id, previews: {} };
+  });
+}
+
+/** Forgets what belonged to the workflow that was open. */
+export function forgetRun(): void {
+  showJob(null);
+  useRun.setState({ ours: new Set(), results: {} });
+}

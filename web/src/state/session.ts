@@ -1,0 +1,147 @@
+/** Which workflow this window has open, and how it is kept: drafts by themselves, files when asked. */
+import { create } from "zustand";
+import { cleanWorkflow } from "../graph/file";
+import type { Json } from "../graph/json";
+import { isRecord, parseJson, writeJson } from "../graph/json";
+import type { Workflow } from "../graph/workflow";
+import { ServerError, call, newKey, send } from "../server/api";
+import type { SavedWorkflow } from "../server/types";
+import { amend, current, open, useDocument } from "./document";
+import { forgetRun } from "./run";
+import { loadHistory } from "./events";
+import { show } from "./view";
+
+export type Saved = "saved" | "saving" | "offline" | "conflict";
+
+interface SessionState {
+  readonly draft: string;
+  /** The draft's version on the server, from its ETag; null while it has none. */
+  readonly revision: string | null;
+  /** The named workflow in the library that this is a copy of. */
+  readonly file: { readonly id: string; readonly version: number } | null;
+  readonly saved: Saved;
+  readonly readOnly: boolean;
+}
+
+export const useSession = create<SessionState>(() => ({ draft: newKey(), revision: null, file: null, saved: "saved", readOnly: false }));
+
+const local = (draft: string) => `graphflow.draft.${draft}`;
+const LAST = "graphflow.last";
+
+/** Opens a workflow under a new draft. */
+export function openWorkflow(workflow: Workflow, file: SessionState["file"] = null, readOnly = false): void {
+  forgetRun();
+  useSession.setState({ draft: newKey(), revision: null, file, saved: "saved", readOnly });
+  open(workflow);
+  sessionStorage.setItem(LAST, useSession.getState().draft);
+  void loadHistory();
+}
+
+function record(): { workflow: Workflow; file: SessionState["file"] } {
+  return { workflow: current().workflow, file: useSession.getState().file };
+}
+
+async function put(): Promise<void> {
+  const { draft, revision } = useSession.getState();
+  const { workflow } = current();
+  useSession.setState({ saved: "saving" });
+  try {
+    const response = await send(`v1/drafts/${draft}`, {
+      method: "PUT", json: record(), headers: revision === null ? {} : { "If-Match": revision },
+    });
+    useSession.setState({ revision: response.headers.get("ETag") });
+    if (workflow === current().workflow) {
+      useSession.setState({ saved: "saved" });
+      localStorage.removeItem(local(draft));
+    }
+  } catch (error) {
+    const conflict = error instanceof ServerError && (error.status === 412 || error.status === 409);
+    useSession.setState({ saved: conflict ? "conflict" : "offline" });
+    if (conflict) show({ kind: "conflict" });
+  }
+}
+
+/** Keeps this window's workflow as a draft of its own, beside the other window's. */
+export async function keepMine(): Promise<void> {
+  useSession.setState({ draft: newKey(), revision: null });
+  sessionStorage.setItem(LAST, useSession.getState().draft);
+  show(null);
+  await put();
+}
+
+/** Takes the other window's workflow instead of this one's. */
+export async function takeTheirs(): Promise<void> {
+  show(null);
+  await openDraft(useSession.getState().draft);
+}
+
+function read(json: Json): { workflow: Workflow; file: SessionState["file"] } | null {
+  if (!isRecord(json)) return null;
+  const body = isRecord(json.draft) ? json.draft : json;
+  if (!isRecord(body.workflow)) return null;
+  const file = isRecord(body.file) ? { id: String(body.file.id), version: Number(body.file.version) } : null;
+  return { workflow: cleanWorkflow(body.workflow), file };
+}
+
+/** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
+export async function openDraft(draft: string): Promise<boolean> {
+  const kept = localStorage.getItem(local(draft));
+  let revision: string | null = null;
+  let found: ReturnType<typeof read> = null;
+  try {
+    const response = await send(`v1/drafts/${draft}`);
+    revision = response.headers.get("ETag");
+    found = read(parseJson(await response.text()));
+  } catch {
+    // not on the server: this browser's copy may still be there
+  }
+  if (kept) found = read(parseJson(kept)) ?? found;
+  if (!found) return false;
+  forgetRun();
+  useSession.setState({ draft, revision, file: found.file, saved: kept ? "offline" : "saved", readOnly: false });
+  open(found.workflow);
+  sessionStorage.setItem(LAST, draft);
+  if (kept) void put();
+  void loadHistory();
+  return true;
+}
+
+/** Opens what this window had open, or the newest draft of this server. */
+export async function openLast(): Promise<boolean> {
+  const last = sessionStorage.getItem(LAST);
+  if (last && (await openDraft(last))) return true;
+  for (const key of Object.keys(localStorage)) {
+    const prefix = local("");
+    if (key.startsWith(prefix) && (await openDraft(key.slice(prefix.length)))) return true;
+  }
+  const { drafts } = await call<{ drafts: readonly { id: string; updated: number }[] }>("v1/drafts").catch(() => ({ drafts: [] }));
+  const newest = [...drafts].sort((a, b) => b.updated - a.updated)[0];
+  return newest ? openDraft(newest.id) : false;
+}
+
+/** Saves into the library; 412 means that someone else saved meanwhile, and is thrown on. */
+export async function saveFile(name: string, tags: readonly string[] | null, asNew: boolean): Promise<void> {
+  amend((workflow) => ({ ...workflow, name }));
+  const { file } = useSession.getState();
+  const { workflow } = current();
+  const body = { name, ...(tags ? { tags } : {}), workflow };
+  const saved = file && !asNew
+    ? await call<SavedWorkflow>(`v1/workflows/${file.id}`, { method: "PUT", json: body, headers: { "If-Match": `"${file.version}"` } })
+    : await call<SavedWorkflow>("v1/workflows", { json: body });
+  useSession.setState({ file: { id: saved.id, version: saved.version }, readOnly: false });
+  void put();
+}
+
+/** Writes every edit at once into this browser, and a second later to the server. */
+export function startDrafts(): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  useDocument.subscribe((state, before) => {
+    if (state.workflow === before.workflow || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      localStorage.setItem(local(useSession.getState().draft), writeJson(record()));
+      void put();
+    }, 600);
+  });
+  setInterval(() => useSession.getState().saved === "offline" && void put(), 5000);
+}

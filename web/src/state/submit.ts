@@ -1,0 +1,105 @@
+/** Sends runs. */
+import { drawSeeds } from "../graph/edit";
+import { ServerError, call, newKey } from "../server/api";
+import type { Job } from "../server/types";
+import { count as counted, t } from "../words";
+import { amend, current, useDocument } from "./document";
+import { learn } from "./events";
+import { checkHere, keepProblems } from "./problems";
+import { useRun } from "./run";
+import { useSession } from "./session";
+import { reveal, say, useView } from "./view";
+
+/** Ten digits at most, so that it can be read and told. */
+const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+
+export interface RunOptions {
+  readonly targets?: readonly string[];
+  readonly count?: number;
+  readonly front?: boolean;
+  readonly overrides?: Readonly<Record<string, unknown>>;
+}
+
+/** Lists what is wrong and leads to the first place; nothing is sent. */
+function stop(): void {
+  useView.setState({ panel: "problems" });
+  const list = checkHere();
+  say(counted(list.length, "run.problem", "run.problems"), "error");
+}
+
+async function post({ targets, front, overrides }: RunOptions): Promise<Job> {
+  const { workflow } = current();
+  const job = await call<Job>("v1/jobs", {
+    json: {
+      workflow, client: useSession.getState().draft,
+      ...(targets ? { targets } : {}), ...(front ? { front } : {}), ...(overrides ? { overrides } : {}),
+    },
+    headers: { "Idempotency-Key": newKey() },
+  });
+  useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]) }));
+  await learn(job);
+  return job;
+}
+
+/** Draws the seeds that are not fixed, writes them into the workflow, and sends it; several times when asked. */
+export async function run(options: RunOptions = {}): Promise<boolean> {
+  const local = checkHere(options.targets);
+  if (local.length) {
+    keepProblems(local);
+    stop();
+    return false;
+  }
+  try {
+    for (let i = 0; i < (options.count ?? 1); i += 1) {
+      amend((workflow) => drawSeeds(workflow, randomSeed));
+      await post(options);
+    }
+    return true;
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+    keepProblems(error.problems);
+    const node = error.problems[0]?.node;
+    if (error.problems.length) useView.setState({ panel: "problems" });
+    say(error.message, "error");
+    if (node && useDocument.getState().graph.nodes[node]) reveal(node);
+    return false;
+  }
+}
+
+const command = async (path: string, method: string, json?: unknown): Promise<void> => {
+  await call(path, { method, ...(json === undefined ? {} : { json }) }).catch((error: Error) => say(error.message, "error"));
+};
+
+export const cancelJob = (id: string) => command(`v1/jobs/${id}`, "DELETE");
+export const clearQueue = () => command("v1/jobs?status=queued", "DELETE");
+export const placeJob = (id: string, position: "front" | number) => command(`v1/jobs/${id}`, "PATCH", { position });
+
+export async function setPaused(paused: boolean): Promise<void> {
+  useRun.setState({ paused });
+  await command("v1/queue", "PATCH", { paused });
+  say(t(paused ? "queue.paused" : "queue.resumed"));
+}
+
+/** Cancels what this workflow runs now. */
+export function cancelShown(): void {
+  const { shown } = useRun.getState();
+  if (shown) void cancelJob(shown);
+}
+
+
+/** Sends one run for each cell of a grid; the seeds are the same in all of them, so that only the cells' values differ. */
+export async function runGrid(cells: readonly { label: string; overrides: Record<string, unknown> }[]): Promise<{ id: string; label: string }[]> {
+  const local = checkHere();
+  if (local.length) {
+    keepProblems(local);
+    stop();
+    return [];
+  }
+  const sent: { id: string; label: string }[] = [];
+  try {
+    for (const { label, overrides } of cells) sent.push({ id: (await post({ overrides })).id, label });
+  } catch (error) {
+    say(error instanceof Error ? error.message : String(error), "error");
+  }
+  return sent;
+}

@@ -1,0 +1,62 @@
+import { useId } from "react";
+import { isMarked, toggleMark } from "../graph/form";
+import { setValue } from "../graph/edit";
+import type { Json } from "../graph/json";
+import type { Port, Widget } from "../graph/schema";
+import { widgetOf } from "../graph/schema";
+import { Icon } from "../icons";
+import { edit, editWorkflow, useDocument } from "../state/document";
+import { t } from "../words";
+import { ChoiceField } from "./ChoiceField";
+import { FileField } from "./FileField";
+import { JsonField } from "./JsonField";
+import { NumberField } from "./NumberField";
+import { SeedField } from "./SeedField";
+import { ColorField, TextField, ToggleField } from "./simple";
+import { MultilineField } from "./MultilineField";
+
+/** What every widget gets: it shows `value` and calls `set`; it knows nothing else of the document. */
+export interface WidgetProps {
+  readonly id: string;
+  readonly label: string;
+  readonly value: Json | undefined;
+  readonly set: (value: Json) => void;
+  readonly widget: Widget;
+  readonly node: string;
+  readonly input: string;
+}
+
+const WIDGETS: Readonly<Record<Widget["kind"], (props: WidgetProps) => React.ReactNode>> = {
+  number: NumberField, slider: NumberField, seed: SeedField, text: TextField, multiline: MultilineField, choice: ChoiceField,
+  toggle: ToggleField, color: ColorField, image: FileField, file: FileField, json: JsonField,
+};
+
+function Mark({ node, input }: { node: string; input: string }) {
+  const marked = useDocument((state) => isMarked(state.workflow, node, input));
+  const outermost = useDocument((state) => state.path.length === 0);
+  if (!outermost) return null;
+  return (
+    <button
+      type="button" className="ghost mark nodrag" aria-pressed={marked} aria-label={t("form.mark", { input })} title={t("form.mark", { input })}
+      onClick={() => editWorkflow((workflow) => toggleMark(workflow, node, input))}
+    >
+      <Icon name="pin" size={13} />
+    </button>
+  );
+}
+
+/** A literal of a node's input, drawn from its JSON schema. */
+export function Field({ node, port, label }: { readonly node: string; readonly port: Port; readonly label?: string }) {
+  const id = useId();
+  const value = useDocument((state) => state.graph.nodes[node]?.inputs[port.name]) ?? port.default;
+  const widget = widgetOf(port.field ?? {});
+  const Show = WIDGETS[widget.kind];
+  const set = (next: Json) => edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name}`);
+  return (
+    <div className={`field ${widget.kind}`} title={port.description || undefined}>
+      <label htmlFor={id}>{label ?? port.name}</label>
+      {label === undefined && <Mark node={node} input={port.name} />}
+      <Show id={id} label={label ?? port.name} value={value} set={set} widget={widget} node={node} input={port.name} />
+    </div>
+  );
+}

@@ -1,0 +1,32 @@
+import type { KeyboardEvent } from "react";
+import { useLayoutEffect, useRef } from "react";
+import { Icon } from "../icons";
+import { show } from "../state/view";
+import { t } from "../words";
+import type { WidgetProps } from "./Field";
+import { weighted } from "./weight";
+
+/** Ctrl+Up and Ctrl+Down change the weight of the selected words: `(words:1.1)`. */
+export function weightKey(event: KeyboardEvent<HTMLTextAreaElement>, set: (text: string) => void): void {
+  if (!(event.ctrlKey || event.metaKey) || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
+  event.preventDefault();
+  const area = event.currentTarget;
+  const next = weighted(area.value, area.selectionStart, area.selectionEnd, event.key === "ArrowUp" ? 0.05 : -0.05);
+  set(next.text);
+  requestAnimationFrame(() => area.setSelectionRange(next.start, next.end));
+}
+
+export function MultilineField({ id, value, set, node, input }: WidgetProps) {
+  const area = useRef<HTMLTextAreaElement>(null);
+  const text = typeof value === "string" ? value : "";
+  useLayoutEffect(() => {
+    const box = area.current;
+    if (box && box.scrollHeight > box.clientHeight && box.clientHeight < 200 && !box.style.height) box.rows = Math.min(Math.max(3, text.split("\n").length), 10);
+  }, [text]);
+  return (
+    <span className="multiline-field">
+      <textarea ref={area} id={id} className="nodrag nowheel" rows={3} value={text} onChange={(event) => set(event.target.value)} onKeyDown={(event) => weightKey(event, set)} />
+      <button type="button" className="ghost nodrag enlarge" aria-label={t("text.large")} onClick={() => show({ kind: "text", node, input })}><Icon name="expand" size={13} /></button>
+    </span>
+  );
+}

@@ -1,0 +1,44 @@
+import { expect, test } from "vitest";
+import { difference, isSame } from "../src/graph/difference";
+import { move, remove, setMode, setValue } from "../src/graph/edit";
+import { nearest, problems } from "../src/graph/problems";
+import { CHAIN, DEFS, models } from "./world";
+
+const found = (workflow: typeof CHAIN, targets?: readonly string[]) =>
+  problems(DEFS, workflow, models, targets).map(({ node, input, code }) => [node, input, code]);
+
+test("a workflow that can run has no problems", () => expect(found(CHAIN)).toEqual([]));
+
+test("each problem is at its node and input", () => {
+  let workflow = remove(CHAIN, ["noise"]);
+  workflow = setValue(workflow, "sample", "steps", 500);
+  workflow = setValue(workflow, "load", "name", "aa.safetensors");
+  workflow = { ...workflow, nodes: { ...workflow.nodes, save: { type: "Save", inputs: { image: { from: "load.VAE" } } }, other: { type: "Save", inputs: { image: { from: "decode.IMAGE" } } } } };
+  expect(found(workflow)).toEqual([
+    ["load", "name", "missing_file"], ["sample", "latent", "needs_link"], ["sample", "steps", "too_large"], ["save", "image", "wrong_type"],
+  ]);
+  expect(problems(DEFS, workflow, models)[0]?.details).toEqual({ name: "aa.safetensors", nearest: ["a.safetensors", "b.safetensors"] });
+});
+
+test("only what the outputs need is looked at", () => {
+  const loose = { ...CHAIN, nodes: { ...CHAIN.nodes, loose: { type: "Decode", inputs: {} } } };
+  expect(found(loose)).toEqual([]);
+  expect(found(loose, ["loose"])).toEqual([["loose", "latent", "needs_link"], ["loose", "vae", "needs_link"]]);
+});
+
+test("a workflow without outputs says that there is nothing to run", () => {
+  expect(found(setMode(CHAIN, ["save"], "mute"))).toEqual([[null, null, "no_output"]]);
+});
+
+test("an unknown type is named, with the nearest known ones", () => {
+  const workflow = { ...CHAIN, nodes: { ...CHAIN.nodes, save: { type: "Svae", inputs: {} } } };
+  expect(problems(DEFS, workflow, models, ["save"]).map((one) => [one.code, one.details.type])).toEqual([["unknown_node", "Svae"]]);
+  expect(nearest("samplefats", ["Decode", "Sample", "SampleFast"])[0]).toBe("SampleFast");
+});
+
+test("a difference names what was added, removed and changed; moves do not count", () => {
+  const moved = move(CHAIN, new Map([["load", [500, 500] as const]]));
+  expect(isSame(difference(CHAIN, moved))).toBe(true);
+  const changed = setValue(remove(CHAIN, ["save"]), "sample", "steps", 30);
+  expect(difference(CHAIN, changed)).toEqual({ added: [], removed: ["save"], changed: { sample: [{ input: "steps", before: 20, after: 30 }] } });
+});

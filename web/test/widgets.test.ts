@@ -1,0 +1,21 @@
+import { expect, test } from "vitest";
+import { clamp, readNumber, stepped } from "../src/widgets/number";
+import { weighted } from "../src/widgets/weight";
+
+test.each([
+  ["12", true, 12], ["12.6", true, 13], ["0,5", false, 0.5], ["1e3", true, 1000], ["", true, null], ["abc", true, null], ["18446744073709551615", true, 18446744073709551615n],
+])("typing %j into a field (whole: %s) reads %s", (text, whole, value) => expect(readNumber(text, { kind: "number", whole })).toBe(value));
+
+test("values are held within the limits, and steps leave no dust", () => {
+  const widget = { kind: "number" as const, min: 0, max: 1, step: 0.1 };
+  expect(clamp(5, widget)).toBe(1);
+  expect(stepped(0.2, 1, widget)).toBe(0.3);
+  expect(stepped(1, 1, widget)).toBe(1);
+});
+
+test.each([
+  ["a red apple", 2, 5, 0.05, "a (red:1.05) apple"],
+  ["a (red:1.05) apple", 3, 6, 0.05, "a (red:1.1) apple"],
+  ["a (red:1.05) apple", 3, 6, -0.05, "a red apple"],
+  ["apple", 2, 2, 0.05, "(apple:1.05)"],
+])("the weight in %j changes", (text, start, end, by, expected) => expect(weighted(text, start, end, by).text).toBe(expected));
