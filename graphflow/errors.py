@@ -9,6 +9,7 @@ GraphflowError                 has a code, an HTTP status and a message that say
 ├── Unauthorized               the token is missing or wrong
 ├── Forbidden                  a wrong Host or Origin
 ├── Conflict                   the thing changed meanwhile, or the same key was used for another request
+├── PreconditionRequired       the request must say which version it replaces
 ├── TooLarge                   a body, graph or picture over the limit
 ├── NotReady                   no worker has come up yet
 ├── NodeFailed                 a node raised while it ran: carries the node and the summary of its inputs
@@ -128,6 +129,13 @@ class Conflict(GraphflowError):
 
     code = "conflict"
     status = 409
+
+
+class PreconditionRequired(GraphflowError):
+    """The request must say which version it replaces."""
+
+    code = "precondition_required"
+    status = 428
 
 
 class TooLarge(GraphflowError):

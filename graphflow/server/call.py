@@ -122,7 +122,7 @@ def written(answer: BaseModel | Answer | web.StreamResponse, status: int = 200) 
 async def read_body(request: web.Request, model: type[B]) -> B:
     """The JSON body, checked; none stands for an empty object. Raises `BadRequest`, `TooLarge`, `UnsupportedMedia`."""
     data = await read_raw(request, request.app[CONFIG].max_body)
-    if not data and "Content-Type" not in request.headers:
+    if not data:
         return checked(model, {}, "the body")
     if request.content_type != "application/json":
         raise UnsupportedMedia(f"send JSON with 'Content-Type: application/json', not {request.content_type!r}")

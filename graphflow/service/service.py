@@ -32,7 +32,7 @@ from graphflow.events import (
 )
 from graphflow.files import ModelFiles
 from graphflow.jobs import FINISHED, MAX_ATTEMPTS, Job, Jobs, Stored, Submission
-from graphflow.registry import Definitions
+from graphflow.registry import BrokenPack, Definitions
 from graphflow.service.hub import Hub
 from graphflow.service.metrics import Metrics
 from graphflow.service.notices import AssetNotice, Hello, LiveJob, NodesNotice, QueueNotice, WorkerNotice
@@ -147,6 +147,22 @@ class Service:
     async def _wait_for_worker(self, patience: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._greeted.wait(), patience)
+
+    def broken_packs(self) -> list[BrokenPack]:
+        """Node packs that a worker could not read, and why."""
+        told = (slot.worker.greeting for slot in self.slots if slot.worker.greeting is not None)
+        return list(dict.fromkeys(pack for greeting in told for pack in greeting.broken))
+
+    async def worker_details(self) -> list[dict[str, Any]]:
+        """For each worker its state, device and memory."""
+        details = []
+        for slot in self.slots:
+            greeting = slot.worker.greeting
+            known = dict(greeting.details) if greeting is not None else {}
+            with contextlib.suppress(WorkerDied):
+                known |= await slot.worker.stats() if slot.is_up else {}
+            details.append(known | slot.status.model_dump())
+        return details
 
     # --- submitting
 
