@@ -37,6 +37,7 @@ SUFFIXES = {
     "image/webp": ".webp",
     "image/gif": ".gif",
     "image/svg+xml": ".svg",
+    "image/x-exr": ".exr",
     "video/mp4": ".mp4",
     "video/webm": ".webm",
     "text/plain": ".txt",
@@ -44,7 +45,9 @@ SUFFIXES = {
     "audio/flac": ".flac",
     "audio/mpeg": ".mp3",
     "audio/ogg": ".ogg",
+    "audio/opus": ".opus",
     "audio/wav": ".wav",
+    "application/x-latent": ".latent",
 }
 """What a name's end is for a media type; for others, what the system knows, or `.bin`."""
 

@@ -327,8 +327,8 @@ _VERSION = "latent_format_version_0"
 def save_latent(samples: Latent, filename_prefix: str = "latents/ComfyUI") -> Artifact:
     """A latent as a file that Load Latent reads, here and in ComfyUI."""
     data = save({"latent_tensor": samples.data.contiguous(), _VERSION: torch.zeros(0)})
-    details: Mapping[str, object] = {"shape": list(samples.data.shape), "suffix": ".latent"}
-    return Artifact("application/x-safetensors", data, filename_prefix, details)
+    details: Mapping[str, object] = {"shape": list(samples.data.shape)}
+    return Artifact("application/x-latent", data, filename_prefix, details)
 
 
 @node("LoadLatent", category="_for_testing", experimental=True)
