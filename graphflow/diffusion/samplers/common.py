@@ -26,7 +26,9 @@ Walk = Generator[Denoise | Progress, Any, Tensor]
 class SampledModel(Denoiser, Protocol):
     """What a sampler samples: predictions, and the space they are made in."""
 
-    parametrisation: Parametrisation
+    @property
+    def parametrisation(self) -> Parametrisation:
+        """The space that x and sigma are in."""
 
 
 class SamplerFunction(Protocol):

@@ -1,0 +1,186 @@
+"""Sampling: KSampler and its advanced forms, and the parts that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, NamedTuple
+
+from graphflow.api import Conditioning, Guider, Latent, Model, Noise, Sampler, Seed, Sigmas, Steps, node
+from graphflow.diffusion.guidance import Cfg, DualCfg, PerpNeg, Rule
+from graphflow.diffusion.patches import patched
+from graphflow.diffusion.preview import previewer
+from graphflow.diffusion.samplers import SamplerName
+from graphflow.diffusion.sampling import Sampled, Task, fit_latent, noise_for, sample
+from graphflow.diffusion.schedules import SchedulerName, model_sigmas, window
+from graphflow.models import loaded
+
+from ._fields import Fraction, span
+
+Count = Annotated[int, span(1, 10000, description="More steps follow the model more closely.")]
+Scale = Annotated[
+    float, span(0.0, 100.0, 0.1, "How strongly the prompts steer, 1 for the positive one alone, unsteered.")
+]
+Step = Annotated[int, span(0, 10000)]
+Switch = Literal["enable", "disable"]
+
+
+@node("KSampler", category="sampling", example="text-to-image")
+def k_sampler(
+    model: Model,
+    *,
+    seed: Seed = 0,
+    steps: Count = 20,
+    cfg: Scale = 8.0,
+    sampler_name: SamplerName = "euler",
+    scheduler: SchedulerName = "simple",
+    positive: Conditioning,
+    negative: Conditioning,
+    latent_image: Latent,
+    denoise: Fraction = 1.0,
+) -> Steps[Latent]:
+    """Paints: puts noise on a latent and takes it off again, step by step, as the prompts say.
+
+    With a `denoise` below 1 the latent's picture shows through; with 0 it is kept as it is. The same seed gives the same
+    picture.
+    """
+    with loaded(model) as network:
+        sigmas = model_sigmas(patched(network.parametrisation, model.patches), scheduler, steps, denoise, sampler_name)
+    sampled = yield from _sample(
+        model, Cfg(cfg), _pair(positive, negative), Sampler(sampler_name), Sigmas(sigmas), latent_image, seed, seed
+    )
+    return sampled.latent
+
+
+@node("KSamplerAdvanced", title="KSampler (Advanced)", category="sampling")
+def k_sampler_advanced(
+    model: Model,
+    *,
+    add_noise: Switch = "enable",
+    noise_seed: Seed = 0,
+    steps: Count = 20,
+    cfg: Scale = 8.0,
+    sampler_name: SamplerName = "euler",
+    scheduler: SchedulerName = "simple",
+    positive: Conditioning,
+    negative: Conditioning,
+    latent_image: Latent,
+    start_at_step: Step = 0,
+    end_at_step: Step = 10000,
+    return_with_leftover_noise: Literal["disable", "enable"] = "disable",
+) -> Steps[Latent]:
+    """Does some of the steps: from `start_at_step` up to `end_at_step`.
+
+    So a picture is begun by one model and finished by another: the first returns with leftover noise, the second adds
+    none.
+    """
+    with loaded(model) as network:
+        sigmas = model_sigmas(patched(network.parametrisation, model.patches), scheduler, steps, 1.0, sampler_name)
+    sigmas = window(sigmas, start_at_step, end_at_step, leftover_noise=return_with_leftover_noise == "enable")
+    seed = noise_seed if add_noise == "enable" else None
+    sampled = yield from _sample(
+        model,
+        Cfg(cfg),
+        _pair(positive, negative),
+        Sampler(sampler_name),
+        Sigmas(sigmas),
+        latent_image,
+        seed,
+        noise_seed,
+    )
+    return sampled.latent
+
+
+class SampledPair(NamedTuple):
+    """A sampling's two results."""
+
+    output: Latent
+    denoised_output: Latent
+
+
+@node("SamplerCustom", category="sampling/custom_sampling")
+def sampler_custom(
+    model: Model,
+    *,
+    add_noise: bool = True,
+    noise_seed: Seed = 0,
+    cfg: Scale = 8.0,
+    positive: Conditioning,
+    negative: Conditioning,
+    sampler: Sampler,
+    sigmas: Sigmas,
+    latent_image: Latent,
+) -> Steps[SampledPair]:
+    """Samples along sigmas of your own.
+
+    Where they end above 0, `output` still has noise, and `denoised_output` is the model's last idea of the picture.
+    """
+    seed = noise_seed if add_noise else None
+    sampled = yield from _sample(
+        model, Cfg(cfg), _pair(positive, negative), sampler, sigmas, latent_image, seed, noise_seed
+    )
+    return SampledPair(sampled.latent, sampled.denoised)
+
+
+@node("SamplerCustomAdvanced", category="sampling/custom_sampling", example="custom-sampling")
+def sampler_custom_advanced(
+    noise: Noise, guider: Guider, sampler: Sampler, sigmas: Sigmas, latent_image: Latent
+) -> Steps[SampledPair]:
+    """Samples with noise, guidance, sampler and sigmas each from a node of its own."""
+    sampled = yield from _sample(
+        guider.model,
+        _rule(guider),
+        dict(guider.conditionings),
+        sampler,
+        sigmas,
+        latent_image,
+        noise.seed,
+        noise.seed or 0,
+    )
+    return SampledPair(sampled.latent, sampled.denoised)
+
+
+def _pair(positive: Conditioning, negative: Conditioning) -> dict[str, Conditioning]:
+    return {"positive": positive, "negative": negative}
+
+
+def _rule(guider: Guider) -> Rule:
+    options = dict(guider.options)
+    match guider.kind:
+        case "dual_cfg":
+            style: Literal["regular", "nested"] = "nested" if options["style"] == "nested" else "regular"
+            return DualCfg(float(options["scale"]), float(options["scale_middle"]), style)
+        case "perp_neg":
+            return PerpNeg(float(options["scale"]), float(options["neg_scale"]))
+        case _:
+            return Cfg(float(options.get("scale", 1.0)))
+
+
+def _sample(
+    model: Model,
+    rule: Rule,
+    conditionings: Mapping[str, Conditioning],
+    sampler: Sampler,
+    sigmas: Sigmas,
+    latent: Latent,
+    noise_seed: int | None,
+    seed: int,
+) -> Steps[Sampled]:
+    """Loads what a sampling needs and runs it; noise of `noise_seed` at its start, of `seed` on its way."""
+    with loaded(model) as network:
+        if len(sigmas.data) < 2:
+            return Sampled(latent, latent)
+        latent = fit_latent(latent, network.latent_format)
+        task = Task(
+            network=network,
+            model=model,
+            rule=rule,
+            conditionings=conditionings,
+            sampler=sampler,
+            sigmas=sigmas.data,
+            latent=latent,
+            noise=noise_for(latent, noise_seed),
+            seed=seed,
+            picture=previewer(network.latent_format),
+        )
+        sampled: Sampled = yield from sample(task)
+        return sampled
