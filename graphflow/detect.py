@@ -470,7 +470,7 @@ ENCODER_PREFIXES = (
 )  # fmt: skip
 
 _LORA = re.compile(
-    r"\.(lora_(down|up|mid|A|B)(\.default)?(\.weight)?|lora\.(down|up)\.weight|hada_w[12]_[ab]|lokr_w[12](_[ab])?"
+    r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight)?|lora\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight|lora_magnitude_vector.*|hada_w[12]_[ab]|lokr_w[12](_[ab])?"
     r"|oft_blocks|oft_diag|[ab][12]\.weight|dora_scale|diff(_b)?|w_norm|b_norm)$"
 )
 _UNDERSTOOD = (

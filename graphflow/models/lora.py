@@ -288,8 +288,12 @@ class Merged:
         if wanted == self._applied:
             return
         self._restore()
-        for patch in wanted:
-            self._merge(patch)
+        try:
+            for patch in wanted:
+                self._merge(patch)
+        except BaseException:
+            self._restore()
+            raise
         self._applied = wanted
 
     def _restore(self) -> None:

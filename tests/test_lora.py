@@ -1,0 +1,261 @@
+"""LoRA and its kin change weights by their formulas, whatever their files' names, and leave no trace when taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphflow.errors import UnsupportedFile
+from graphflow.models import Residency, check_lora, checkpoint, loaded, residency
+from graphflow.models.lora import change, groups
+from graphflow.node import File
+from graphflow.values import Clip, Lora, Model
+from graphflow_nodes.lora import lora_loader, lora_loader_model_only
+from tests.tiny import file, golden_sd15
+
+OURS = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+THEIRS = "middle_block.1.transformer_blocks.0.attn2.to_k"
+TEXT = "text_model.encoder.layers.0.self_attn.q_proj"
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> File:
+    return golden_sd15(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(autouse=True)
+def home() -> Iterator[Residency]:
+    with Residency(device="cpu", dtype="float32").active() as home:
+        yield home
+
+
+def weight(recipe: Model | Clip, name: str = f"{OURS}.weight") -> Tensor:
+    """A weight as it is with the recipe's patches."""
+
+    def load() -> Any:
+        raise AssertionError("it is loaded already")
+
+    with loaded(recipe), residency().ready(recipe.weights, recipe.patches, load) as resident:
+        return resident.content.modules[0].get_parameter(name).clone()
+
+
+def write(folder: Path, state: dict[str, Tensor]) -> File:
+    path = folder / f"{abs(hash(tuple(state)))}.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in state.items()}, path)
+    return file(path)
+
+
+def r(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))) * 0.1
+
+
+STYLES: dict[str, tuple[str, str, str]] = {
+    "kohya": ("lora_unet_" + OURS.replace(".", "_"), ".lora_up.weight", ".lora_down.weight"),
+    "kohya with original names": ("lora_unet_" + THEIRS.replace(".", "_"), ".lora_up.weight", ".lora_down.weight"),
+    "diffusers": (f"unet.{OURS}", ".lora_B.weight", ".lora_A.weight"),
+    "diffusers of old": (f"unet.{OURS}", ".lora.up.weight", ".lora.down.weight"),
+    "attention processors": (
+        f"unet.{OURS.replace('.to_k', '.processor.to_k')}", "_lora.up.weight", "_lora.down.weight",
+    ),
+    "peft": (f"base_model.model.{OURS}", ".lora_B.default.weight", ".lora_A.default.weight"),
+    "original names": (f"diffusion_model.{THEIRS}", ".lora_B.weight", ".lora_A.weight"),
+    "bare names": (OURS, ".lora_B.weight", ".lora_A.weight"),
+    "lycoris": ("lycoris_" + OURS.replace(".", "_"), ".lora_up.weight", ".lora_down.weight"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_lora_is_understood_in_every_style_of_names(tiny: File, tmp_path: Path, style: str) -> None:
+    name, up, down = STYLES[style]
+    model = checkpoint(tiny).model
+    before = weight(model)
+    lora = write(tmp_path, {name + up: r(128, 4), name + down: r(4, 32)})
+
+    after = weight(lora_loader_model_only(model, lora, 0.5))
+
+    torch.testing.assert_close(after, before + 0.5 * r(128, 4) @ r(4, 32))
+
+
+def test_alpha_over_rank_scales_the_change(tiny: File, tmp_path: Path) -> None:
+    name = STYLES["kohya"][0]
+    state = {
+        f"{name}.lora_up.weight": r(128, 4),
+        f"{name}.lora_down.weight": r(4, 32),
+        f"{name}.alpha": torch.tensor(2.0),
+    }
+    model = checkpoint(tiny).model
+
+    after = weight(lora_loader_model_only(model, write(tmp_path, state)))
+
+    torch.testing.assert_close(after, weight(model) + 0.5 * r(128, 4) @ r(4, 32))
+
+
+W = torch.randn(12, 8, generator=torch.Generator().manual_seed(5))
+CONV = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(6))
+
+
+def _oft(blocks: Tensor, weight: Tensor) -> Tensor:
+    q = blocks - blocks.mT
+    rotations = [(torch.eye(len(b)) + b) @ torch.linalg.inv(torch.eye(len(b)) - b) for b in q]
+    return torch.block_diag(*(rotation.T for rotation in rotations)) @ weight - weight
+
+
+FORMULAS: dict[str, tuple[dict[str, Tensor], Tensor, Callable[[], Tensor]]] = {
+    "LoRA": ({"up": r(12, 2), "down": r(2, 8)}, W, lambda: r(12, 2) @ r(2, 8)),
+    "LoCon": (
+        {"up": r(6, 2, 1, 1), "down": r(2, 4, 3, 3)}, CONV,
+        lambda: torch.einsum("or,rihw->oihw", r(6, 2, 1, 1).flatten(1), r(2, 4, 3, 3)),
+    ),
+    "LoCon in Tucker's form": (
+        {"up": r(6, 2, 1, 1), "down": r(3, 4, 1, 1), "mid": r(2, 3, 3, 3)}, CONV,
+        lambda: torch.einsum("oa,abhw,bi->oihw", r(6, 2, 1, 1).flatten(1), r(2, 3, 3, 3), r(3, 4, 1, 1).flatten(1)),
+    ),
+    "LoHa": (
+        {"hada_w1_a": r(12, 2), "hada_w1_b": r(2, 8), "hada_w2_a": r(12, 3), "hada_w2_b": r(3, 8)}, W,
+        lambda: (r(12, 2) @ r(2, 8)) * (r(12, 3) @ r(3, 8)),
+    ),
+    "LoKr": ({"lokr_w1": r(3, 2), "lokr_w2": r(4, 4)}, W, lambda: torch.kron(r(3, 2), r(4, 4))),
+    "LoKr of low rank": (
+        {"lokr_w1": r(3, 2), "lokr_w2_a": r(4, 2), "lokr_w2_b": r(2, 4), "alpha": torch.tensor(1.0)}, W,
+        lambda: torch.kron(r(3, 2), r(4, 2) @ r(2, 4)) / 2,
+    ),
+    "LoKr on a convolution": (
+        {"lokr_w1": r(3, 2), "lokr_w2": r(2, 2, 3, 3)}, CONV,
+        lambda: torch.einsum("ab,cdhw->acbdhw", r(3, 2), r(2, 2, 3, 3)).reshape(6, 4, 3, 3),
+    ),
+    "GLoRA": (
+        {"a1": r(2, 8), "a2": r(8, 2), "b1": r(2, 8), "b2": r(12, 2)}, W,
+        lambda: W @ r(8, 2) @ r(2, 8) + r(12, 2) @ r(2, 8),
+    ),
+    "OFT": ({"oft_blocks": r(3, 4, 4)}, W, lambda: _oft(r(3, 4, 4), W)),
+    "full difference": ({"diff": r(12, 8)}, W, lambda: r(12, 8)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FORMULAS)
+def test_each_kind_changes_a_weight_by_its_formula(kind: str) -> None:
+    adapter, before, expected = FORMULAS[kind]
+
+    torch.testing.assert_close(change(adapter, before), expected(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_dora_sets_the_magnitude_of_each_row_or_column(axis: int) -> None:
+    magnitude = torch.arange(1.0, 1 + W.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
+    turned = W + change({"up": r(12, 2), "down": r(2, 8), "dora_scale": magnitude}, W)
+
+    torch.testing.assert_close(turned.norm(dim=1 - axis), magnitude.flatten())
+    straight = W + r(12, 2) @ r(2, 8)
+    torch.testing.assert_close(
+        torch.nn.functional.cosine_similarity(turned, straight, dim=1 - axis), torch.ones(W.shape[axis])
+    )
+
+
+def test_several_loras_add_up_and_are_taken_out_without_a_trace(tiny: File, tmp_path: Path) -> None:
+    name = STYLES["diffusers"][0]
+    one = write(tmp_path, {f"{name}.lora_B.weight": r(128, 4), f"{name}.lora_A.weight": r(4, 32)})
+    other = write(tmp_path, {f"{name}.diff": r(128, 32)})
+    model = checkpoint(tiny).model
+    before = weight(model)
+
+    both = weight(model.patched(Lora(one, 0.7), Lora(other, -0.2)))
+    torch.testing.assert_close(both, before + 0.7 * r(128, 4) @ r(4, 32) - 0.2 * r(128, 32))
+
+    assert torch.equal(weight(model), before)
+
+
+def test_the_model_is_not_read_again_when_loras_change(tiny: File, tmp_path: Path, home: Residency) -> None:
+    name = STYLES["diffusers"][0]
+    lora = write(tmp_path, {f"{name}.diff": r(128, 32)})
+    model = checkpoint(tiny).model
+    for recipe in (model, model.patched(Lora(lora, 1.0)), model):
+        weight(recipe)
+
+    assert [entry["part"] for entry in home.report()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["lora_te_" + TEXT.replace(".", "_"), "lora_te1_" + TEXT.replace(".", "_"),
+                                  f"text_encoder.{TEXT}", f"text_encoders.clip_l.transformer.{TEXT}"])  # fmt: skip
+def test_the_text_encoder_is_changed_by_its_own_strength(tiny: File, tmp_path: Path, name: str) -> None:
+    parts = checkpoint(tiny)
+    assert isinstance(parts.clip, Clip)
+    lora = write(tmp_path, {f"{name}.lora_up.weight": r(32, 2), f"{name}.lora_down.weight": r(2, 32)})
+    before = weight(parts.clip, f"{TEXT}.weight")
+
+    model, clip = lora_loader(parts.model, parts.clip, lora, strength_model=0.0, strength_clip=2.0)
+
+    assert model == parts.model
+    torch.testing.assert_close(weight(clip, f"{TEXT}.weight"), before + 2 * r(32, 2) @ r(2, 32))
+
+
+def test_strength_zero_leaves_the_recipes_alone(tiny: File, tmp_path: Path) -> None:
+    parts = checkpoint(tiny)
+    assert isinstance(parts.clip, Clip)
+
+    assert lora_loader(parts.model, parts.clip, File("not read", tmp_path, ""), 0, 0) == (parts.model, parts.clip)
+
+
+def test_a_bias_is_changed_by_its_difference(tiny: File, tmp_path: Path) -> None:
+    model = checkpoint(tiny).model
+    lora = write(tmp_path, {"lora_unet_conv_in.diff_b": r(32)})
+    before = weight(model, "conv_in.bias")
+
+    torch.testing.assert_close(weight(lora_loader_model_only(model, lora), "conv_in.bias"), before + r(32))
+
+
+def test_a_file_of_which_nothing_applies_is_refused_with_its_keys(tiny: File, tmp_path: Path) -> None:
+    lora = write(
+        tmp_path, {"lora_unet_elsewhere.lora_up.weight": r(4, 2), "lora_unet_elsewhere.lora_down.weight": r(2, 4)}
+    )
+
+    with pytest.raises(UnsupportedFile, match=r"nothing in .* applies to this model; its keys are lora_unet_elsewhere"):
+        lora_loader_model_only(checkpoint(tiny).model, lora)
+
+
+def test_unknown_keys_are_listed_beside_what_applies(tiny: File, tmp_path: Path) -> None:
+    state = {f"{OURS}.diff": r(128, 32), "lora_unet_elsewhere.diff": r(2, 2), "what": r(1)}
+
+    fit = check_lora(write(tmp_path, state), checkpoint(tiny).model)
+
+    assert (fit.applied, fit.unknown) == (1, ("what", "lora_unet_elsewhere"))
+
+
+def test_a_lora_of_other_widths_is_refused_at_the_weight_that_does_not_fit(tiny: File, tmp_path: Path) -> None:
+    lora = write(tmp_path, {f"{OURS}.lora_B.weight": r(320, 4), f"{OURS}.lora_A.weight": r(4, 768)})
+    model = checkpoint(tiny).model
+    before = weight(model)
+
+    with pytest.raises(UnsupportedFile, match=r"does not fit this model at .*attn2\.to_k"):
+        weight(model.patched(Lora(lora, 1.0)))
+
+    assert torch.equal(weight(model), before)
+
+
+def test_a_checkpoint_is_no_lora(tiny: File) -> None:
+    with pytest.raises(UnsupportedFile, match="is no LoRA: it is a checkpoint for sd15"):
+        lora_loader_model_only(checkpoint(tiny).model, tiny)
+
+
+def test_half_precision_weights_are_merged_in_single(tiny: File, tmp_path: Path) -> None:
+    name = STYLES["diffusers"][0]
+    lora = write(tmp_path, {f"{name}.diff": r(128, 32)})
+    model = checkpoint(tiny).model
+    with Residency(device="cpu", dtype="float16").active():
+        before, after = weight(model), weight(model.patched(Lora(lora, 0.3)))
+
+    assert torch.equal(after, (before.float() + 0.3 * r(128, 32)).half())
+
+
+def test_every_end_of_a_name_is_told_from_the_module() -> None:
+    found, unknown = groups(
+        ["a.b.lora_up.weight", "a.b.lora_down.weight", "a.b.alpha", "c.hada_w1_a", "c.w_norm", "loss"]
+    )
+
+    assert [(g.name, sorted(g.keys)) for g in found] == [("a.b", ["alpha", "down", "up"]), ("c", ["diff", "hada_w1_a"])]
+    assert unknown == ["loss"]
