@@ -49,13 +49,29 @@ class Config(BaseModel):
     memory_cache: ByteSize = Field(ByteSize(2 * 2**30), description="Results kept in memory.")
     disk_cache: ByteSize = Field(ByteSize(10 * 2**30), description="Results kept on disk; 0 keeps none.")
     vram_limit: ByteSize = Field(ByteSize(0), description="Device memory to use at most; 0: what there is.")
+    batching: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether jobs share calls of a network; auto: on accelerators."
+    )
+    packs: tuple[str, ...] = Field(
+        (),
+        description="Folders of node packs in another style, each as STYLE=FOLDER, for example comfyui=~/custom_nodes.",
+    )
+    options: dict[str, str] = Field({}, description="Compatibility settings of nodes, by name.")
     history: int = Field(10_000, ge=0, description="Finished jobs that are remembered.")
 
-    @field_validator("models", "allowed_hosts", mode="before")
+    @field_validator("models", "allowed_hosts", "packs", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         """From the environment, several are one text."""
         return tuple(part for part in value.split(os.pathsep) if part) if isinstance(value, str) else value
+
+    @field_validator("packs", mode="after")
+    @classmethod
+    def _style_and_folder(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pack in value:
+            if not all(part.strip() for part in pack.partition("=")):
+                raise ValueError(f"{pack!r} must be STYLE=FOLDER, for example comfyui=/home/me/custom_nodes")
+        return value
 
     @field_validator("data", mode="after")
     @classmethod

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from graphflow.errors import BadRequest, GraphflowError
+from graphflow.node import NodeDef
 from graphflow.workflow import Converted, load_json, read
 
 CARRIED = ("graphflow", "workflow", "prompt", "parameters")
@@ -10,12 +13,13 @@ CARRIED = ("graphflow", "workflow", "prompt", "parameters")
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 
 
-def open_document(data: bytes) -> Converted:
-    """The workflow in a file's bytes. Raises `BadRequest` or `InvalidWorkflow` that says why there is none."""
-    return _open_picture(data) if data.startswith(_PICTURES) else read(load_json(data))
+def open_document(data: bytes, definitions: Mapping[str, NodeDef] | None = None) -> Converted:
+    """The workflow in a file's bytes; other programs' formats are read better with the definitions. Raises `BadRequest` or `InvalidWorkflow` that says why there is none."""
+    known = definitions or {}
+    return _open_picture(data, known) if data.startswith(_PICTURES) else read(load_json(data), known)
 
 
-def _open_picture(data: bytes) -> Converted:
+def _open_picture(data: bytes, definitions: Mapping[str, NodeDef]) -> Converted:
     from graphflow import pictures  # Pillow is loaded only when a picture comes
 
     texts = pictures.texts(data)
@@ -23,7 +27,7 @@ def _open_picture(data: bytes) -> Converted:
     for key in CARRIED:
         if key in texts:
             try:
-                return read(texts[key] if key == "parameters" else load_json(texts[key]))
+                return read(texts[key] if key == "parameters" else load_json(texts[key]), definitions)
             except GraphflowError as error:
                 faults.append(f"its text {key!r}: {error.message}")
     if faults:

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 
 from graphflow.assets import Asset
-from graphflow.documents import open_document
 from graphflow.errors import BadRequest, NotFound, TooLarge
 from graphflow.server import schemas
 from graphflow.server.call import Call, Nothing, read_raw
@@ -110,13 +109,13 @@ async def get_asset_workflow(call: Call[Nothing, Nothing]) -> schemas.ConvertedA
         raise NotFound(f"{asset.name} is no picture, so it carries no workflow")
     path = call.service.assets.path(asset)
     data = await asyncio.to_thread(path.read_bytes)
-    return _converted(await asyncio.to_thread(open_document, data))
+    return _converted(await call.service.open(data))
 
 
 async def convert_workflow(call: Call[Nothing, Nothing]) -> schemas.ConvertedAnswer:
     """The workflow in any file: JSON of any program that is understood, or a picture that carries one."""
     data = await read_raw(call.request, call.config.max_upload)
-    return _converted(await asyncio.to_thread(open_document, data))
+    return _converted(await call.service.open(data))
 
 
 def _converted(found: Converted) -> schemas.ConvertedAnswer:

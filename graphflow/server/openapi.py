@@ -32,7 +32,8 @@ HEADERS = {
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
     """The document."""
     bodies = dict.fromkeys(route.body for route in routes if route.body is not None)
-    answers = dict.fromkeys([*(route.answer for route in routes if route.answer is not None), ErrorAnswer, *LIVE])
+    answers: dict[type[BaseModel], None] = dict.fromkeys(r.answer for r in routes if r.answer is not None)
+    answers |= dict.fromkeys([ErrorAnswer, *LIVE])
     wanted: list[tuple[type[BaseModel], Any]] = [(model, "validation") for model in bodies]
     wanted += [(model, "serialization") for model in answers]
     names, schemas = models_json_schema(wanted, ref_template=REF)

@@ -1,5 +1,6 @@
 """The service: what stands between the doors (HTTP, ComfyUI's protocol, tests) and the workers."""
 
+from graphflow.service.build import build_service, model_files, worker_settings
 from graphflow.service.hub import Hopeless, Hub, Listener
 from graphflow.service.notices import (
     AssetNotice,
@@ -28,4 +29,7 @@ __all__ = [
     "Service",
     "WorkerNotice",
     "WorkerStatus",
+    "build_service",
+    "model_files",
+    "worker_settings",
 ]

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.assets import Asset, AssetFinder, Assets, Kind, NewFile
+from graphflow.documents import open_document
 from graphflow.errors import BadRequest, GraphflowError, InvalidWorkflow, NotReady, WorkerDied
 from graphflow.events import (
     BaseEvent,
@@ -39,7 +40,7 @@ from graphflow.service.notices import AssetNotice, Hello, LiveJob, NodesNotice, 
 from graphflow.service.progress import JobProgress
 from graphflow.service.slots import Slot
 from graphflow.worker.protocol import Status, Worker
-from graphflow.workflow import Workflow, canonical, read
+from graphflow.workflow import Converted, Workflow, canonical, read
 from graphflow.workflows import Workflows
 
 if TYPE_CHECKING:
@@ -148,6 +149,10 @@ class Service:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._greeted.wait(), patience)
 
+    async def open(self, data: bytes) -> Converted:
+        """The workflow in a file of any kind. Raises `BadRequest` or `InvalidWorkflow` when there is none."""
+        return await asyncio.to_thread(open_document, data, self._known())
+
     def broken_packs(self) -> list[BrokenPack]:
         """Node packs that a worker could not read, and why."""
         told = (slot.worker.greeting for slot in self.slots if slot.worker.greeting is not None)
@@ -185,7 +190,7 @@ class Service:
     ) -> tuple[Workflow, Plan]:
         from graphflow.plan import compile  # networkx takes its time to load
 
-        workflow = document if isinstance(document, Workflow) else read(document).workflow
+        workflow = document if isinstance(document, Workflow) else read(document, definitions).workflow
         workflow = workflow.with_values(overrides) if overrides else workflow
         realm = next((slot.worker.greeting.realm for slot in self.slots if slot.worker.greeting is not None), "")
         return workflow, compile(workflow, definitions, self.finder, targets=targets, realm=realm)

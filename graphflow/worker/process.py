@@ -47,7 +47,7 @@ class ProcessWorker:
         self.name = settings.name
         self._settings = settings
         self._entry = entry or child
-        self._greeting = _read_greeting(settings.greeting)
+        self._greeting = read_greeting(settings.greeting)
         self._definitions = Definitions(self._greeting.definitions if self._greeting else {})
         self._state: State = "starting"
         self._message = ""
@@ -277,7 +277,8 @@ def _cause(process: BaseProcess) -> str:
     return f"it ended with exit code {code}"
 
 
-def _read_greeting(file: Path | None) -> Greeting | None:
+def read_greeting(file: Path | None) -> Greeting | None:
+    """The greeting in a file, when this version wrote it."""
     try:
         greeting = Greeting.model_validate_json(file.read_bytes()) if file else None
     except (OSError, ValidationError):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -28,7 +27,6 @@ class Bench:
     residency: Residency
     cache: Cache
     looking: bool = False
-    _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     def stats(self) -> Mapping[str, Any]:
         """Memory in use, models loaded, bytes cached."""
@@ -49,7 +47,6 @@ class Bench:
     def close(self) -> None:
         """Ends it."""
         self.engine.close()
-        self._open.close()
 
 
 def build(settings: WorkerSettings) -> Bench:
@@ -60,8 +57,6 @@ def build(settings: WorkerSettings) -> Bench:
         auto.get(settings.dtype, settings.dtype),
         settings.vram_limit or None,
     )
-    stack = contextlib.ExitStack()
-    stack.enter_context(residency.active())
     cache = Cache(settings.memory_cache, settings.cache, settings.disk_cache)
     registry = _registry(settings)
     precision = str(residency.policy.dtype(("bfloat16", "float16"))).removeprefix("torch.")
@@ -70,16 +65,17 @@ def build(settings: WorkerSettings) -> Bench:
     realm = f"{__version__}/{torch.__version__}/{device}/{options}"
     batching = settings.batching == "on" or (settings.batching == "auto" and residency.device.type != "cpu")
     bench: Bench
-    engine = Engine(
-        registry,
-        cache,
-        files(settings),
-        name=settings.name,
-        realm=realm,
-        batching=batching,
-        free=lambda: _free(residency),
-        watched=lambda: bench.looking,
-    )
+    with residency.active():  # the engine keeps the context in which it is made
+        engine = Engine(
+            registry,
+            cache,
+            files(settings),
+            name=settings.name,
+            realm=realm,
+            batching=batching,
+            free=lambda: _free(residency),
+            watched=lambda: bench.looking,
+        )
     greeting = Greeting(
         version=__version__,
         definitions=dict(engine.shop.definitions),
@@ -88,7 +84,7 @@ def build(settings: WorkerSettings) -> Bench:
         realm=realm,
         details={"type": residency.device.type, "name": _device_name(residency.device), **memory(residency.device)},
     )
-    bench = Bench(engine, greeting, residency, cache, _open=stack)
+    bench = Bench(engine, greeting, residency, cache)
     return bench
 
 

@@ -1,0 +1,225 @@
+"""The commands with their options; what each does lies in a module of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from graphflow import __version__
+from graphflow.errors import GraphflowError, InvalidWorkflow
+
+FAILED = 1
+INVALID = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="graphflow",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Node-graph workflows for diffusion models: served over HTTP and in the browser, or run from a file.",
+    epilog="Exit codes: 0 done, 1 the job or the server failed, 2 wrong use or an invalid workflow, 130 interrupted. "
+    "Every setting can also come from GRAPHFLOW_... in the environment or from graphflow.toml in the data folder.",
+)
+
+File = Annotated[
+    str, typer.Argument(metavar="FILE", help="Workflow as JSON, or a picture that carries one; - reads standard input.")
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder for everything that is kept.", metavar="DIR")]
+Models = Annotated[
+    list[Path] | None, typer.Option("--models", help="Folder with models; may be given again.", metavar="DIR")
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda, cuda:1; several with commas.")]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="auto, float32, float16 or bfloat16.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file instead of graphflow.toml.", metavar="FILE")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="NODE.INPUT=VALUE", help="Set an input first; may be given again."),
+]
+
+
+def main() -> None:
+    """The command; ends the process with its exit code."""
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except InvalidWorkflow as error:
+        _fail(error, INVALID)
+    except GraphflowError as error:
+        _fail(error, INVALID if error.status in (400, 404, 413, 415, 422) else FAILED)
+    except BrokenPipeError:
+        sys.exit(0)  # whoever read us has seen enough
+
+
+def _fail(error: GraphflowError, code: int) -> NoReturn:
+    from graphflow.cli.show import show_problems
+
+    show_problems(error)
+    sys.exit(code)
+
+
+def _config(config: Path | None, **flags: Any) -> Any:
+    import os
+
+    from graphflow.config import load
+
+    return load(flags, os.environ, config)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"graphflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; other than this machine's own needs a token.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
+    data: Data = None,
+    models: Models = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    workers: Annotated[str | None, typer.Option(help="Where jobs run: process, local or ray.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="The Ray cluster, with --workers ray.")] = None,
+    token: Annotated[str | None, typer.Option(help="Secret that every request must show.")] = None,
+    config: ConfigFile = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False,
+) -> None:
+    """Serve the editor and the API until stopped."""
+    from graphflow.cli.serve import serve as run_server
+
+    settings = _config(
+        config, host=host, port=port, data=data, models=models, device=device, dtype=dtype,
+        workers=workers, ray_address=ray_address, token=token,
+    )  # fmt: skip
+    sys.exit(run_server(settings, verbose=verbose))
+
+
+@app.command()
+def run(
+    file: File,
+    set: Sets = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")] = Path(
+        "output"
+    ),
+    target: Annotated[list[str] | None, typer.Option(help="Run only what this node needs; may be given again.")] = None,
+    json: Json = False,
+    data: Data = None,
+    models: Models = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: ConfigFile = None,
+) -> None:
+    """Run a workflow in this process and write its results, without a server."""
+    from graphflow.cli.run import run_file
+
+    settings = _config(config, data=data, models=models, device=device, dtype=dtype)
+    code = asyncio.run(run_file(settings, file, set or [], output, targets=target, as_json=json))
+    sys.exit(code)
+
+
+@app.command()
+def validate(
+    file: File,
+    set: Sets = None,
+    json: Json = False,
+    data: Data = None,
+    models: Models = None,
+    config: ConfigFile = None,
+) -> None:
+    """Check a workflow and tell everything that is wrong with it."""
+    from graphflow.cli.look import validate_file
+
+    sys.exit(validate_file(_config(config, data=data, models=models), file, set or [], as_json=json))
+
+
+@app.command()
+def plan(
+    file: File,
+    set: Sets = None,
+    json: Json = False,
+    data: Data = None,
+    models: Models = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: ConfigFile = None,
+) -> None:
+    """Show what would run, in which order, and what is cached."""
+    from graphflow.cli.look import plan_file
+
+    settings = _config(config, data=data, models=models, device=device, dtype=dtype)
+    asyncio.run(plan_file(settings, file, set or [], as_json=json))
+
+
+@app.command()
+def nodes(
+    type: Annotated[str | None, typer.Argument(help="Show this node type in full.")] = None,
+    json: Json = False,
+    data: Data = None,
+    config: ConfigFile = None,
+) -> None:
+    """List the node types, or show one with its inputs and outputs."""
+    from graphflow.cli.look import show_nodes
+
+    show_nodes(_config(config, data=data), type, as_json=json)
+
+
+@app.command("models")
+def list_models(json: Json = False, data: Data = None, models: Models = None, config: ConfigFile = None) -> None:
+    """List the models on disk with what they are."""
+    from graphflow.cli.look import show_models
+
+    show_models(_config(config, data=data, models=models), as_json=json)
+
+
+@app.command("import")
+def import_file(
+    file: File,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; standard output unless given.")
+    ] = None,
+    data: Data = None,
+    config: ConfigFile = None,
+) -> None:
+    """Turn another program's workflow, or a picture that carries one, into GraphFlow's format."""
+    from graphflow.cli.look import import_document
+
+    import_document(_config(config, data=data), file, output)
+
+
+@app.command("export")
+def export_file(
+    file: File,
+    to: Annotated[str, typer.Option(help="Format to write, for example comfyui.")] = "comfyui",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; standard output unless given.")
+    ] = None,
+    data: Data = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write a workflow in another program's format."""
+    from graphflow.cli.look import export_document
+
+    export_document(_config(config, data=data), file, to, output)
