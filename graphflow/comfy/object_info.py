@@ -107,7 +107,7 @@ def _template(definition: NodeDef, port: Port) -> dict[str, Any]:
 
 def group_of(port: Port) -> str:
     """The group of inputs that it is one of, when there can be as many as are wanted."""
-    return str(getattr(port, "grows", ""))
+    return port.grows
 
 
 def choices_of(port: Port, names: Names) -> list[Any] | None:
