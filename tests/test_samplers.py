@@ -54,7 +54,7 @@ def test_latents_equal_the_reference(sampler: SamplerName) -> None:
     checked = 0
     for key, space, model, sigmas, seed, expected in cases(sampler):
         noise = initial_noise(expected.shape, seed)
-        x = space.add_noise(sigmas[0], noise, torch.zeros_like(noise))
+        x = space.start(sigmas[0], noise, torch.zeros_like(noise))
         found = space.undo(sigmas[-1], drive(SAMPLERS[sampler](model, x, sigmas, NoiseSource(x, seed))).result)
         assert (found - expected).abs().max().item() <= tolerance(sampler), key
         checked += 1
@@ -68,7 +68,7 @@ NEWER = sorted({key.split("/")[2] for key in golden("samplers") if key.startswit
 def test_newer_versions_seed_ancestral_noise_one_up(sampler: SamplerName) -> None:
     for key, space, model, sigmas, seed, expected in cases(sampler, "newcpu_seedplus1/"):
         noise = initial_noise(expected.shape, seed)
-        x = space.add_noise(sigmas[0], noise, torch.zeros_like(noise))
+        x = space.start(sigmas[0], noise, torch.zeros_like(noise))
         walk = SAMPLERS[sampler](model, x, sigmas, NoiseSource(x, seed, "current"))
         assert (drive(walk).result - expected).abs().max().item() <= tolerance(sampler), key
 
@@ -96,7 +96,7 @@ def test_x_before_each_step_equals_the_reference(sampler: SamplerName) -> None:
         space, model = SPACES[parts[0]], Mixture(SPACES[parts[0]], 3.0)
         sigmas = model_sigmas(space, parts[2].rstrip("0123456789"), 10, 1.0, sampler)
         noise = initial_noise(expected.shape[1:], 42)[None]
-        x = space.add_noise(sigmas[0], noise, torch.zeros_like(noise))
+        x = space.start(sigmas[0], noise, torch.zeros_like(noise))
         driven = drive(SAMPLERS[sampler](model, x, sigmas, NoiseSource(x, 42)))
         for i, at in zip((1, 5, 9), expected, strict=False):
             assert (driven.first_of_step[i].x[0] - at).abs().max().item() <= 5 * tolerance(sampler), key

@@ -220,7 +220,8 @@ def test_consistency_models_know_fifty_timesteps() -> None:
 
 def test_the_highest_noise_is_stretched_to_the_trainings_variance() -> None:
     one, z = torch.ones(1), torch.zeros(1)
-    assert EPS.add_noise(EPS.sigma_max, one, z).item() == pytest.approx(math.sqrt(1 + EPS.sigma_max.item() ** 2))
-    assert EPS.add_noise(torch.tensor(2.0), one, z).item() == 2.0
+    assert EPS.start(EPS.sigma_max, one, z).item() == pytest.approx(math.sqrt(1 + EPS.sigma_max.item() ** 2))
+    assert EPS.start(torch.tensor(2.0), one, z).item() == 2.0
+    assert EPS.add_noise(EPS.sigma_max, one, z).item() == EPS.sigma_max.item()
     assert FLOW.add_noise(torch.tensor(0.25), one, 2 * one).item() == pytest.approx(0.25 + 0.75 * 2)
     assert FLOW.undo(torch.tensor(0.5), one).item() == 2.0

@@ -465,7 +465,11 @@ class Parametrisation:
         return self.prediction.to_denoised(x, sigma, out, self.timestep(sigma))
 
     def add_noise(self, sigma: Tensor, noise: Tensor, latent: Tensor) -> Tensor:
-        """A latent with noise of level sigma; see `Prediction.add_noise`."""
+        """A latent with noise of level sigma."""
+        return self.prediction.add_noise(sigma, noise, latent)
+
+    def start(self, sigma: Tensor, noise: Tensor, latent: Tensor) -> Tensor:
+        """What a sampling begins with: as `add_noise`, but at the model's highest sigma with the training's variance."""
         return self.prediction.add_noise(sigma, noise, latent, self.is_max(sigma))
 
     def is_max(self, sigma: Tensor) -> bool:

@@ -98,7 +98,7 @@ def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
     start = form.process_in(start) if bool(start.any()) else start
     noise, sigmas = task.noise.to(start), task.sigmas.to(start)
     guided = _guided(task, start, noise, sigmas)
-    x = guided.parametrisation.add_noise(sigmas[0], noise, start)
+    x = guided.parametrisation.start(sigmas[0], noise, start)
     walk = SAMPLERS[task.sampler.name](  # type: ignore[index]
         guided, x, sigmas, NoiseSource(x, task.seed, task.compat), **dict(task.sampler.options)
     )
