@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from fakes import World, png, workflow, world
 
 from graphflow import pictures
 from graphflow.errors import BadRequest, Conflict, InvalidWorkflow, NotFound, NotReady
 from graphflow.events import JobDone, NodeOutput, Preview
 from graphflow.service import AssetNotice, Hopeless, Hub, NodeStatus
 from graphflow.workflow import canonical, parse
+from tests.fakes import World, png, workflow, world
 
 
 async def types(it: World, job: str, after: int = 0) -> list[str]:

@@ -17,12 +17,12 @@ def show_problems(error: GraphflowError | ErrorBody) -> None:
     """Everything that is wrong, a line each, on standard error."""
     problems = [problem for problem in error.problems if problem.node or problem.input] or ()
     if not problems:
-        err.print(Text.assemble(("error: ", "bold red"), error.message))
+        err.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
         return
     count = f"{len(problems)} problems" if len(problems) > 1 else "1 problem"
     err.print(Text.assemble(("error: ", "bold red"), count))
     for problem in problems:
-        err.print(Text.assemble("  ", (place(problem), "bold"), ": ", problem.message))
+        err.print(Text.assemble("  ", (place(problem), "bold"), ": ", problem.message), soft_wrap=True)
 
 
 def place(problem: Problem) -> str:

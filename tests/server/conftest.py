@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from fakes import World, world
 
 from graphflow.config import Config
 from graphflow.server import create_app
+from tests.fakes import World, world
 
 MakeClient = Callable[..., Awaitable[TestClient[Any, Any]]]
 

@@ -7,11 +7,11 @@ from typing import Any
 import jsonschema
 import pytest
 from aiohttp.test_utils import TestClient
-from fakes import World, png, workflow
 from openapi_spec_validator import validate
 
 from graphflow.server.openapi import describe
 from graphflow.server.routes import ROUTES
+from tests.fakes import World, png, workflow
 
 DOCUMENT = describe(ROUTES)
 
