@@ -339,7 +339,7 @@ def _pair(value: Any) -> list[float] | None:
     if isinstance(value, dict):
         value = [value.get("0"), value.get("1")]
     if isinstance(value, list) and len(value) >= 2 and all(isinstance(n, int | float) for n in value[:2]):
-        return [float(value[0]), float(value[1])]
+        return [round(float(value[0]), 1), round(float(value[1]), 1)]
     return None
 
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from graphflow.comfy.convert import read_editor
 from graphflow.comfy.graph import is_graph
-from graphflow.comfy.prompt import is_prompt, read_prompt
+from graphflow.comfy.prompt import Prompt, is_prompt, read_prompt, write_prompt
 from graphflow.comfy.signatures import Signatures
 from graphflow.node import NodeDef
-from graphflow.workflow import Converted
+from graphflow.workflow import Converted, Workflow
 
 
 def read(document: Any, definitions: Mapping[str, NodeDef]) -> Converted | None:
@@ -26,3 +26,11 @@ def read(document: Any, definitions: Mapping[str, NodeDef]) -> Converted | None:
     if isinstance(document, dict) and is_prompt(document.get("prompt")):
         return read_prompt(document["prompt"], signatures)
     return None
+
+
+def export(workflow: Workflow, definitions: Mapping[str, NodeDef]) -> Prompt:
+    """The workflow in the API format, which scripts and the editor itself read.
+
+    Raises `InvalidWorkflow` when a subgraph is missing or contains itself.
+    """
+    return write_prompt(workflow, Signatures(definitions))

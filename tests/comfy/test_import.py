@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow.comfy.dialect import read
+from graphflow.comfy.dialect import export, read
 from graphflow.comfy.prompt import read_prompt, write_prompt
 from graphflow.comfy.signatures import Signatures
 from graphflow.comfy.widgets import converted, named_values
@@ -417,7 +417,7 @@ def test_a_bypassed_subgraph_passes_its_input_on() -> None:
 
 
 def test_the_export_inlines_subgraphs() -> None:
-    prompt = write_prompt(imported(nested(instance([128]))), SIGNATURES)
+    prompt = export(imported(nested(instance([128]))), DEFINITIONS)
 
     assert prompt["5:1"]["inputs"] == {"width": 128, "height": 32, "batch_size": 1}
     assert prompt["5:2"]["inputs"] == {"samples": ["5:1", 0], "vae": ["7", 2]}
