@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import Annotated, Any
 
@@ -67,7 +68,8 @@ def batch_latents(**latents: Annotated[Latent, Grows(_names("latent"))]) -> Late
             )
     rows, columns = first.data.shape[-2:]
     same = [x.data if x.data.shape[-2:] == (rows, columns) else _like(x.data, columns, rows) for x in rest]
-    return first.with_data(torch.cat([first.data, *same]))
+    index = tuple(i for x in (first, *rest) for i in x.batch_index or range(x.data.shape[0]))
+    return replace(first, data=torch.cat([first.data, *same]), batch_index=index)
 
 
 def _like(x: torch.Tensor, columns: int, rows: int) -> torch.Tensor:

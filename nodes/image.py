@@ -55,7 +55,7 @@ def image_invert(image: Image) -> Image:
 # --- size ------------------------------------------------------------------------------------------------------------
 
 
-@node("ImageScale", title="Upscale Image", category="image/upscaling", example="image_to_image")
+@node("ImageScale", title="Upscale Image", category="image/upscaling")
 def image_scale(
     image: Image,
     upscale_method: ImageResize = "nearest-exact",
@@ -239,7 +239,7 @@ def image_crop(image: Image, width: Side = 512, height: Side = 512, x: Offset = 
     return Image(image.data[:, y : y + height, x : x + width])
 
 
-@node("ImagePadForOutpaint", title="Pad Image for Outpainting", category="image", example="outpaint")
+@node("ImagePadForOutpaint", title="Pad Image for Outpainting", category="image")
 def image_pad_for_outpaint(
     image: Image,
     left: Annotated[int, span(0, MAX_SIDE, 8)] = 0,

@@ -100,7 +100,7 @@ def sharpening(radius: int, sigma: float, alpha: float) -> Tensor:
 # --- edges and morphology --------------------------------------------------------------------------------------------
 
 
-@node("Canny", category="image/preprocessors", example="controlnet")
+@node("Canny", category="image/preprocessors")
 def canny(
     image: Image,
     low_threshold: Annotated[float, span(0.01, 0.99, 0.01, "Weaker edges are dropped.")] = 0.4,

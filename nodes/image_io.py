@@ -30,7 +30,7 @@ NO_MASK = (64, 64)
 # --- loading ---------------------------------------------------------------------------------------------------------
 
 
-@node("LoadImage", title="Load Image", category="image", example="image_to_image")
+@node("LoadImage", title="Load Image", category="image")
 def load_image(image: Upload) -> ImageAndMask:
     """An uploaded picture, upright, and the mask of its transparency: 1 where it is transparent.
 
@@ -44,7 +44,7 @@ def load_image(image: Upload) -> ImageAndMask:
     return ImageAndMask(Image(colors), Mask(1.0 - alphas))
 
 
-@node("LoadImageMask", title="Load Image (as Mask)", category="mask", example="inpaint")
+@node("LoadImageMask", title="Load Image (as Mask)", category="mask")
 def load_image_mask(image: Upload, channel: Literal["alpha", "red", "green", "blue"] = "alpha") -> Mask:
     """One channel of an uploaded picture as a mask; alpha is inverted, so that 1 is where it is transparent."""
     pixels = from_pillow(pictures.read(image.path)[0].convert("RGBA"))
@@ -61,7 +61,7 @@ def load_image_output(image: Annotated[File, Folder("output", media="image")]) -
 # --- saving ----------------------------------------------------------------------------------------------------------
 
 
-@node("SaveImage", title="Save Image", category="image", output_node=True, example="text_to_image")
+@node("SaveImage", title="Save Image", category="image", output_node=True)
 def save_image(images: Image, filename_prefix: Prefix = "ComfyUI") -> list[Artifact]:
     """Each picture as a PNG file that carries the workflow which made it."""
     return list(_pngs(images.data, filename_prefix, compress_level=4))

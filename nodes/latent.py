@@ -20,13 +20,13 @@ from .image import quarters
 Blend = Annotated[float, span(0.0, 1.0, 0.01, "Weight of the first.")]
 
 
-@node("EmptyLatentImage", title="Empty Latent Image", category="latent", example="text_to_image")
+@node("EmptyLatentImage", title="Empty Latent Image", category="latent")
 def empty_latent_image(width: LatentSide = 512, height: LatentSide = 512, batch_size: BatchSize = 1) -> Latent:
     """Zeros, to paint on; fits any image model: the sampler gives them the channels that the model has."""
     return Latent(torch.zeros(batch_size, 4, height // 8, width // 8))
 
 
-@node("SetLatentNoiseMask", title="Set Latent Noise Mask", category="latent/inpaint", example="inpaint")
+@node("SetLatentNoiseMask", title="Set Latent Noise Mask", category="latent/inpaint")
 def set_latent_noise_mask(samples: Latent, mask: Mask) -> Latent:
     """Paint where the mask is 1 alone; the rest is kept."""
     return replace(samples, noise_mask=mask.data.unsqueeze(1))
@@ -35,7 +35,7 @@ def set_latent_noise_mask(samples: Latent, mask: Mask) -> Latent:
 # --- size and parts --------------------------------------------------------------------------------------------------
 
 
-@node("LatentUpscale", title="Upscale Latent", category="latent", example="high_resolution_fix")
+@node("LatentUpscale", title="Upscale Latent", category="latent")
 def latent_upscale(
     samples: Latent,
     upscale_method: LatentResize = "nearest-exact",
@@ -181,7 +181,7 @@ def latent_composite_masked(
     return destination.with_data(pasted)
 
 
-@node("LatentBlend", title="Latent Blend", category="_for_testing")
+@node("LatentBlend", title="Latent Blend", category="latent")
 def latent_blend(samples1: Latent, samples2: Latent, blend_factor: Blend = 0.5) -> Latent:
     """blend_factor · first + (1 - blend_factor) · second; the second is resized to the first."""
     second = _like(samples1.data, samples2.data, "bicubic")
@@ -323,7 +323,7 @@ _VERSION = "latent_format_version_0"
 """Name of the empty tensor in a file whose latent is unscaled."""
 
 
-@node("SaveLatent", category="_for_testing", output_node=True, experimental=True)
+@node("SaveLatent", category="latent", output_node=True, experimental=True)
 def save_latent(samples: Latent, filename_prefix: str = "latents/ComfyUI") -> Artifact:
     """A latent as a file that Load Latent reads, here and in ComfyUI."""
     data = save({"latent_tensor": samples.data.contiguous(), _VERSION: torch.zeros(0)})
@@ -331,7 +331,7 @@ def save_latent(samples: Latent, filename_prefix: str = "latents/ComfyUI") -> Ar
     return Artifact("application/x-latent", data, filename_prefix, details)
 
 
-@node("LoadLatent", category="_for_testing", experimental=True)
+@node("LoadLatent", category="latent", experimental=True)
 def load_latent(latent: Annotated[File, Folder("input", media="latent")]) -> Latent:
     """A latent from a file; one of the oldest kind, which holds scaled values, is brought to scale."""
     try:

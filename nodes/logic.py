@@ -14,7 +14,7 @@ class Choice(NamedTuple):
     INDEX: int
 
 
-@node("ComfySwitchNode", title="If/Else Switch", category="logic", outputs=("output",), example="switch")
+@node("ComfySwitchNode", title="If/Else Switch", category="logic", outputs=("output",))
 def if_else_switch(
     switch: bool = False, on_false: Lazy[Any] | None = None, on_true: Lazy[Any] | None = None
 ) -> Steps[Any]:

@@ -38,7 +38,7 @@ def test_it_is_whole(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
-def test_it_runs_and_gives_pictures_that_are_not_flat(path: Path, bench: Bench, tmp_path: Path) -> None:
+def test_it_runs_and_its_pictures_are_not_flat(path: Path, bench: Bench, tmp_path: Path) -> None:
     workflow = parse(json.loads(path.read_text(encoding="utf-8")))
     plan = compile(workflow, bench.engine.shop.definitions, files(SETTINGS), job=path.stem)
     items: list[object] = []
@@ -47,7 +47,7 @@ def test_it_runs_and_gives_pictures_that_are_not_flat(path: Path, bench: Bench, 
     assert isinstance(items[-1], JobDone), items[-1]
     made = [item for item in items if isinstance(item, Made)]
     assert {item.node for item in made} == {plan.tasks[place].id for place in plan.outputs}
-    for item in made:
+    for item in [item for item in made if item.media_type.startswith("image/")]:
         file = tmp_path / "picture"
         file.write_bytes(item.data)
         with PillowImage.open(file) as picture:

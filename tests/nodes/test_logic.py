@@ -81,8 +81,10 @@ def test_pictures_become_one_batch_in_the_first_ones_size() -> None:
 def test_masks_and_latents_become_one_batch() -> None:
     masks = b.batch_masks(mask0=Mask(torch.zeros(1, 2, 2)), mask1=Mask(torch.ones(2, 4, 4)))
     assert masks.data.mean((1, 2)).tolist() == [0, 1, 1]
-    latents = b.batch_latents(latent0=Latent(torch.zeros(1, 4, 2, 2)), latent1=Latent(torch.ones(1, 4, 4, 4)))
-    assert latents.data.mean((1, 2, 3)).tolist() == [0, 1]
+    latents = b.batch_latents(
+        latent0=Latent(torch.zeros(1, 4, 2, 2)), latent1=Latent(torch.ones(1, 4, 4, 4), None, (7,))
+    )
+    assert (latents.data.mean((1, 2, 3)).tolist(), latents.batch_index) == ([0, 1], (0, 7))
     with pytest.raises(ValueError, match="different models"):
         b.batch_latents(latent0=Latent(torch.zeros(1, 4, 2, 2)), latent1=Latent(torch.zeros(1, 16, 2, 2)))
 
