@@ -15,6 +15,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
@@ -160,6 +161,20 @@ class Need:
 
     input: str
 
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call happens, for the few nodes that must know."""
+
+    job: str
+    node: str
+    """Id of the node that the user sees."""
+    tasks: tuple[Any, ...] = ()
+    """The plan's tasks (`graphflow.plan.Task`)."""
+
+
+PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+"""Set while a node's function is called."""
 
 Steps = Generator[Denoise | Progress | Need, Any, T]
 """What a slow node returns: `-> Steps[Latent]`."""

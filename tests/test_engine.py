@@ -12,7 +12,7 @@ import torch
 from graphflow.cache import Cache
 from graphflow.engine import Engine
 from graphflow.events import JobCancelled, JobDone, JobFailed, Made
-from graphflow.node import Artifact, Blocked, Expansion, Lazy, Node, Progress, Steps, node, node_of
+from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, Progress, Steps, node, node_of
 from graphflow.plan import compile
 from graphflow.registry import Registry
 from graphflow.values import Image
@@ -353,6 +353,21 @@ def test_a_fingerprint_decides_whether_a_result_still_holds() -> None:
     assert made(run(document, on)) == {"s": b"1"}
     version[0] = "v2"
     assert made(run(document, on)) == {"s": b"2"}
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_a_node_can_ask_where_it_is(device: bool) -> None:
+    @node("Where", category="toys")
+    def where() -> str:
+        place = PLACE.get()
+        assert place is not None
+        return f"{place.job}/{place.node}/{[task.id for task in place.tasks]}"
+
+    definition = node_of(where).definition.model_copy(update={"device": device})
+    document = workflow({"w": ("Where", {}), "s": ("Show", {"value": "w.STRING"})})
+
+    assert made(run(document, engine(Node(definition, where)))) == {"s": b"j/w/['w', 's']"}
+    assert PLACE.get() is None
 
 
 def test_a_lazy_input_of_a_node_on_the_device_is_computed_when_asked() -> None:

@@ -12,7 +12,9 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from graphflow.cache import Cache, Entry, Flights
@@ -33,7 +35,21 @@ from graphflow.events import (
     Preview,
 )
 from graphflow.files import Finder
-from graphflow.node import Artifact, Blocked, Denoise, Expansion, File, Lazy, Need, Node, Progress, Text, Value
+from graphflow.node import (
+    PLACE,
+    Artifact,
+    Blocked,
+    Denoise,
+    Expansion,
+    File,
+    Lazy,
+    Need,
+    Node,
+    Place,
+    Progress,
+    Text,
+    Value,
+)
 from graphflow.plan import Plan, Ref, Task, compile, digest, fitted
 from graphflow.registry import Definitions, Registry
 from graphflow.values import dumps, summary
@@ -246,7 +262,11 @@ class _Call:
         began = time.monotonic()
         if not self.level.visible:
             self.walk._tell(NodeStarted, node=self.id)
-        results = self._map()
+        token = PLACE.set(Place(self.walk.plan.job, self.id, tuple(self.level.tasks)))
+        try:
+            results = self._map()
+        finally:
+            PLACE.reset(token)
         outputs = self._collect(results)
         return Entry.of(outputs, time.monotonic() - began)
 
@@ -322,7 +342,7 @@ class _Call:
     def _on_device(self, calls: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Runs the node on the device: all items at once, so that they may share calls."""
         voice = _Voice(self)
-        lanes = [Lane(lambda call=call: self.node.function(**call), voice) for call in calls]  # type: ignore[misc]
+        lanes = [Lane(partial(copy_context().run, self.node.function, **call), voice) for call in calls]
         self.walk._lanes.extend(lanes)
         if self.walk.cancelled:
             self.walk.cancel()
