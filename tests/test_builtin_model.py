@@ -1,0 +1,62 @@
+"""The model on board follows prompts: what it paints is read back by a program."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the checker of scenes lies in training/, which is no part of the installed package
+
+from training import scenes  # noqa: E402
+
+MODEL = ROOT / "graphflow" / "builtin" / "checkpoints" / "graphflow-emoji"
+STEPS = 10
+
+
+@pytest.fixture(scope="module")
+def paint():
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained(MODEL, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def paint(prompts: list[str], **options) -> np.ndarray:
+        generators = [torch.Generator().manual_seed(i) for i in range(len(prompts))]
+        options = {
+            "guidance_scale": 4.0,
+            "num_inference_steps": STEPS,
+            "generator": generators,
+            "output_type": "np",
+        } | options
+        return pipeline(prompts, **options).images
+
+    return paint
+
+
+@pytest.mark.slow
+def test_scenes_have_the_background_and_the_colour_that_were_asked_for(paint):
+    asked = [scene for scene in scenes.first_scenes(64, seed=4, held_out=True) if len(scene.things) == 1][:16]
+
+    pictures = paint([scene.caption for scene in asked])
+
+    verdicts = [scenes.check(picture, scene) for picture, scene in zip(pictures, asked, strict=True)]
+    assert sum(verdict.background for verdict in verdicts) == 16
+    assert sum(verdict.colour for verdict in verdicts) == 16
+
+
+@pytest.mark.parametrize("prompt", ["", "🍎🐈", "猫 と りんご", "a red circle, " * 100])
+def test_odd_prompts_still_give_pictures(paint, prompt):
+    (picture,) = paint([prompt], num_inference_steps=4)
+
+    assert picture.shape == (64, 64, 3)
+    assert np.isfinite(picture).all()
+    assert picture.std() > 0.01
+
+
+def test_sizes_that_are_multiples_of_the_factor_work(paint):
+    (picture,) = paint(["a blue star"], height=72, width=96, num_inference_steps=2)
+
+    assert picture.shape == (72, 96, 3)
