@@ -36,9 +36,23 @@ def euler_ancestral_cfg_pp(
     return x
 
 
-def euler_cfg_pp(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> Walk:
-    """The same without noise."""
-    return euler_ancestral_cfg_pp(model, x, sigmas, noise, eta=0.0)
+def euler_cfg_pp(
+    model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource, *, alternative: bool = False
+) -> Walk:
+    """The same without noise; `alternative` takes the slope from x moved back by what guidance adds."""
+    return (
+        _euler_alternative(model, x, sigmas)
+        if alternative
+        else euler_ancestral_cfg_pp(model, x, sigmas, noise, eta=0.0)
+    )
+
+
+def _euler_alternative(model: SampledModel, x: Tensor, sigmas: Tensor) -> Walk:
+    for step in steps_of(sigmas):
+        denoised, unguided = yield Denoise(model, x, step.sigma, uncond=True)
+        x = x + slope(x - denoised + unguided, step.sigma, denoised) * (step.sigma_next - step.sigma)
+        yield step.done(denoised)
+    return x
 
 
 def dpmpp_2s_ancestral_cfg_pp(
