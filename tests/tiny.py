@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from graphflow.models.families import FAMILIES
+from graphflow.models.layouts import Layout, join
 from graphflow.node import File
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -55,3 +59,74 @@ def write_config(path: Path, part: str, config: dict[str, Any], name: str = "con
     folder = path.with_suffix(".config") / part
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(json.dumps(config))
+
+
+# --- networks of every family ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A tiny network of a family, and what a prompt and a latent for it look like."""
+
+    config: str
+    """Its name in golden/families.json."""
+    family: str
+    latent: tuple[int, ...]
+    """(C, h, w) or (C, F, h, w)."""
+    width: int
+    """Of the conditioning."""
+    pooled: int = 0
+    folder: str = "transformer"
+
+
+TINY: dict[str, Tiny] = {
+    "sd15": Tiny("SD1.5 UNet", "sd15", (4, 8, 8), 32, folder="unet"),
+    "sd15 inpaint": Tiny("SD1.5 inpaint UNet 9ch", "sd15", (4, 8, 8), 32, folder="unet"),
+    "sd2": Tiny("SD2 v-pred UNet", "sd2", (4, 8, 8), 32, folder="unet"),
+    "sdxl": Tiny("SDXL UNet", "sdxl", (4, 8, 8), 64, 32, folder="unet"),
+    "sd3": Tiny("SD3", "sd3", (16, 8, 6), 32, 64),
+    "sd35": Tiny("SD3.5 medium-like", "sd3", (16, 8, 6), 32, 64),
+    "flux": Tiny("Flux dev (guidance)", "flux", (16, 8, 6), 32, 32),
+    "flux schnell": Tiny("Flux schnell", "flux", (16, 8, 6), 32, 32),
+    "flux control": Tiny("Flux Fill/Control (wide in)", "flux", (16, 8, 6), 32, 32),
+    "flux2": Tiny("Flux2", "flux2", (32, 4, 6), 32),
+    "chroma": Tiny("Chroma", "chroma", (16, 8, 6), 32),
+    "qwen_image": Tiny("Qwen-Image", "qwen_image", (16, 1, 8, 6), 32),
+    "z_image": Tiny("Z-Image", "z_image", (16, 8, 6), 16),
+    "auraflow": Tiny("AuraFlow", "auraflow", (4, 8, 6), 32),
+    "lumina2": Tiny("Lumina2", "lumina2", (4, 8, 6), 32),
+    "sana": Tiny("Sana", "sana", (4, 4, 6), 8),
+    "wan": Tiny("Wan 2.1 t2v", "wan", (16, 2, 8, 6), 16),
+    "wan i2v": Tiny("Wan 2.1 i2v (36ch)", "wan", (16, 2, 8, 6), 16),
+}
+
+
+@functools.cache
+def config_of(name: str) -> dict[str, Any]:
+    """The config of a tiny network."""
+    return dict(json.loads((GOLDEN / "families.json").read_text())[name])
+
+
+def network(tiny: Tiny) -> nn.Module:
+    """The network itself, its weights seeded."""
+    torch.manual_seed(sum(map(ord, tiny.config)))
+    module = FAMILIES[tiny.family].build(config_of(tiny.config)).eval()
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if parameter.abs().sum() == 0 or name.endswith("pad_token"):
+                parameter.copy_(torch.randn_like(parameter) * 0.1)  # what starts at zero would hide mistakes
+    return module
+
+
+def original_state(module: nn.Module, layout: Layout, prefix: str = "") -> dict[str, Tensor]:
+    """A network's tensors as files in the original layout have them."""
+    state = module.state_dict()
+    return {prefix + entry.theirs: join(entry, state).contiguous().clone() for entry in layout(state)}
+
+
+def single_file(folder: Path, tiny: Tiny, module: nn.Module, prefix: str = "model.diffusion_model.") -> File:
+    """A single file in the original layout, with its config beside it, since its sizes are not those of real models."""
+    path = folder / f"{tiny.config.replace('/', ' ')}.safetensors"
+    save_file(original_state(module, FAMILIES[tiny.family].layout, prefix), path)
+    write_config(path, tiny.folder, config_of(tiny.config))
+    return file(path)

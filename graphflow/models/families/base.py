@@ -29,6 +29,8 @@ class Encoded:
     """(1, P) float32."""
     mask: Tensor | None = None
     """(1, T), 1 for tokens that count."""
+    layers: Tensor | None = None
+    """(L, 1, T, D), where a family looks at several layers apart."""
 
 
 class Prompt(Protocol):
@@ -103,6 +105,16 @@ class TextPart:
     """Whether the final norm is applied to a layer before the last."""
     pad: int | None = None
     """Token that fills a chunk; None for the end token."""
+    least: int = 0
+    """For encoders without chunks: tokens that every prompt is filled up to."""
+    masked: bool = False
+    """The network is told which tokens fill up."""
+    zeroed: bool = False
+    """The encodings of tokens that fill up are zero."""
+    layers: tuple[int, ...] = ()
+    """For language models: the hidden layers taken side by side (for `llama`, one on another); the last for none."""
+    template: str = ""
+    """For language models: the name of the text around a prompt, in `graphflow.models.language`."""
 
 
 @dataclass(frozen=True)

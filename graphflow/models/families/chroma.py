@@ -1,0 +1,80 @@
+"""Chroma: Flux's blocks with their modulation from one small network, and T5 alone for the text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import Header, count
+from graphflow.models.families import flux
+from graphflow.models.families.base import Call, Family, TextPart
+from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, first, shifted, unpack
+from graphflow.models.layouts import table
+
+layout = table(
+    ("distilled_guidance_layer.layers.*.in_layer", "distilled_guidance_layer.layers.*.linear_1"),
+    ("distilled_guidance_layer.layers.*.out_layer", "distilled_guidance_layer.layers.*.linear_2"),
+    ("distilled_guidance_layer.norms.*.scale", "distilled_guidance_layer.norms.*.weight"),
+    ("txt_in", "context_embedder"),
+    ("img_in", "x_embedder"),
+    *flux.double_blocks(),
+    *flux.single_blocks(),
+    ("final_layer.linear", "proj_out"),
+)
+
+
+def config(header: Header) -> dict[str, Any]:
+    """By shapes."""
+    head = header.shape("double_blocks.0.img_attn.norm.query_norm.scale")[0]
+    width, channels = header.shape("img_in.weight")
+    hidden, embedded = header.shape("distilled_guidance_layer.in_proj.weight")
+    return {
+        "patch_size": 1,
+        "in_channels": channels,
+        "out_channels": header.shape("final_layer.linear.weight")[0],
+        "num_layers": count(header, "double_blocks.{}."),
+        "num_single_layers": count(header, "single_blocks.{}."),
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": header.shape("txt_in.weight")[1],
+        "axes_dims_rope": flux.rope(head),
+        "approximator_num_channels": embedded,
+        "approximator_hidden_dim": hidden,
+        "approximator_layers": count(header, "distilled_guidance_layer.layers.{}."),
+    }
+
+
+def forward(module: nn.Module, call: Call) -> Tensor:
+    """One pass; tokens that fill the text up are masked."""
+    settings: Any = module.config
+    picture, ids, height, width = flux.tokens(call, 16, settings.in_channels)
+    mask = call.attention_mask
+    if mask is not None:
+        mask = torch.cat([mask, torch.ones(picture.shape[:2]).to(mask)], dim=1)
+    out = first(
+        module,
+        picture,
+        encoder_hidden_states=call.context,
+        timestep=call.timestep.to(call.x.dtype),
+        img_ids=ids,
+        txt_ids=torch.zeros(call.context.shape[1], 3).to(ids),
+        attention_mask=mask,
+    )
+    out = unpack(out[:, : (height // 2) * (width // 2)], height, width)
+    return out[..., : call.x.shape[-2], : call.x.shape[-1]]
+
+
+FAMILY = Family(
+    name="chroma",
+    title="Chroma",
+    build=diffusers_class("ChromaTransformer2DModel"),
+    config=config,
+    layout=layout,
+    forward=forward,
+    latents=lambda _: FLUX_LATENTS,
+    parametrisation=shifted(1.0, 1.0),
+    text=(TextPart("t5", "t5xxl", masked=True),),
+    context_width=lambda config: int(config["joint_attention_dim"]),
+)

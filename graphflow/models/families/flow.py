@@ -1,0 +1,93 @@
+"""What the families of flow transformers share: patches as tokens, positions, and parametrisations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.diffusion.parametrisation import Flow, FlowMu, FlowShift, Parametrisation
+from graphflow.models.families.base import Facts, Json
+
+FLUX_LATENTS = LatentFormat(16, 0.3611, 0.1159, tiny="taef1")
+
+
+def diffusers_class(name: str) -> Callable[[Json], nn.Module]:
+    """A network of diffusers by the name of its class, from its config."""
+
+    def build(config: Json) -> nn.Module:
+        import diffusers
+
+        return getattr(diffusers, name).from_config(dict(config))  # type: ignore[no-any-return]
+
+    return build
+
+
+def shifted(shift: float, multiplier: float = 1000.0) -> Callable[[Facts], Parametrisation]:
+    """Rectified flow under a shift; a diffusers folder's scheduler may say another one."""
+
+    def parametrisation(facts: Facts) -> Parametrisation:
+        said = facts.scheduler.get("shift") if not facts.scheduler.get("use_dynamic_shifting") else None
+        return Parametrisation(Flow(), FlowShift(float(said or shift), multiplier))
+
+    return parametrisation
+
+
+def mu(value: float) -> Callable[[Facts], Parametrisation]:
+    """Rectified flow with Flux's exponential shift."""
+    return lambda _: Parametrisation(Flow(), FlowMu(value))
+
+
+def even(x: Tensor, multiple: int = 2) -> Tensor:
+    """x with its last two sides grown to a multiple, wrapped around."""
+    down, right = (-x.shape[-2]) % multiple, (-x.shape[-1]) % multiple
+    if not down and not right:
+        return x
+    wide = x.ndim == 5
+    flat = x.flatten(1, 2) if wide else x
+    grown = functional.pad(flat, (0, right, 0, down), mode="circular")
+    return grown.unflatten(1, x.shape[1:3]) if wide else grown
+
+
+def pack(x: Tensor) -> Tensor:
+    """(N, C, h, w) -> (N, h/2 w/2, 4 C): squares of four as one token, channels outermost."""
+    n, c, h, w = x.shape
+    return x.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(n, (h // 2) * (w // 2), c * 4)
+
+
+def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
+    """The inverse of `pack`, for a latent of that size."""
+    n, _, c = tokens.shape
+    x = tokens.reshape(n, height // 2, width // 2, c // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return x.reshape(n, c // 4, height, width)
+
+
+def positions(height: int, width: int, index: int = 0, top: int = 0, left: int = 0) -> Tensor:
+    """(height width, 3): picture's index, row and column of each token."""
+    rows = torch.arange(height)[:, None].expand(height, width) + top
+    columns = torch.arange(width)[None, :].expand(height, width) + left
+    return torch.stack([torch.full_like(rows, index), rows, columns], dim=-1).reshape(-1, 3)
+
+
+def beside(references: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Reference pictures as tokens, and their positions: index 1, each put where the ones before leave room."""
+    tokens, ids = [], []
+    height = width = 0
+    for reference in references:
+        x = even(reference[:, :, 0] if reference.ndim == 5 else reference)
+        h, w = x.shape[-2] // 2, x.shape[-1] // 2
+        top, left = (0, width) if h + height > w + width else (height, 0)
+        tokens.append(pack(x))
+        ids.append(positions(h, w, 1, top, left))
+        height, width = max(height, h + top), max(width, w + left)
+    return tokens, ids
+
+
+def first(module: Any, *args: Any, **kwargs: Any) -> Tensor:
+    """The output of a diffusers network."""
+    out: Tensor = module(*args, return_dict=False, **kwargs)[0]
+    return out

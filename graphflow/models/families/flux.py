@@ -1,0 +1,172 @@
+"""Flux.1: dev, schnell, Fill, Canny, Depth and Kontext."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import Header, count
+from graphflow.diffusion.network import Concat
+from graphflow.diffusion.parametrisation import Flow, FlowShift, Parametrisation
+from graphflow.models.families.base import Call, Facts, Family, Prompt, TextPart
+from graphflow.models.families.flow import (
+    FLUX_LATENTS,
+    beside,
+    diffusers_class,
+    even,
+    first,
+    mu,
+    pack,
+    positions,
+    unpack,
+)
+from graphflow.models.layouts import Rule, table
+from graphflow.values import Cond
+
+
+def double_blocks() -> list[Any]:
+    """The blocks that see picture and text apart."""
+    rules: list[Any] = []
+    for side, qkv, norms, out, norm, ff in (
+        ("img", ("to_q", "to_k", "to_v"), ("norm_q", "norm_k"), "to_out.0", "norm1", "ff"),
+        ("txt", ("add_q_proj", "add_k_proj", "add_v_proj"), ("norm_added_q", "norm_added_k"), "to_add_out",
+         "norm1_context", "ff_context"),
+    ):  # fmt: skip
+        theirs, ours = f"double_blocks.*.{side}", "transformer_blocks.*"
+        rules += [
+            (f"{theirs}_attn.qkv", *(f"{ours}.attn.{x}" for x in qkv)),
+            (f"{theirs}_attn.norm.query_norm.scale", f"{ours}.attn.{norms[0]}.weight"),
+            (f"{theirs}_attn.norm.key_norm.scale", f"{ours}.attn.{norms[1]}.weight"),
+            (f"{theirs}_attn.proj", f"{ours}.attn.{out}"),
+            (f"{theirs}_mod.lin", f"{ours}.{norm}.linear"),
+            (f"{theirs}_mlp.0", f"{ours}.{ff}.net.0.proj"),
+            (f"{theirs}_mlp.2", f"{ours}.{ff}.net.2"),
+        ]
+    return rules
+
+
+def single_blocks() -> list[Any]:
+    """The blocks that see picture and text as one sequence."""
+    theirs, ours = "single_blocks.*", "single_transformer_blocks.*"
+    return [
+        (f"{theirs}.linear1", f"{ours}.attn.to_q", f"{ours}.attn.to_k", f"{ours}.attn.to_v", f"{ours}.proj_mlp"),
+        (f"{theirs}.linear2", f"{ours}.proj_out"),
+        (f"{theirs}.norm.query_norm.scale", f"{ours}.attn.norm_q.weight"),
+        (f"{theirs}.norm.key_norm.scale", f"{ours}.attn.norm_k.weight"),
+        (f"{theirs}.modulation.lin", f"{ours}.norm.linear"),
+    ]
+
+
+layout = table(
+    *(
+        (f"{theirs}_in.{a}_layer", f"time_text_embed.{ours}_embedder.linear_{n}")
+        for theirs, ours in (("time", "timestep"), ("vector", "text"), ("guidance", "guidance"))
+        for n, a in ((1, "in"), (2, "out"))
+    ),
+    ("txt_in", "context_embedder"),
+    ("img_in", "x_embedder"),
+    *double_blocks(),
+    *single_blocks(),
+    ("final_layer.linear", "proj_out"),
+    Rule("final_layer.adaLN_modulation.1", ("norm_out.linear",), "swap"),
+)
+
+
+def config(header: Header) -> dict[str, Any]:
+    """By shapes."""
+    head = header.shape("double_blocks.0.img_attn.norm.query_norm.scale")[0]
+    width, channels = header.shape("img_in.weight")
+    return {
+        "patch_size": 1,
+        "in_channels": channels,
+        "out_channels": header.shape("final_layer.linear.weight")[0],
+        "num_layers": count(header, "double_blocks.{}."),
+        "num_single_layers": count(header, "single_blocks.{}."),
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": header.shape("txt_in.weight")[1],
+        "pooled_projection_dim": header.shape("vector_in.in_layer.weight")[1],
+        "guidance_embeds": bool(header.shape("guidance_in.in_layer.weight")),
+        "axes_dims_rope": rope(head),
+    }
+
+
+def rope(head: int) -> list[int]:
+    """How a head's channels are shared between a token's picture, row and column: an eighth, and the rest in halves."""
+    return [head // 8, head * 7 // 16, head * 7 // 16]
+
+
+def parametrisation(facts: Facts) -> Parametrisation:
+    """Of dev the exponential shift, of schnell none."""
+    if facts.config.get("guidance_embeds"):
+        return mu(1.15)(facts)
+    return Parametrisation(Flow(), FlowShift(1.0, 1.0))
+
+
+def concat(facts: Facts) -> Concat:
+    """Fill takes a mask and a picture beside the latent, Canny and Depth a picture."""
+    own = int(facts.config.get("out_channels") or facts.config["in_channels"])
+    more = int(facts.config["in_channels"]) - own
+    return "" if more <= 0 else "image" if more == own else "inpaint"
+
+
+def tokens(call: Call, channels: int, wanted: int) -> tuple[Tensor, Tensor, int, int]:
+    """The picture's tokens with those of references after them, all positions, and the grown latent's size."""
+    x = even(call.x[:, :channels])
+    picture = pack(x)
+    if call.x.shape[1] > channels:
+        more = even(call.x[:, channels:])
+        mask, image = more[:, :-channels], pack(more[:, -channels:])
+        masks = (wanted - 2 * picture.shape[-1]) // 4
+        beside_x = [image] if mask.shape[1] == 0 else [image, pack(mask.expand(-1, masks, -1, -1))]
+        picture = torch.cat([picture, *beside_x], dim=-1)
+    references, ids = beside(call.references)
+    ids = [positions(x.shape[-2] // 2, x.shape[-1] // 2), *ids]
+    return torch.cat([picture, *references], dim=1), torch.cat(ids).to(x), x.shape[-2], x.shape[-1]
+
+
+def forward(module: nn.Module, call: Call) -> Tensor:
+    """One pass over the picture's tokens, those of reference pictures, and the text's."""
+    settings: Any = module.config
+    picture, ids, height, width = tokens(call, 16, settings.in_channels)
+    blocks, singles = call.residuals or (None, None)
+    out = first(
+        module,
+        picture,
+        encoder_hidden_states=call.context,
+        pooled_projections=call.pooled,
+        timestep=call.timestep.to(call.x.dtype),
+        img_ids=ids,
+        txt_ids=torch.zeros(call.context.shape[1], 3).to(ids),
+        guidance=call.guidance if settings.guidance_embeds else None,
+        controlnet_block_samples=list(blocks) if blocks else None,
+        controlnet_single_block_samples=list(singles) if singles else None,
+    )
+    out = unpack(out[:, : (height // 2) * (width // 2)], height, width)
+    return out[..., : call.x.shape[-2], : call.x.shape[-1]]
+
+
+def two(prompt: Prompt) -> Cond:
+    """T5's tokens, and CLIP-L's pooled text."""
+    t5, clip = prompt.of("t5xxl"), prompt.of("l")
+    pooled = clip.pooled if clip and clip.pooled is not None else torch.zeros(1, 768)
+    return Cond(t5.context if t5 else torch.zeros(1, 256, 4096), pooled)
+
+
+FAMILY = Family(
+    name="flux",
+    title="Flux",
+    build=diffusers_class("FluxTransformer2DModel"),
+    config=config,
+    layout=layout,
+    forward=forward,
+    latents=lambda _: FLUX_LATENTS,
+    parametrisation=parametrisation,
+    concat=concat,
+    text=(TextPart("clip_l", "l"), TextPart("t5", "t5xxl", least=256)),
+    compose=two,
+    guidance=3.5,
+    context_width=lambda config: int(config["joint_attention_dim"]),
+)

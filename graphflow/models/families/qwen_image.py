@@ -1,0 +1,80 @@
+"""Qwen-Image and Qwen-Image Edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import Header, count
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.models.families.base import Call, Facts, Family, TextPart
+from graphflow.models.families.flow import diffusers_class, even, first, pack, shifted, unpack
+from graphflow.models.layouts import same
+
+MEAN = (-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+        0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921)  # fmt: skip
+STD = (2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+       3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160)  # fmt: skip
+WAN_LATENTS = LatentFormat(16, mean=MEAN, std=STD, temporal=4, dims=3)
+"""Of Wan 2.1's autoencoder, which Qwen-Image shares: each channel with its own mean and spread."""
+
+
+def config(header: Header) -> dict[str, Any]:
+    """By shapes."""
+    head = header.shape("transformer_blocks.0.attn.norm_q.weight")[0]
+    width, channels = header.shape("img_in.weight")
+    return {
+        "patch_size": 2,
+        "in_channels": channels,
+        "out_channels": header.shape("proj_out.weight")[0] // 4,
+        "num_layers": count(header, "transformer_blocks.{}."),
+        "attention_head_dim": head,
+        "num_attention_heads": width // head,
+        "joint_attention_dim": header.shape("txt_in.weight")[1],
+        "axes_dims_rope": [head // 8, head * 7 // 16, head * 7 // 16],
+        "zero_cond_t": "__index_timestep_zero__" in header.tensors,
+    }
+
+
+def latents(facts: Facts) -> LatentFormat:
+    """Wan's."""
+    return WAN_LATENTS
+
+
+def forward(module: nn.Module, call: Call) -> Tensor:
+    """One pass over the picture's tokens, those of reference pictures, and the text's."""
+    video = call.x.ndim == 5
+    x = even(call.x[:, :, 0] if video else call.x)
+    pictures = [x, *(even(r[:, :, 0] if r.ndim == 5 else r) for r in call.references)]
+    shapes = [(1, p.shape[-2] // 2, p.shape[-1] // 2) for p in pictures]
+    mask = call.attention_mask
+    if mask is None:
+        mask = torch.ones(call.context.shape[:2], device=call.context.device)
+    out = first(
+        module,
+        torch.cat([pack(p) for p in pictures], dim=1),
+        encoder_hidden_states=call.context,
+        encoder_hidden_states_mask=mask.bool(),
+        timestep=call.timestep.to(call.x.dtype),
+        img_shapes=[shapes] * len(x),
+        controlnet_block_samples=list(call.residuals[0]) if call.residuals else None,
+    )
+    out = unpack(out[:, : shapes[0][1] * shapes[0][2]], x.shape[-2], x.shape[-1])
+    out = out[..., : call.x.shape[-2], : call.x.shape[-1]]
+    return out[:, :, None] if video else out
+
+
+FAMILY = Family(
+    name="qwen_image",
+    title="Qwen-Image",
+    build=diffusers_class("QwenImageTransformer2DModel"),
+    config=config,
+    layout=same,
+    forward=forward,
+    latents=latents,
+    parametrisation=shifted(1.15, 1.0),
+    text=(TextPart("qwen25_vl", "qwen25", template="qwen_image", masked=True),),
+    context_width=lambda config: int(config["joint_attention_dim"]),
+)

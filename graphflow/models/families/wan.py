@@ -1,0 +1,113 @@
+"""Wan 2.1 and 2.2: text to video, and image to video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import Header, count
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.diffusion.network import Concat
+from graphflow.models.families.base import Call, Facts, Family, TextPart
+from graphflow.models.families.flow import diffusers_class, even, first, shifted
+from graphflow.models.families.qwen_image import WAN_LATENTS
+from graphflow.models.layouts import table
+
+
+def _attention(block: str, theirs: str, ours: str) -> list[tuple[str, ...]]:
+    return [
+        *((f"{block}.{theirs}.{x}", f"{block}.{ours}.to_{x}") for x in "qkv"),
+        (f"{block}.{theirs}.o", f"{block}.{ours}.to_out.0"),
+        (f"{block}.{theirs}.norm_q", f"{block}.{ours}.norm_q"),
+        (f"{block}.{theirs}.norm_k", f"{block}.{ours}.norm_k"),
+    ]
+
+
+layout = table(
+    *((f"{x}_embedding.{n}", f"condition_embedder.{x}_embedder.linear_{n // 2 + 1}") for x in ("time", "text") for n in (0, 2)),
+    ("time_projection.1", "condition_embedder.time_proj"),
+    ("head.modulation", "scale_shift_table"),
+    ("head.head", "proj_out"),
+    *_attention("blocks.*", "self_attn", "attn1"),
+    *_attention("blocks.*", "cross_attn", "attn2"),
+    ("blocks.*.cross_attn.k_img", "blocks.*.attn2.add_k_proj"),
+    ("blocks.*.cross_attn.v_img", "blocks.*.attn2.add_v_proj"),
+    ("blocks.*.cross_attn.norm_k_img", "blocks.*.attn2.norm_added_k"),
+    ("blocks.*.modulation", "blocks.*.scale_shift_table"),
+    ("blocks.*.ffn.0", "blocks.*.ffn.net.0.proj"),
+    ("blocks.*.ffn.2", "blocks.*.ffn.net.2"),
+    ("blocks.*.norm3", "blocks.*.norm2"),
+    ("img_emb.proj.0", "condition_embedder.image_embedder.norm1"),
+    ("img_emb.proj.1", "condition_embedder.image_embedder.ff.net.0.proj"),
+    ("img_emb.proj.3", "condition_embedder.image_embedder.ff.net.2"),
+    ("img_emb.proj.4", "condition_embedder.image_embedder.norm2"),
+)  # fmt: skip
+
+
+def config(header: Header) -> dict[str, Any]:
+    """By shapes."""
+    width, channels = header.shape("patch_embedding.weight")[:2]
+    image = header.shape("img_emb.proj.1.weight")
+    return {
+        "patch_size": list(header.shape("patch_embedding.weight")[2:]),
+        "num_attention_heads": max(1, width // 128),
+        "attention_head_dim": 128 if width % 128 == 0 else width,
+        "in_channels": channels,
+        "out_channels": header.shape("head.head.weight")[0] // 4,
+        "text_dim": header.shape("text_embedding.0.weight")[1],
+        "freq_dim": header.shape("time_embedding.0.weight")[1],
+        "ffn_dim": header.shape("blocks.0.ffn.0.weight")[0],
+        "num_layers": count(header, "blocks.{}."),
+        "image_dim": image[1] if image else None,
+        "added_kv_proj_dim": width if header.shape("blocks.0.cross_attn.k_img.weight") else None,
+    }
+
+
+def latents(facts: Facts) -> LatentFormat:
+    """Wan 2.1's; of other channels, as they are."""
+    channels = int(facts.config["out_channels"])
+    return WAN_LATENTS if channels == 16 else LatentFormat(channels, downscale=16, temporal=4, dims=3)
+
+
+def concat(facts: Facts) -> Concat:
+    """Image to video takes a mask and the frames that are given beside the latent."""
+    more = int(facts.config["in_channels"]) - int(facts.config["out_channels"])
+    return "inpaint" if more > 0 else ""
+
+
+def forward(module: nn.Module, call: Call) -> Tensor:
+    """One pass; a mask of one channel stands for the four frames that a latent frame holds."""
+    settings: Any = module.config
+    x = call.x
+    missing = settings.in_channels - x.shape[1]
+    if missing > 0:
+        own = settings.out_channels
+        x = torch.cat([x[:, :own], x[:, own : own + 1].expand(-1, missing, *x.shape[2:]), x[:, own:]], dim=1)
+    images = [
+        vision for cond, n in call.conds if (vision := cond.sizes.get("clip_vision")) is not None for _ in range(n)
+    ]
+    out = first(
+        module,
+        even(x),
+        timestep=call.timestep,
+        encoder_hidden_states=call.context,
+        encoder_hidden_states_image=torch.cat(images).to(call.context) if images else None,
+    )
+    return out[..., : call.x.shape[-2], : call.x.shape[-1]]
+
+
+FAMILY = Family(
+    name="wan",
+    title="Wan",
+    build=diffusers_class("WanTransformer3DModel"),
+    config=config,
+    layout=layout,
+    forward=forward,
+    latents=latents,
+    parametrisation=shifted(8.0),
+    concat=concat,
+    text=(TextPart("umt5", "t5xxl", least=512, zeroed=True),),
+    context_width=lambda config: int(config["text_dim"]),
+)

@@ -1,0 +1,296 @@
+"""Every family: its files are told by their headers, loaded offline, and its network is asked as diffusers asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import detect
+from graphflow.diffusion.network import RowCond
+from graphflow.models import Residency, loaded
+from graphflow.models.families import FAMILIES
+from graphflow.models.layouts import join
+from graphflow.node import Row
+from graphflow.values import Model, Weights
+from tests.tiny import TINY, Tiny, network, single_file
+
+
+@pytest.fixture(autouse=True)
+def home() -> Iterator[Residency]:
+    with Residency(device="cpu", dtype="float32").active() as home:
+        yield home
+
+
+def recipe(folder: Path, tiny: Tiny, module: nn.Module) -> Model:
+    return Model(Weights((single_file(folder, tiny, module),), "model", tiny.family))
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def row(live: Any, tiny: Tiny, sigma: float, count: int = 1, seed: int = 0) -> Row:
+    extra = {"": 0, "image": tiny.latent[0], "inpaint": tiny.latent[0] + 1}[live.concat]
+    cond = RowCond(
+        live.parametrisation,
+        noise(count, 6, tiny.width, seed=seed + 1),
+        noise(count, tiny.pooled, seed=seed + 2) if tiny.pooled else None,
+        torch.ones(count, 6),
+        concat=noise(count, extra, *tiny.latent[1:], seed=seed + 3) if extra else None,
+        latent_size=(tiny.latent[-2], tiny.latent[-1]),
+    )
+    return Row(live, noise(count, *tiny.latent, seed=seed), torch.tensor(sigma), cond)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_single_file_in_the_original_layout_is_told_by_its_header(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    for prefix in ("model.diffusion_model.", ""):
+        found = detect(single_file(tmp_path, tiny, network(tiny), prefix).path)
+
+        assert (found.kind, found.family) == ("model", tiny.family)
+        assert "vae" in found.lacks
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_rows_of_different_noise_share_a_call_and_do_not_disturb_each_other(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    high = 0.9 if FAMILIES[tiny.family].dtypes != ("float16", "bfloat16") else 9.0
+    with loaded(recipe(tmp_path, tiny, network(tiny))) as live:
+        rows = [row(live, tiny, high, 1, 10), row(live, tiny, 0.3, 2, 20)]
+        together = live.predict(rows)
+        alone = [live.predict([one])[0] for one in rows]
+
+    assert live.batch_key(rows[0]) == live.batch_key(rows[1])
+    for one, other, asked in zip(together, alone, rows, strict=True):
+        assert one.shape == asked.x.shape
+        assert one.dtype is torch.float32
+        assert one.isfinite().all()
+        torch.testing.assert_close(one, other, atol=3e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_latent_of_odd_sides_keeps_its_size(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    odd = Tiny(tiny.config, tiny.family, (*tiny.latent[:-2], 7, 5), tiny.width, tiny.pooled, tiny.folder)
+    with loaded(recipe(tmp_path, tiny, network(tiny))) as live:
+        (out,) = live.predict([row(live, odd, 0.5)])
+
+    assert out.shape[1:] == odd.latent
+
+
+# --- asked as diffusers' pipelines ask -------------------------------------------------------------------------------
+
+Ask = Callable[[Any, Tensor, Tensor, RowCond], Tensor]
+"""(network, x, sigma (B,), conditioning) -> velocity, as the family's pipeline in diffusers calls its network."""
+
+
+def _flux(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
+    from diffusers import FluxPipeline
+
+    height, width = x.shape[-2:]
+    packed = FluxPipeline._pack_latents(x, *x.shape)
+    if cond.concat is not None:
+        packed = torch.cat([packed, FluxPipeline._pack_latents(cond.concat, *cond.concat.shape)], dim=-1)
+    guidance = torch.full_like(sigma, 3.5) if getattr(module.config, "guidance_embeds", False) else None
+    extra = (
+        {}
+        if module.__class__.__name__.startswith("Chroma")
+        else {"pooled_projections": cond.pooled, "guidance": guidance}
+    )
+    out = module(
+        packed,
+        encoder_hidden_states=cond.context,
+        timestep=sigma,
+        img_ids=FluxPipeline._prepare_latent_image_ids(1, height // 2, width // 2, "cpu", x.dtype),
+        txt_ids=torch.zeros(cond.context.shape[1], 3),
+        **extra,
+    ).sample
+    return FluxPipeline._unpack_latents(out, height * 8, width * 8, 8)
+
+
+def _flux2(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
+    from diffusers import Flux2Pipeline
+
+    ids = Flux2Pipeline._prepare_latent_ids(x)
+    out = module(
+        Flux2Pipeline._pack_latents(x),
+        encoder_hidden_states=cond.context,
+        timestep=sigma,
+        img_ids=ids,
+        txt_ids=Flux2Pipeline._prepare_text_ids(cond.context),
+        guidance=torch.full_like(sigma, 4.0),
+    ).sample
+    return torch.as_tensor(Flux2Pipeline._unpack_latents_with_ids(out, ids))
+
+
+def _qwen(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
+    from diffusers import QwenImagePipeline
+
+    height, width = x.shape[-2:]
+    flat = x[:, :, 0]
+    out = module(
+        QwenImagePipeline._pack_latents(flat, *flat.shape),
+        encoder_hidden_states=cond.context,
+        encoder_hidden_states_mask=torch.ones(cond.context.shape[:2]).bool(),
+        timestep=sigma,
+        img_shapes=[[(1, height // 2, width // 2)]] * len(x),
+    ).sample
+    return torch.as_tensor(QwenImagePipeline._unpack_latents(out, height * 8, width * 8, 8))
+
+
+def _z_image(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
+    out = module(list(x[:, :, None]), 1 - sigma, list(cond.context), return_dict=False)[0]
+    return -torch.stack(list(out))[:, :, 0]
+
+
+def _wan(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
+    return module(x, timestep=sigma * 1000, encoder_hidden_states=cond.context).sample  # type: ignore[no-any-return]
+
+
+ASK: dict[str, Ask] = {
+    "sd3": lambda m, x, s, c: m(x, c.context, c.pooled, s * 1000).sample,
+    "sd35": lambda m, x, s, c: m(x, c.context, c.pooled, s * 1000).sample,
+    "flux": _flux,
+    "flux schnell": _flux,
+    "flux control": _flux,
+    "flux2": _flux2,
+    "chroma": _flux,
+    "qwen_image": _qwen,
+    "z_image": _z_image,
+    "auraflow": lambda m, x, s, c: m(x, encoder_hidden_states=c.context, timestep=s).sample,
+    "lumina2": lambda m, x, s, c: -m(x, 1 - s, c.context, torch.ones(c.context.shape[:2]).bool()).sample,
+    "sana": lambda m, x, s, c: m(x, c.context, s * 1000, encoder_attention_mask=torch.ones(c.context.shape[:2])).sample,
+    "wan": _wan,
+}
+
+
+@pytest.mark.parametrize("name", ASK)
+@torch.inference_mode()
+def test_a_flow_network_is_asked_as_its_pipeline_does(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    module = network(tiny)
+    with loaded(recipe(tmp_path, tiny, module)) as live:
+        asked = row(live, tiny, 0.7, 2)
+        (out,) = live.predict([asked])
+    velocity = ASK[name](module, asked.x, torch.full((2,), 0.7), asked.cond)
+
+    torch.testing.assert_close(out, asked.x - 0.7 * velocity, atol=2e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_sdxl_is_told_sizes_and_pooled_text_in_the_order_of_its_pipeline(tmp_path: Path) -> None:
+    tiny = TINY["sdxl"]
+    module = network(tiny)
+    with loaded(recipe(tmp_path, tiny, module)) as live:
+        asked = row(live, tiny, 2.0, 2)
+        p = live.parametrisation
+        sizes = {"width": 96, "height": 64, "crop_w": 3, "crop_h": 2, "target_width": 48, "target_height": 32}
+        cond = RowCond(p, asked.cond.context, asked.cond.pooled, sizes=sizes, latent_size=(8, 8))
+        (out,) = live.predict([Row(live, asked.x, asked.sigma, cond)])
+        (plain,) = live.predict([asked])
+    sigma = asked.sigma
+    added = {"text_embeds": cond.pooled, "time_ids": torch.tensor([[64.0, 96, 2, 3, 32, 48]] * 2)}
+    epsilon = module(asked.x / (sigma**2 + 1) ** 0.5, p.timestep(sigma), cond.context, added_cond_kwargs=added).sample
+    added["time_ids"] = torch.tensor([[64.0, 64, 0, 0, 64, 64]] * 2)
+    default = module(asked.x / (sigma**2 + 1) ** 0.5, p.timestep(sigma), cond.context, added_cond_kwargs=added).sample
+
+    torch.testing.assert_close(out, asked.x - sigma * epsilon, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(plain, asked.x - sigma * default, atol=1e-4, rtol=1e-4)
+
+
+def test_kontext_sees_reference_pictures_beside_the_latent(tmp_path: Path) -> None:
+    tiny = TINY["flux"]
+    with loaded(recipe(tmp_path, tiny, network(tiny))) as live:
+        plain = row(live, tiny, 0.5)
+        cond = RowCond(live.parametrisation, plain.cond.context, plain.cond.pooled, references=(noise(1, 16, 4, 4),))
+        (with_reference,) = live.predict([Row(live, plain.x, plain.sigma, cond)])
+        (without,) = live.predict([plain])
+
+    assert with_reference.shape == without.shape
+    assert (with_reference - without).abs().max() > 1e-3
+
+
+# --- layouts against diffusers' own converters -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "converter"),
+    [
+        ("sd3", "convert_sd3_transformer_checkpoint_to_diffusers"),
+        ("sd35", "convert_sd3_transformer_checkpoint_to_diffusers"),
+        ("flux2", "convert_flux2_transformer_checkpoint_to_diffusers"),
+        ("z_image", "convert_z_image_transformer_checkpoint_to_diffusers"),
+        ("auraflow", "convert_auraflow_transformer_checkpoint_to_diffusers"),
+        ("sana", "convert_sana_transformer_to_diffusers"),
+        ("wan", "convert_wan_transformer_to_diffusers"),
+        ("wan i2v", "convert_wan_transformer_to_diffusers"),
+    ],
+)
+def test_files_are_read_as_diffusers_reads_them(name: str, converter: str) -> None:
+    from diffusers.loaders import single_file_utils
+
+    module = network(TINY[name])
+    state = module.state_dict()
+    theirs = {e.theirs: join(e, state).clone() for e in FAMILIES[TINY[name].family].layout(state)}
+    if name == "sana":
+        theirs |= {"pos_embed": torch.zeros(1), "y_embedder.y_embedding": torch.zeros(1)}
+
+    converted = getattr(single_file_utils, converter)(theirs)
+
+    missing = {key for key in state if key not in converted}
+    assert missing == set()
+    for key, tensor in state.items():
+        assert torch.equal(converted[key], tensor), key
+
+
+@pytest.mark.parametrize(
+    ("family", "cls", "converter", "config"),
+    [
+        (
+            "flux",
+            "FluxTransformer2DModel",
+            "convert_flux_transformer_checkpoint_to_diffusers",
+            {"guidance_embeds": True},
+        ),
+        ("chroma", "ChromaTransformer2DModel", "convert_chroma_transformer_checkpoint_to_diffusers", {}),
+        ("lumina2", "Lumina2Transformer2DModel", "convert_lumina2_to_diffusers", {}),
+    ],
+)
+def test_real_sizes_are_cut_as_diffusers_cuts_them(
+    family: str, cls: str, converter: str, config: dict[str, Any]
+) -> None:
+    import diffusers
+    from diffusers.loaders import single_file_utils
+
+    layers = {"num_layers": 1} | ({} if family == "lumina2" else {"num_single_layers": 1})
+    with torch.device("meta"):
+        state = getattr(diffusers, cls)(**layers, **config).state_dict()
+    theirs = {e.theirs: join(e, state) for e in FAMILIES[family].layout(state)}
+
+    converted = getattr(single_file_utils, converter)(theirs)
+
+    assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in state.items() if k in converted}
+    assert set(state) - set(converted) <= {"distilled_guidance_layer.mod_proj", "time_text_embed.mod_proj"}
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd2", "sdxl"])
+def test_u_nets_are_read_as_diffusers_reads_them(name: str) -> None:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    from tests.tiny import config_of, original_state
+
+    tiny = TINY[name]
+    module = network(tiny)
+    theirs = original_state(module, FAMILIES[name].layout, "model.diffusion_model.")
+
+    converted = convert_ldm_unet_checkpoint(theirs, config_of(tiny.config))
+
+    state = module.state_dict()
+    assert set(converted) == set(state)
+    assert all(torch.equal(converted[key], tensor) for key, tensor in state.items())
