@@ -230,13 +230,13 @@ class Assets:
     ) -> Asset:
         """A user's file under its own name, or `name (1)` where another has that; equal bytes are stored once.
 
-        Raises `BadRequest` for a name that leaves the folder, `TooLarge`, or `UnsupportedFile` for a damaged picture.
+        Characters that not every system can keep become `_`. Raises `BadRequest` for a name that leaves the folder, `TooLarge`, or `UnsupportedFile` for a damaged picture.
         """
         if len(data) > self._max_size:
             raise TooLarge(f"{name} has {len(data):,} bytes; at most {self._max_size:,} are taken")
         if not data:
             raise UnsupportedFile(f"{name} is empty")
-        name = safe_name(name)
+        name = safe_name(_FORBIDDEN.sub("_", name.replace("\\", "/")))
         file = await asyncio.to_thread(_described, name, data, media_type)
         async with self._lock:
             for candidate in _candidates(name):

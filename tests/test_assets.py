@@ -72,9 +72,19 @@ async def test_no_name_leaves_its_folder(store: Assets, prefix: str, tmp_path: P
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(BadRequest):
         await store.save("output", prefix, result("red"))
-    with pytest.raises(BadRequest):
-        await store.upload("input", prefix, png())
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\\..\\..\\x", "nul", "a" * 300, "", "."])
+async def test_no_upload_leaves_its_folder(store: Assets, name: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadRequest):
+        await store.upload("input", name, png())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+async def test_what_some_system_cannot_keep_in_a_name_is_replaced(store: Assets) -> None:
+    assert (await store.upload("input", 'at 12:30 "é"?.png', png())).name == "at 12_30 _é__.png"
 
 
 @given(st.text(max_size=60))

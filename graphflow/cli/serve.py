@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import importlib
 import logging
 import os
 import signal
@@ -91,6 +92,7 @@ async def _serve(config: Config, listening: socket.socket, *, verbose: bool) -> 
         await web.SockSite(runner, listening).start()
         _greet(config, service, listening.getsockname()[1])
         telling = asyncio.create_task(_tell_workers(service))
+        await asyncio.to_thread(importlib.import_module, "graphflow.plan")  # the first job need not wait for it
         await stop.wait()
         err.print("stopping", style="dim")
         telling.cancel()

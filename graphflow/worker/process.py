@@ -20,15 +20,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
 from graphflow import __version__
 from graphflow.errors import WorkerDied
-from graphflow.plan import Plan
 from graphflow.registry import Definitions
 from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
+
+if TYPE_CHECKING:
+    from graphflow.plan import Plan
 
 log = logging.getLogger(__name__)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from graphflow.events import Event, JobCancelled, JobDone, JobFailed, Made, Preview
 from graphflow.node import NodeDef
-from graphflow.plan import Plan
 from graphflow.registry import BrokenPack, Definitions
+
+if TYPE_CHECKING:
+    from graphflow.plan import Plan  # which loads networkx; a server answers before it needs that
 
 State = Literal["starting", "ready", "busy", "dead"]
 Item = Event | Preview | Made
