@@ -226,14 +226,14 @@ class Widget:
 
 @dataclass(frozen=True)
 class Grows:
-    """Marks `**pictures: Annotated[Image, Grows(...)]`: link-only inputs of one type, as many as are wanted.
+    """Marks `**pictures: Annotated[Image, Grows(...)]`: inputs of one type, as many as are wanted.
 
-    The editor offers one more than are linked. The function is given those that are linked, by name, in this order.
+    The editor offers one more than are in use. The function is given those in use, by name, in this order.
     """
 
     names: tuple[str, ...]
     required: int = 1
-    """So many of the first must be linked."""
+    """So many of the first must be given."""
 
 
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1), Widget("seed")]
@@ -318,12 +318,20 @@ class Node:
     """The function returns a tuple with one item an output, not the only output itself."""
     fingerprint: Callable[..., str] | None = None
     """Called with the inputs before a run; what it returns becomes part of the key."""
+    files: tuple[int, ...] = ()
+    """Places in that tuple that hold finished files, not outputs: of an output node that passes its input on."""
 
     def outputs(self, result: Any) -> tuple[Any, ...]:
         """One item an output, from what the function returned."""
         if isinstance(result, Expansion):
             return (result,)
-        return tuple(result) if self.named_outputs else (result,)
+        items = tuple(result) if self.named_outputs else (result,)
+        return tuple(item for place, item in enumerate(items) if place not in self.files)
+
+    def made(self, result: Any) -> list[Artifact]:
+        """The finished files beside the outputs."""
+        given = [result[place] for place in self.files]
+        return [file for one in given for file in (one if isinstance(one, list | tuple) else [one])]
 
 
 def fits(source: str, target: str) -> bool:
@@ -374,7 +382,7 @@ def node(
         returned = hints.get("return")
         if returned is None and not output_node:
             raise TypeError(f"{type}: {function.__name__} must say what it returns")
-        ports, named = _outputs(returned, outputs)
+        ports, named, files = _outputs(returned, outputs)
         definition = NodeDef(
             type=type,
             title=title or type,
@@ -391,7 +399,7 @@ def node(
             digest=_digest(function),
             example=example,
         )
-        function.__node__ = Node(definition, function, named)  # type: ignore[attr-defined]
+        function.__node__ = Node(definition, function, named, files=files)  # type: ignore[attr-defined]
         return function
 
     return decorate
@@ -471,6 +479,7 @@ def _ports(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Port
             name=name,
             type=wire_type(annotation.core),
             required=i < marks[0].required,
+            field=None if _is_wire(annotation.core) else _field(annotation, None),
             list=annotation.list,
             grows=parameter.name,
         )
@@ -501,7 +510,7 @@ def _port(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Port:
 
 def _field(annotation: _Annotation, default: Any) -> dict[str, Any]:
     """JSON schema of a literal, with our marks."""
-    plain = [mark for mark in annotation.marks if not isinstance(mark, Folder | References | Widget)]
+    plain = [mark for mark in annotation.marks if not isinstance(mark, Folder | References | Widget | Grows)]
     core = str if annotation.core in (File, Text) else annotation.core
     hint: Any = Annotated[core, *plain] if plain else core
     schema = TypeAdapter(hint).json_schema()
@@ -524,24 +533,22 @@ def _field(annotation: _Annotation, default: Any) -> dict[str, Any]:
     return schema
 
 
-def _outputs(hint: Any, names: Sequence[str]) -> tuple[tuple[OutputPort, ...], bool]:
-    """The outputs of a return annotation, and whether they come as a named tuple."""
+def _outputs(hint: Any, names: Sequence[str]) -> tuple[tuple[OutputPort, ...], bool, tuple[int, ...]]:
+    """The outputs of a return annotation, whether they come as a named tuple, and which of it are files."""
     if get_origin(hint) is Generator:
         hint = get_args(hint)[2]
     if hint in (None, type(None)):
-        return (), False
-    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
-        hints = typing.get_type_hints(hint, include_extras=True)
-        parts = [(name, _take_apart(hints[name])) for name in hint._fields]
-        return tuple(
-            OutputPort(name=names[i] if names else name, type=wire_type(part.core), list=part.list)
-            for i, (name, part) in enumerate(parts)
-        ), True
-    part = _take_apart(hint)
-    if part.core is Artifact:
-        return (), False
-    type_ = wire_type(part.core)
-    return (OutputPort(name=names[0] if names else type_, type=type_, list=part.list),), False
+        return (), False, ()
+    named = isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
+    hints = typing.get_type_hints(hint, include_extras=True) if named else {"": hint}
+    parts = [(name, _take_apart(one)) for name, one in hints.items()]
+    files = tuple(place for place, (_, part) in enumerate(parts) if part.core is Artifact)
+    given = [(name or wire_type(part.core), part) for name, part in parts if part.core is not Artifact]
+    ports = tuple(
+        OutputPort(name=names[i] if names else name, type=wire_type(part.core), list=part.list)
+        for i, (name, part) in enumerate(given)
+    )
+    return ports, named, files if named else ()
 
 
 def _takes_weights(hints: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
@@ -90,7 +90,7 @@ def nodes_in(package: ModuleType, pack: str) -> Iterator[Node]:
             node = getattr(thing, "__node__", None)
             if isinstance(node, Node) and getattr(thing, "__module__", None) == module.__name__:
                 definition = node.definition.model_copy(update={"pack": pack})
-                found[definition.type] = Node(definition, node.function, node.named_outputs, node.fingerprint)
+                found[definition.type] = replace(node, definition=definition)
     yield from (found[name] for name in sorted(found))
 
 

@@ -79,11 +79,12 @@ def _like(x: torch.Tensor, columns: int, rows: int) -> torch.Tensor:
 @node("ImageFromBatch", category="image/batch")
 def image_from_batch(
     image: Image,
-    batch_index: Annotated[int, span(0, 4095, description="Place of the first; the last one if there are fewer.")] = 0,
+    batch_index: Annotated[int, span(-4096, 4095, description="Place of the first; negative counts from the end.")] = 0,
     length: BatchSize = 1,
 ) -> Image:
-    """Some pictures of a batch."""
-    start = min(batch_index, image.data.shape[0] - 1)
+    """Some pictures of a batch, from the last one where there are fewer."""
+    count = image.data.shape[0]
+    start = max(0, min(batch_index if batch_index >= 0 else count + batch_index, count - 1))
     return Image(image.data[start : start + length])
 
 

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import av
 import numpy as np
@@ -25,6 +25,16 @@ Upload = Annotated[File, Folder("input", media="image")]
 Prefix = Annotated[str, span(None, None, description="Beginning of the file's name; may hold folders.")]
 NO_MASK = (64, 64)
 """Height and width of the empty mask that a picture without alpha comes with."""
+
+
+class Saved(NamedTuple):
+    images: Image
+    files: list[Artifact]
+
+
+class ShownMask(NamedTuple):
+    mask: Mask
+    files: list[Artifact]
 
 
 # --- loading ---------------------------------------------------------------------------------------------------------
@@ -62,21 +72,22 @@ def load_image_output(image: Annotated[File, Folder("output", media="image")]) -
 
 
 @node("SaveImage", title="Save Image", category="image", output_node=True)
-def save_image(images: Image, filename_prefix: Prefix = "ComfyUI") -> list[Artifact]:
-    """Each picture as a PNG file that carries the workflow which made it."""
-    return list(_pngs(images.data, filename_prefix, compress_level=4))
+def save_image(images: Image, filename_prefix: Prefix = "ComfyUI") -> Saved:
+    """Each picture as a PNG file that carries the workflow which made it. The pictures are passed on."""
+    return Saved(images, list(_pngs(images.data, filename_prefix, compress_level=4)))
 
 
 @node("PreviewImage", title="Preview Image", category="image", output_node=True)
-def preview_image(images: Image) -> list[Artifact]:
-    """Shows the pictures without keeping them."""
-    return list(_pngs(images.data, "preview", compress_level=1, temporary=True))
+def preview_image(images: Image) -> Saved:
+    """Shows the pictures without keeping them, and passes them on."""
+    return Saved(images, list(_pngs(images.data, "preview", compress_level=1, temporary=True)))
 
 
 @node("MaskPreview", title="Preview Mask", category="mask", output_node=True)
-def mask_preview(mask: Mask) -> list[Artifact]:
-    """Shows the masks, 1 as white, without keeping them."""
-    return list(_pngs(mask.data[..., None].expand(-1, -1, -1, 3), "mask", compress_level=1, temporary=True))
+def mask_preview(mask: Mask) -> ShownMask:
+    """Shows the masks, 1 as white, without keeping them, and passes them on."""
+    grey = mask.data[..., None].expand(-1, -1, -1, 3)
+    return ShownMask(mask, list(_pngs(grey, "mask", compress_level=1, temporary=True)))
 
 
 @node("ImageCompare", title="Image Compare", category="image", output_node=True)
@@ -111,13 +122,15 @@ def save_image_advanced(
         span(1, 100, 1, "100 is lossless for WebP."),
         Widget(extra={"when": {"format": ["webp", "jpeg"]}}),
     ] = 90,
-) -> list[Artifact]:
+) -> Saved:
     """Each picture as PNG of 8 or 16 bits, EXR, WebP or JPEG; all but EXR carry the workflow which made them."""
     if format == "exr":
-        return list(_exrs(images.data, filename_prefix, input_color_space))
-    if format == "png":
-        return list(_pngs(images.data, filename_prefix, compress_level=4, sixteen=bit_depth == "16-bit"))
-    return list(_lossy(images.data, filename_prefix, format, quality))
+        files = _exrs(images.data, filename_prefix, input_color_space)
+    elif format == "png":
+        files = _pngs(images.data, filename_prefix, compress_level=4, sixteen=bit_depth == "16-bit")
+    else:
+        files = _lossy(images.data, filename_prefix, format, quality)
+    return Saved(images, list(files))
 
 
 def _pngs(

@@ -85,6 +85,8 @@ def resolution_selector(
 
 # --- formulas --------------------------------------------------------------------------------------------------------
 
+MAX_LENGTH = 1000
+"""Characters of a formula: nesting cannot exhaust the stack."""
 MAX_BITS = 4096
 """Of whole numbers on the way: a formula cannot fill the memory."""
 
@@ -142,6 +144,8 @@ def evaluate(expression: str, values: Mapping[str, Number]) -> Number:
 
     Raises `ValueError` that says what is wrong with it.
     """
+    if len(expression) > MAX_LENGTH:
+        raise ValueError(f"the formula has {len(expression)} characters; at most {MAX_LENGTH} are read")
     try:
         tree = ast.parse(expression.strip(), mode="eval")
         result = _value(tree.body, {**CONSTANTS, **values})

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 from graphflow.api import Artifact, Value, node, summary
 
 
+class Shown(NamedTuple):
+    STRING: str
+    file: Artifact
+
+
 @node("PreviewAny", title="Preview Any", category="utils", output_node=True)
-def preview_any(source: Any) -> Artifact:
-    """Shows any value: texts and numbers as they are, lists as JSON, others by their type and size."""
-    return Artifact("text/plain", told(source).encode(), "preview", {"temporary": True})
+def preview_any(source: Any) -> Shown:
+    """Shows any value: texts and numbers as they are, lists as JSON, others by their type and size. Gives that text."""
+    text = told(source)
+    return Shown(text, Artifact("text/plain", text.encode(), "preview", {"temporary": True}))
 
 
 def told(value: Any) -> str:

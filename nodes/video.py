@@ -24,6 +24,11 @@ class Components(NamedTuple):
     fps: float
 
 
+class SavedVideo(NamedTuple):
+    video: Video
+    file: Artifact
+
+
 @node("LoadVideo", title="Load Video", category="image/video")
 def load_video(file: Annotated[File, Folder("input", media="video")]) -> Video:
     """An uploaded video with its sound, every frame of it."""
@@ -76,9 +81,9 @@ def save_video(
     filename_prefix: Prefix = "video/ComfyUI",
     format: Literal["auto", "mp4"] = "auto",
     codec: Literal["auto", "h264"] = "auto",
-) -> Artifact:
-    """A video as an MP4 file (H.264, AAC) that browsers play."""
-    return _video(video.frames, video.fps, "video/mp4", H264, filename_prefix, video.audio)
+) -> SavedVideo:
+    """A video as an MP4 file (H.264, AAC) that browsers play. The video is passed on."""
+    return SavedVideo(video, _video(video.frames, video.fps, "video/mp4", H264, filename_prefix, video.audio))
 
 
 @node("SaveWEBM", category="image/video", output_node=True, experimental=True)

@@ -375,7 +375,7 @@ class _Call:
     def _collect(self, results: Sequence[Any]) -> Any:
         """For each output its values, over all calls; grown nodes are walked."""
         ports = self.node.definition.outputs
-        gathered: list[list[Any]] = [[] for _ in (ports or (None,))]
+        gathered: list[list[Any]] = [[] for _ in (*ports, *(() if ports and not self.node.files else (None,)))]
         for result in results:
             for index, values in enumerate(self._outputs(result)):
                 gathered[index].extend(values)
@@ -396,10 +396,11 @@ class _Call:
         if len(items) != len(definition.outputs):
             message = f"it returned {len(items)} results for {len(definition.outputs)} outputs"
             raise NodeFailed(self.id, message, type=self.task.type)
-        return [
+        values = [
             list(item) if port.list and isinstance(item, list | tuple) else [item]
             for port, item in zip(definition.outputs, items, strict=True)
         ]
+        return [*values, self.node.made(result)] if self.node.files else values
 
     def _grow(self, expansion: Expansion) -> list[list[Any]]:
         """The values of the outputs of grown nodes."""

@@ -72,20 +72,26 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_saving_cuts_off_to_eight_bits_and_keeps_the_prefix() -> None:
     image = Image(torch.tensor([0.5, 0.999, 2.0]).expand(2, 1, 1, 3))
-    first, second = n.save_image(image, "%width%x%height%/apple %batch_num%")
+    first, second = n.save_image(image, "%width%x%height%/apple %batch_num%").files
     assert (first.media_type, first.name, second.name) == ("image/png", "1x1/apple 0", "1x1/apple 1")
     assert dict(first.details) == {"width": 1, "height": 1}
     assert opened(first.data).getpixel((0, 0)) == (127, 254, 255)
 
 
+def test_what_is_saved_or_shown_is_passed_on() -> None:
+    image, mask = Image(torch.zeros(1, 1, 1, 3)), Mask(torch.zeros(1, 1, 1))
+    assert all(save(image).images is image for save in (n.save_image, n.preview_image, n.save_image_advanced))
+    assert n.mask_preview(mask).mask is mask
+
+
 def test_alpha_is_saved() -> None:
-    (png,) = n.save_image(Image(torch.full((1, 1, 1, 4), 0.5)))
+    (png,) = n.save_image(Image(torch.full((1, 1, 1, 4), 0.5))).files
     assert (opened(png.data).mode, opened(png.data).getpixel((0, 0))) == ("RGBA", (127,) * 4)
 
 
 def test_saving_and_loading_gives_the_same_picture(tmp_path: Path) -> None:
     image = Image(torch.randint(0, 256, (1, 5, 4, 3), generator=torch.Generator().manual_seed(1)) / 255)
-    (png,) = n.save_image(image)
+    (png,) = n.save_image(image).files
     (tmp_path / "again.png").write_bytes(png.data)
     assert torch.equal(n.load_image(File("again.png", tmp_path / "again.png", "")).IMAGE.data, image.data)
 
@@ -96,9 +102,9 @@ def test_a_picture_of_no_numbers_is_not_saved_black() -> None:
 
 
 def test_previews_are_temporary() -> None:
-    (shown,) = n.preview_image(Image(torch.zeros(1, 2, 2, 3)))
+    (shown,) = n.preview_image(Image(torch.zeros(1, 2, 2, 3))).files
     assert dict(shown.details) == {"width": 2, "height": 2, "temporary": True}
-    (mask,) = n.mask_preview(Mask(torch.ones(1, 2, 2)))
+    (mask,) = n.mask_preview(Mask(torch.ones(1, 2, 2))).files
     assert (opened(mask.data).getpixel((0, 0)), mask.details["temporary"]) == ((255,) * 3, True)
 
 
@@ -110,7 +116,7 @@ def test_two_pictures_are_shown_against_each_other() -> None:
 
 def test_sixteen_bits_are_kept() -> None:
     values = torch.tensor([[0.0, 0.25, 0.5], [1.0, 1 / 65535, 0.7]]).reshape(1, 2, 1, 3)
-    (png,) = n.save_image_advanced(Image(values), "deep", "png", "16-bit")
+    (png,) = n.save_image_advanced(Image(values), "deep", "png", "16-bit").files
     assert pictures.info(png.data).width == 1
     import av  # decodes 16 bits, which Pillow does not
 
@@ -121,8 +127,8 @@ def test_sixteen_bits_are_kept() -> None:
 
 def test_other_formats_are_saved_on_request() -> None:
     image = Image(torch.full((1, 8, 8, 3), 0.5))
-    (webp,) = n.save_image_advanced(image, "w", "webp", quality=100)
-    (jpeg,) = n.save_image_advanced(image, "j", "jpeg", quality=95)
+    (webp,) = n.save_image_advanced(image, "w", "webp", quality=100).files
+    (jpeg,) = n.save_image_advanced(image, "j", "jpeg", quality=95).files
     assert [(a.media_type, opened(a.data).convert("RGB").getpixel((4, 4))) for a in (webp, jpeg)] == [
         ("image/webp", (127, 127, 127)),
         ("image/jpeg", (127, 127, 127)),
@@ -130,7 +136,7 @@ def test_other_formats_are_saved_on_request() -> None:
 
 
 def test_high_dynamic_range_is_saved_as_linear_light() -> None:
-    (exr,) = n.save_image_advanced(Image(torch.full((1, 2, 2, 3), 0.5)), "hdr", "exr", "32-bit float")
+    (exr,) = n.save_image_advanced(Image(torch.full((1, 2, 2, 3), 0.5)), "hdr", "exr", "32-bit float").files
     import av
 
     with av.open(io.BytesIO(exr.data)) as file:

@@ -92,6 +92,7 @@ def test_masks_and_latents_become_one_batch() -> None:
 def test_some_of_a_batch() -> None:
     assert firsts(b.image_from_batch(images(4), 1, 2)) == [1, 2]
     assert firsts(b.image_from_batch(images(4), 9, 9)) == [3]
+    assert firsts(b.image_from_batch(images(4), -2, 1)) == [2]
     assert firsts(b.repeat_image_batch(images(2), 2)) == [0, 1, 0, 1]
 
 
@@ -126,5 +127,6 @@ def test_lists_are_made_and_taken_from() -> None:
     ],
 )
 def test_anything_is_shown_as_text(value: Any, text: str) -> None:
-    shown = preview.preview_any(value)
+    passed_on, shown = preview.preview_any(value)
+    assert passed_on == text
     assert (shown.media_type, shown.data.decode(), shown.details) == ("text/plain", text, {"temporary": True})

@@ -62,7 +62,7 @@ def test_only_the_branch_taken_is_reckoned() -> None:
         ("b & 1", "unsupported operand"),
         ("1e308 * 10", "no finite number"),
         ("(-1) ** 0.5", "no number"),
-        ("-" * 5000 + "1", "cannot be reckoned|is no formula"),
+        ("-" * 5000 + "1", "has 5001 characters; at most 1000"),
     ],
 )
 def test_what_cannot_be_reckoned_is_told(formula: str, message: str) -> None:

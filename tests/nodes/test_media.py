@@ -37,7 +37,8 @@ def tone(seconds: float = 0.5, rate: int = 8000, channels: int = 2) -> Audio:
 
 def test_a_video_is_saved_and_loaded_with_its_sound(tmp_path: Path) -> None:
     made = video.create_video(ramp(), 12.0, tone(rate=48000))
-    saved = video.save_video(made, "video/%width%x%height%")
+    passed_on, saved = video.save_video(made, "video/%width%x%height%")
+    assert passed_on is made
     assert (saved.media_type, saved.name) == ("video/mp4", "video/32x16")
     assert dict(saved.details) == {"width": 32, "height": 16, "frames": 6, "fps": 12.0}
     images, sound, fps = video.get_video_components(video.load_video(stored(tmp_path, saved.data, "a.mp4")))
@@ -49,19 +50,19 @@ def test_a_video_is_saved_and_loaded_with_its_sound(tmp_path: Path) -> None:
 
 
 def test_equal_videos_are_equal_bytes() -> None:
-    first, second = (video.save_video(video.create_video(ramp(), 8.0, tone(rate=44100))).data for _ in range(2))
+    first, second = (video.save_video(video.create_video(ramp(), 8.0, tone(rate=44100))).file.data for _ in range(2))
     assert first == second
 
 
 def test_sound_is_cut_to_the_pictures() -> None:
-    saved = video.save_video(video.create_video(ramp(2), 10.0, tone(1.0, 48000)))
+    saved = video.save_video(video.create_video(ramp(2), 10.0, tone(1.0, 48000))).file
     with av.open(io.BytesIO(saved.data)) as file:
         assert file.duration is not None
         assert file.duration / 1e6 < 0.3
 
 
 def test_odd_sides_are_made_even_by_the_last_row_and_column(tmp_path: Path) -> None:
-    saved = video.save_video(Video(ramp(2, 15, 17).data, 5.0))
+    saved = video.save_video(Video(ramp(2, 15, 17).data, 5.0)).file
     loaded = video.load_video(stored(tmp_path, saved.data, "odd.mp4"))
     assert loaded.frames.shape == (2, 16, 18, 3)
     assert torch.allclose(loaded.frames[:, 15, 17], ramp(2).data[:, 0, 0], atol=0.02)
@@ -109,13 +110,13 @@ def test_what_is_no_video_is_refused(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_video_cut_short_is_refused_or_gives_its_first_frames(tmp_path: Path) -> None:
-    saved = video.save_video(video.create_video(ramp(), 8.0)).data
+    saved = video.save_video(video.create_video(ramp(), 8.0)).file.data
     with pytest.raises(UnsupportedFile):
         video.load_video(stored(tmp_path, saved[: len(saved) // 2], "short.mp4"))
 
 
 def test_too_long_is_told_before_the_memory_is_full(tmp_path: Path) -> None:
-    file = stored(tmp_path, video.save_video(video.create_video(ramp(), 8.0, tone(rate=48000))).data, "long.mp4")
+    file = stored(tmp_path, video.save_video(video.create_video(ramp(), 8.0, tone(rate=48000))).file.data, "long.mp4")
     with pytest.raises(TooLarge, match="cut it shorter or scale it down"):
         media.read_video(file.path, limit=3 * 16 * 32)
     with pytest.raises(TooLarge, match="more than 100 samples"):
@@ -126,7 +127,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     (flac,) = audio.save_audio(tone())
     with pytest.raises(UnsupportedFile, match="holds no moving pictures"):
         video.load_video(stored(tmp_path, flac.data, "a.flac"))
-    silent = video.save_video(video.create_video(ramp(), 8.0))
+    silent = video.save_video(video.create_video(ramp(), 8.0)).file
     with pytest.raises(UnsupportedFile, match="holds no sound"):
         audio.load_audio(stored(tmp_path, silent.data, "a.mp4"))
 

@@ -1,12 +1,10 @@
-"""A node may take as many inputs of one kind as are wanted."""
+"""A node may take as many inputs of one kind as are wanted, and give files beside its outputs."""
 
-from __future__ import annotations
-
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import pytest
 
-from graphflow.node import Grows, Port, Value, node, node_of
+from graphflow.node import Artifact, Grows, Port, Value, node, node_of
 
 
 class Picture(Value):
@@ -23,6 +21,22 @@ def test_keyword_arguments_become_a_group_of_inputs() -> None:
         Port(name="picture1", type="IMAGE", required=False, grows="pictures"),
     )
     assert batch(picture0=Picture()) == 1
+
+
+def test_an_output_node_may_pass_its_input_on() -> None:
+    class Shown(NamedTuple):
+        picture: Picture
+        files: list[Artifact]
+
+    @node("Show", category="toys", output_node=True)
+    def show(picture: Picture) -> Shown:
+        return Shown(picture, [Artifact("text/plain", b"a", "a")])
+
+    shown = node_of(show)
+    result = show(Picture())
+    assert [(port.name, port.type) for port in shown.definition.outputs] == [("picture", "IMAGE")]
+    assert shown.outputs(result) == (result.picture,)
+    assert shown.made(result) == result.files
 
 
 def test_a_group_without_names_is_refused() -> None:
