@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, NamedTuple
 
-from graphflow.api import Conditioning, Guider, Latent, Model, Noise, Sampler, Seed, Sigmas, Steps, node
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from graphflow.api import Conditioning, Control, Guider, Latent, Model, Noise, Sampler, Seed, Sigmas, Steps, node
+from graphflow.diffusion.conds import cut_to_aspect
 from graphflow.diffusion.guidance import Cfg, DualCfg, PerpNeg, Rule
+from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
 from graphflow.diffusion.patches import patched
 from graphflow.diffusion.preview import previewer
 from graphflow.diffusion.samplers import SamplerName
-from graphflow.diffusion.sampling import Sampled, Task, fit_latent, noise_for, sample
+from graphflow.diffusion.sampling import Sampled, Task, controls_needed, fit_latent, noise_for, sample
 from graphflow.diffusion.schedules import SchedulerName, model_sigmas, window
 from graphflow.models import loaded
 
@@ -170,6 +175,8 @@ def _sample(
         if len(sigmas.data) < 2:
             return Sampled(latent, latent)
         latent = fit_latent(latent, network.latent_format)
+        controls = controls_needed(conditionings)
+        nets = {id(control): _control_network(control) for control in controls}
         task = Task(
             network=network,
             model=model,
@@ -180,7 +187,29 @@ def _sample(
             latent=latent,
             noise=noise_for(latent, noise_seed),
             seed=seed,
+            controls=nets,
+            hints={
+                id(c): hint for c in controls if (hint := _latent_hint(c, nets[id(c)], latent, network)) is not None
+            },
             picture=previewer(network.latent_format),
         )
         sampled: Sampled = yield from sample(task)
         return sampled
+
+
+def _control_network(control: Control) -> ControlNetwork:
+    with loaded(control.net) as net:
+        return net
+
+
+def _latent_hint(control: Control, net: ControlNetwork, latent: Latent, network: DiffusionNetwork) -> Tensor | None:
+    """The hint as a latent, for nets that look at latents."""
+    if net.latent_format is None:
+        return None
+    if control.vae is None:
+        raise ValueError("this ControlNet looks at latents: wire a VAE to the node that applies it")
+    scale = network.latent_format.downscale
+    size = (latent.data.shape[-2] * scale, latent.data.shape[-1] * scale)
+    pixels = interpolate(cut_to_aspect(control.hint.movedim(-1, 1), size), size=size, mode="nearest-exact")
+    with loaded(control.vae) as autoencoder:
+        return net.latent_format.process_in(autoencoder.encode(pixels.movedim(1, -1)))
