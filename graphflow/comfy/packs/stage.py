@@ -1,0 +1,128 @@
+"""Where a pack's node runs: folders for the files it writes, its progress, and whether it is to stop."""
+
+from __future__ import annotations
+
+import queue
+import re
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Generator, Mapping
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from mimetypes import guess_type
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graphflow.errors import Cancelled
+from graphflow.node import Artifact, Progress
+
+_COUNTER = re.compile(r"_\d+_?$")
+
+
+class Folders:
+    """The folders that a pack is told of: ComfyUI's own for what it reads, one of our own for what it writes."""
+
+    def __init__(self, packs: Path) -> None:
+        self.base = packs.parent
+        """With `custom_nodes` of a ComfyUI, that ComfyUI."""
+        self._written = Path(tempfile.mkdtemp(prefix="graphflow-packs-"))
+        weakref.finalize(self, shutil.rmtree, str(self._written), ignore_errors=True)
+
+    @property
+    def models(self) -> Path:
+        """Where models lie."""
+        return self.base / "models"
+
+    def of(self, kind: str) -> Path:
+        """`input`, `output` or `temp`."""
+        if kind == "input":
+            return self.base / "input"
+        folder = self._written / kind
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def artifact(self, entry: Mapping[str, Any]) -> Artifact | None:
+        """A file that a node says it has written, taken over; None when it is not there."""
+        kind, folder = str(entry.get("type", "output")), str(entry.get("subfolder", ""))
+        root = self.of(kind if kind in ("input", "output", "temp") else "output").resolve()
+        path = (root / folder / Path(str(entry.get("filename", ""))).name).resolve()
+        if not path.is_file() or not path.is_relative_to(root):
+            return None
+        data = path.read_bytes()
+        if kind != "input":
+            path.unlink()
+        media_type = guess_type(path.name)[0] or "application/octet-stream"
+        prefix = _COUNTER.sub("", path.stem) or "file"
+        details: dict[str, Any] = {"temporary": True} if kind == "temp" else {}
+        details |= _size(data) if media_type.startswith("image/") else {}
+        return Artifact(media_type, data, f"{folder}/{prefix}" if folder else prefix, details)
+
+
+def _size(data: bytes) -> dict[str, int]:
+    from graphflow import pictures
+    from graphflow.errors import GraphflowError
+
+    try:
+        info = pictures.info(data)
+    except GraphflowError:
+        return {}
+    return {"width": info.width, "height": info.height}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a pack's node."""
+
+    told: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    interrupted: threading.Event = field(default_factory=threading.Event)
+
+
+CALL: ContextVar[Call | None] = ContextVar("pack_call", default=None)
+
+
+def tell_progress(value: float, total: float) -> None:
+    """Says how far the running call is."""
+    if (call := CALL.get()) is not None:
+        call.told.put(Progress(value, total))
+
+
+def stop_if_interrupted() -> None:
+    """Raises `Cancelled` once the running call is not wanted any more."""
+    if (call := CALL.get()) is not None and call.interrupted.is_set():
+        raise Cancelled("the job was cancelled")
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    result: Any = None
+    error: BaseException | None = None
+
+
+def in_thread(work: Callable[[], Any]) -> Generator[Progress, Any, Any]:
+    """What `work` returns; its progress is yielded while it runs in a thread of its own.
+
+    When the generator is closed, the thread is told to stop; it does at its next look.
+    """
+    call = Call()
+
+    def run() -> None:
+        CALL.set(call)
+        try:
+            with torch.no_grad():
+                call.told.put(_Outcome(work()))
+        except BaseException as error:  # told where it is waited for
+            call.told.put(_Outcome(error=error))
+
+    threading.Thread(target=copy_context().run, args=(run,), name="pack-node", daemon=True).start()
+    try:
+        while not isinstance(item := call.told.get(), _Outcome):
+            yield item
+    finally:
+        call.interrupted.set()
+    if item.error is not None:
+        raise item.error
+    return item.result

@@ -1,0 +1,310 @@
+"""The words of schema-style packs (`define_schema`, `execute`): types with their inputs and outputs, and results."""
+
+from __future__ import annotations
+
+import enum
+import io as bytes_io
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import PIL.Image
+import torch
+
+from graphflow.comfy.packs.exchange import ExecutionBlocker
+from graphflow.comfy.packs.stage import Folders, tell_progress
+
+TYPES = [
+    "BOOLEAN",
+    "INT",
+    "FLOAT",
+    "STRING",
+    "COMBO",
+    "IMAGE",
+    "MASK",
+    "LATENT",
+    "CONDITIONING",
+    "SAMPLER",
+    "SIGMAS",
+    "NOISE",
+    "GUIDER",
+    "CLIP",
+    "CONTROL_NET",
+    "VAE",
+    "MODEL",
+    "CLIP_VISION",
+    "CLIP_VISION_OUTPUT",
+    "STYLE_MODEL",
+    "GLIGEN",
+    "UPSCALE_MODEL",
+    "AUDIO",
+    "VIDEO",
+    "SVG",
+    "LORA_MODEL",
+    "LOSS_MAP",
+    "VOXEL",
+    "MESH",
+    "HOOKS",
+    "HOOK_KEYFRAMES",
+    "TIMESTEPS_RANGE",
+    "LATENT_OPERATION",
+    "FLOW_CONTROL",
+    "ACCUMULATION",
+    "LOAD3D_CAMERA",
+    "LOAD_3D",
+    "LOAD_3D_ANIMATION",
+    "PHOTOMAKER",
+    "POINT",
+    "FACE_ANALYSIS",
+    "BBOX",
+    "SEGS",
+    "MODEL_PATCH",
+    "AUDIO_ENCODER",
+    "AUDIO_ENCODER_OUTPUT",
+    "WEBCAM",
+]
+NAMES = {"LOAD3D_CAMERA": "Load3DCamera", "LOAD_3D": "Load3D", "LOAD_3D_ANIMATION": "Load3DAnimation", "SVG": "SVG"}
+OPTIONS = {
+    "force_input": "forceInput",
+    "widget_type": "widgetType",
+    "dynamic_prompts": "dynamicPrompts",
+    "display_mode": "display",
+}
+"""Keyword of an input -> its option in the class style."""
+
+
+class Input:
+    """An input of a schema."""
+
+    type: ClassVar[str] = "*"
+
+    def __init__(
+        self,
+        id: str,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        extra_dict: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self.id = id
+        self.optional = optional
+        given = {"tooltip": tooltip, "lazy": lazy, **options, **(extra_dict or {})}
+        self.options = {OPTIONS.get(key, key): _plain(value) for key, value in given.items() if value is not None}
+        self.declared = self.type
+
+    def spec(self) -> tuple[Any, dict[str, Any]]:
+        """As the class style has it."""
+        if self.declared == "COMBO":
+            choices = self.options.get("options", [])
+            listed = [_plain(one) for one in choices]
+            return listed, {key: value for key, value in self.options.items() if key != "options"}
+        return self.declared, self.options
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+class Output:
+    """An output of a schema."""
+
+    type: ClassVar[str] = "*"
+
+    def __init__(
+        self,
+        id: str | None = None,
+        display_name: str | None = None,
+        tooltip: str | None = None,
+        is_output_list: bool = False,
+        **options: Any,
+    ) -> None:
+        self.name = display_name or id or self.type
+        self.tooltip = tooltip or ""
+        self.is_list = is_output_list
+
+
+def custom(name: str) -> Any:
+    """A type by its name on the wire, with its inputs and outputs."""
+    parts = {"Input": type("Input", (Input,), {"type": name}), "Output": type("Output", (Output,), {"type": name})}
+    return type(name, (), {"io_type": name, "Type": Any, **parts})
+
+
+class _MultiInput(Input):
+    def __init__(self, id: Any, types: Sequence[Any] = (), **options: Any) -> None:
+        if isinstance(id, Input):
+            super().__init__(id.id, optional=id.optional, **id.options)
+            names: list[str] = [id.declared]
+        else:
+            super().__init__(id, **options)
+            names = []
+        self.declared = ",".join([*names, *(one.io_type for one in types)])
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a node says of itself."""
+
+    node_id: str
+    display_name: str | None = None
+    category: str = "sd"
+    inputs: list[Input] = field(default_factory=list)
+    outputs: list[Output] = field(default_factory=list)
+    hidden: list[Any] = field(default_factory=list)
+    description: str = ""
+    is_input_list: bool = False
+    is_output_node: bool = False
+    is_deprecated: bool = False
+    is_experimental: bool = False
+    is_api_node: bool = False
+    not_idempotent: bool = False
+    enable_expand: bool = False
+    search_aliases: list[str] = field(default_factory=list)
+    essentials_category: str | None = None
+    price_badge: Any = None
+
+
+class NodeOutput:
+    """What `execute` returns."""
+
+    def __init__(
+        self, *args: Any, ui: Any = None, expand: dict[str, Any] | None = None, block_execution: str | None = None
+    ) -> None:
+        self.args = args
+        self.ui = ui
+        self.expand = expand
+        self.block_execution = block_execution
+
+    @property
+    def result(self) -> tuple[Any, ...] | None:
+        """The values by output."""
+        return self.args or None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the class style returns it."""
+        given: dict[str, Any] = {}
+        if self.block_execution is not None:
+            given["result"] = ExecutionBlocker(self.block_execution)
+        elif self.args:
+            given["result"] = self.args
+        if self.ui is not None:
+            given["ui"] = self.ui.as_dict() if hasattr(self.ui, "as_dict") else self.ui
+        if self.expand is not None:
+            given["expand"] = self.expand
+        return given
+
+
+class ComfyNode:
+    """The base of schema-style nodes: class methods only."""
+
+    hidden: ClassVar[Any] = SimpleNamespace()
+
+    @classmethod
+    def define_schema(cls) -> Schema:
+        """What the node is."""
+        raise NotImplementedError
+
+    @classmethod
+    def GET_SCHEMA(cls) -> Schema:
+        """The same."""
+        return cls.define_schema()
+
+
+class ComfyExtension:
+    """The base of what a pack's entry point returns."""
+
+    async def on_load(self) -> None:
+        """Called once, before the nodes are asked for."""
+
+    async def get_node_list(self) -> list[type[ComfyNode]]:
+        """The pack's nodes."""
+        raise NotImplementedError
+
+
+class Hidden(enum.StrEnum):
+    """What a node can be told beside its inputs."""
+
+    unique_id = "UNIQUE_ID"
+    prompt = "PROMPT"
+    extra_pnginfo = "EXTRA_PNGINFO"
+    dynprompt = "DYNPROMPT"
+    auth_token_comfy_org = "AUTH_TOKEN_COMFY_ORG"
+    api_key_comfy_org = "API_KEY_COMFY_ORG"
+
+
+def io_words() -> dict[str, Any]:
+    """The names in `io`."""
+    types = {NAMES.get(name, "".join(part.capitalize() for part in name.split("_"))): custom(name) for name in TYPES}
+    types |= {"AnyType": custom("*"), "MultiType": SimpleNamespace(Input=_MultiInput), "MultiCombo": custom("COMBO")}
+    plain = (Schema, NodeOutput, ComfyNode, Hidden, Input, Output)
+    return {**types, "Custom": custom, **{one.__name__: one for one in plain},
+            "NumberDisplay": enum.Enum("NumberDisplay", {"number": "number", "slider": "slider"}),
+            "UploadType": enum.Enum("UploadType", {"image": "image_upload", "audio": "audio_upload"}),
+            "FolderType": enum.Enum("FolderType", {"input": "input", "output": "output", "temp": "temp"})}  # fmt: skip
+
+
+class _Shown:
+    """Something for the eye, as the class style returns it under `ui`."""
+
+    def __init__(self, shown: dict[str, Any]) -> None:
+        self._shown = shown
+
+    def as_dict(self) -> dict[str, Any]:
+        """It."""
+        return self._shown
+
+
+def ui_words(folders: Folders) -> dict[str, Any]:
+    """The names in `ui`."""
+
+    def preview_image(image: torch.Tensor, animated: bool = False, cls: Any = None, **_: Any) -> _Shown:
+        return _Shown({"images": save_images(image, "preview", folders, "temp")})
+
+    def preview_mask(mask: torch.Tensor, animated: bool = False, cls: Any = None, **_: Any) -> _Shown:
+        flat = mask.reshape(-1, 1, mask.shape[-2], mask.shape[-1]).movedim(1, -1)
+        return preview_image(flat.expand(-1, -1, -1, 3))
+
+    def saved_images(results: Sequence[Any], is_animated: bool = False) -> _Shown:
+        return _Shown({"images": [dict(one) for one in results]})
+
+    def saved_result(filename: str, subfolder: str, type: Any) -> dict[str, str]:
+        return {"filename": filename, "subfolder": subfolder, "type": str(_plain(type))}
+
+    return {
+        "PreviewImage": preview_image,
+        "PreviewMask": preview_mask,
+        "PreviewText": lambda value, **_: _Shown({"text": (value,)}),
+        "SavedImages": saved_images,
+        "SavedResult": saved_result,
+    }
+
+
+def save_images(images: torch.Tensor, prefix: str, folders: Folders, kind: str = "output") -> list[dict[str, str]]:
+    """Writes (B, H, W, C) pictures as PNG files; says where they are."""
+    entries = []
+    for picture in images:
+        pixels = (255.0 * picture.detach().cpu().float()).clamp(0, 255).to(torch.uint8).numpy()
+        out = bytes_io.BytesIO()
+        PIL.Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(out, "PNG", compress_level=4)
+        name = f"{prefix.replace('/', '_')}_{uuid.uuid4().int % 10**9:09}_.png"
+        (folders.of(kind) / name).write_bytes(out.getvalue())
+        entries.append({"filename": name, "subfolder": "", "type": kind})
+    return entries
+
+
+class Execution:
+    """What `ComfyAPI().execution` offers."""
+
+    async def set_progress(self, value: float, max_value: float, **_: Any) -> None:
+        """Says how far the node is."""
+        tell_progress(value, max_value)
+
+
+class ComfyAPI:
+    """The part of the API object that concerns nodes."""
+
+    def __init__(self) -> None:
+        self.execution = Execution()
