@@ -123,9 +123,13 @@ async def get_template_picture(call: Call[Nothing, Nothing]) -> web.StreamRespon
     return web.FileResponse(found, headers={"Cache-Control": "no-cache"})
 
 
+FIRST = "text-to-image"
+"""The template that a fresh editor opens: it leads the list."""
+
+
 def _templates(folder: Path) -> list[schemas.Template]:
     templates = []
-    for file in sorted(folder.glob("*.json")):
+    for file in sorted(folder.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem)):
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         picture = f"v1/templates/{file.stem}/thumbnail" if _picture(folder, file.stem) else None
         values = {
