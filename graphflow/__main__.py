@@ -1,6 +1,8 @@
 """`python -m graphflow` is the command `graphflow`."""
 
+import sys
+
 from graphflow.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

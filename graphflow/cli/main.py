@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from graphflow import __version__
 from graphflow.errors import GraphflowError, InvalidWorkflow
@@ -47,25 +49,31 @@ Sets = Annotated[
 ]
 
 
-def main() -> None:
-    """The command; ends the process with its exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command, of this process's arguments unless given others; returns the exit code."""
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        code = app(args=None if arguments is None else list(arguments), prog_name="graphflow", standalone_mode=False)
+    except typer.Exit as done:
+        code = done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except TyperException as error:
+        typer.echo(f"graphflow: {error.format_message()} Try 'graphflow --help'.", err=True)
+        return INVALID
     except InvalidWorkflow as error:
-        _fail(error, INVALID)
+        return _told(error, INVALID)
     except GraphflowError as error:
-        _fail(error, INVALID if error.status in (400, 404, 413, 415, 422) else FAILED)
+        return _told(error, INVALID if error.status in (400, 404, 413, 415, 422) else FAILED)
     except BrokenPipeError:
-        sys.exit(0)  # whoever read us has seen enough
+        sys.stdout = None  # whoever read us has seen enough
+    return code or 0
 
 
-def _fail(error: GraphflowError, code: int) -> NoReturn:
+def _told(error: GraphflowError, code: int) -> int:
     from graphflow.cli.show import show_problems
 
     show_problems(error)
-    sys.exit(code)
+    return code
 
 
 def _config(config: Path | None, **flags: Any) -> Any:
@@ -106,7 +114,7 @@ def serve(
     token: Annotated[str | None, typer.Option(help="Secret that every request must show.")] = None,
     config: ConfigFile = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False,
-) -> None:
+) -> int:
     """Serve the editor and the API until stopped."""
     from graphflow.cli.serve import serve as run_server
 
@@ -114,7 +122,7 @@ def serve(
         config, host=host, port=port, data=data, models=models, device=device, dtype=dtype,
         workers=workers, ray_address=ray_address, token=token,
     )  # fmt: skip
-    sys.exit(run_server(settings, verbose=verbose))
+    return run_server(settings, verbose=verbose)
 
 
 @app.command()
@@ -131,13 +139,12 @@ def run(
     device: Device = None,
     dtype: Dtype = None,
     config: ConfigFile = None,
-) -> None:
+) -> int:
     """Run a workflow in this process and write its results, without a server."""
     from graphflow.cli.run import run_file
 
     settings = _config(config, data=data, models=models, device=device, dtype=dtype)
-    code = asyncio.run(run_file(settings, file, set or [], output, targets=target, as_json=json))
-    sys.exit(code)
+    return asyncio.run(run_file(settings, file, set or [], output, targets=target, as_json=json))
 
 
 @app.command()
@@ -148,11 +155,11 @@ def validate(
     data: Data = None,
     models: Models = None,
     config: ConfigFile = None,
-) -> None:
+) -> int:
     """Check a workflow and tell everything that is wrong with it."""
     from graphflow.cli.look import validate_file
 
-    sys.exit(validate_file(_config(config, data=data, models=models), file, set or [], as_json=json))
+    return validate_file(_config(config, data=data, models=models), file, set or [], as_json=json)
 
 
 @app.command()

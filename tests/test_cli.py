@@ -1,0 +1,191 @@
+"""The command line: what it prints, writes and returns. Workflows here need no model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphflow import __version__, pictures
+from graphflow.cli import main
+from graphflow.workflow import canonical, parse
+
+CHECKER: dict[str, Any] = {
+    "graphflow": 1,
+    "name": "Inverted",
+    "nodes": {
+        "paper": {"type": "EmptyImage", "inputs": {"width": 8, "height": 4, "color": 255}},
+        "invert": {"type": "ImageInvert", "inputs": {"image": {"from": "paper.IMAGE"}}},
+        "save": {"type": "SaveImage", "inputs": {"images": {"from": "invert.IMAGE"}, "filename_prefix": "a/inverted"}},
+    },
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "workflow.json"
+    path.write_text(json.dumps(CHECKER))
+    return path
+
+
+def call(tmp_path: Path, *arguments: object) -> int:
+    return main([*map(str, arguments), "--data", str(tmp_path / "data")])
+
+
+def test_a_picture_makes_itself_again_byte_for_byte(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(tmp_path, "run", file, "--set", "paper.width=16", "-o", tmp_path / "one", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    first = tmp_path / "one/a/inverted_00001_.png"
+    assert (told["status"], told["error"]) == ("done", None)
+    assert told["outputs"] == [
+        {"node": "save", "path": str(first), "media_type": "image/png", "details": {"width": 16, "height": 4}}
+    ]
+
+    assert call(tmp_path, "run", first, "-o", tmp_path / "two") == 0
+    assert (tmp_path / "two/a/inverted_00001_.png").read_bytes() == first.read_bytes()
+    document = parse(CHECKER).with_values({"paper.width": 16})
+    assert pictures.texts(first.read_bytes())["graphflow"] == canonical(document)
+
+
+def test_what_is_wrong_is_told_at_once_and_nothing_runs(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--set", "paper.width=0", "--set", "save.filename_prefix=3")
+    for command in (("run", file, "-o", tmp_path / "out"), ("validate", file)):
+        assert call(tmp_path, *command, *arguments) == 2
+        told = capsys.readouterr().err
+        assert "2 problems" in told
+        assert "paper.width" in told
+        assert "save.filename_prefix" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_validate_says_when_all_is_well(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, "validate", file, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"valid": True, "problems": []}
+
+
+def test_the_plan_says_what_would_run(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, "plan", file, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [task["node"] for task in told["tasks"]] == ["paper", "invert", "save"]
+    assert told["outputs"] == ["save"]
+
+
+def test_nodes_are_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, "nodes") == 0
+    assert "ImageInvert" in capsys.readouterr().out
+    assert call(tmp_path, "nodes", "EmptyImage") == 0
+    assert "width" in capsys.readouterr().out
+    assert call(tmp_path, "nodes", "EmptyImag") == 2
+    assert "'EmptyImage'" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_what_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints = tmp_path / "data/models/checkpoints"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "broken.safetensors").write_bytes(b"nothing")
+    assert call(tmp_path, "models", "--json") == 0
+    told = json.loads(capsys.readouterr().out)["checkpoints"]
+    [broken] = [model for model in told if model["name"] == "broken.safetensors"]
+    assert "problem" in broken
+
+
+def test_other_programs_workflows_are_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 8}},
+        "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+    }
+    (tmp_path / "prompt.json").write_text(json.dumps(prompt))
+    assert call(tmp_path, "import", tmp_path / "prompt.json", "-o", tmp_path / "ours.json") == 0
+    ours = json.loads((tmp_path / "ours.json").read_text())
+    assert ours["graphflow"] == 1
+    assert ours["nodes"]["2"]["inputs"]["images"]["from"] in ("1.IMAGE", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run",), "FILE"),
+        (("fly",), "fly"),
+        (("run", "missing.json"), "missing.json cannot be read"),
+        (("run", "x.json", "--set", "nonsense"), "NODE.INPUT=VALUE"),
+        (("serve", "--port", "many"), "--port"),
+        (("serve", "--port", "70000"), "port"),
+        (("validate", "x.json", "--config", "missing.toml"), "missing.toml"),
+        (("export", "x.json", "--to", "nobody"), "nobody"),
+    ],
+)
+def test_wrong_use_returns_2_and_says_why(
+    tmp_path: Path, file: Path, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(tmp_path, *(str(file) if argument == "x.json" else argument for argument in arguments)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"graphflow {__version__}\n"
+    assert main(["run", "--help"]) == 0
+    assert "NODE.INPUT=VALUE" in capsys.readouterr().out
+
+
+# --- serving
+
+
+@contextmanager
+def server(data: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server in a process of its own, killed at the end, and its address."""
+    command = [sys.executable, "-m", "graphflow", "serve", "--port", "0", "--data", str(data), *options]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    threading.Thread(target=process.stderr.read, daemon=True).start()
+    try:
+        line = process.stdout.readline()
+        yield process, line[line.index("http") :].strip()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_serving_ends_cleanly_on_sigterm_and_on_ctrl_c(tmp_path: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with server(tmp_path) as (process, address):
+            with urllib.request.urlopen(f"{address}/healthz") as answer:
+                assert json.load(answer) == {"status": "ok"}
+            process.send_signal(number)
+            assert process.wait(60) == 0
+
+
+def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "graphflow", "serve", "--port", str(port), "--data", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert f"port {port} on 127.0.0.1 is taken" in line
+
+
+def test_two_servers_do_not_share_a_data_folder(tmp_path: Path) -> None:
+    with server(tmp_path):
+        command = [sys.executable, "-m", "graphflow", "serve", "--port", "0", "--data", str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "another server uses the data folder" in done.stderr
