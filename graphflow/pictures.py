@@ -21,6 +21,7 @@ import PIL.Image
 import PIL.ImageOps
 import PIL.ImageSequence
 
+from graphflow import containers
 from graphflow.errors import TooLarge, UnsupportedFile
 
 PIXEL_LIMIT = 2 * 89_478_485
@@ -144,10 +145,11 @@ _KEY = re.compile(r"[A-Za-z][\w-]{0,78}")
 
 
 def embed(data: bytes, media_type: str, texts: Mapping[str, str]) -> bytes:
-    """The finished file with these texts in it, in place of those of the same keys; pixels are not encoded anew.
+    """The finished file with these texts in it, in place of those of the same keys; nothing is encoded anew.
 
-    PNG takes them as `tEXt` or `iTXt` chunks, WebP and JPEG as EXIF texts `key:value`. A file of another type comes
-    back unchanged: it has no place for them. Equal arguments give equal bytes.
+    PNG takes them as `tEXt` or `iTXt` chunks, WebP and JPEG as EXIF texts `key:value`, videos, sounds and latents as
+    `graphflow.containers` says. A file of another type comes back unchanged: it has no place for them. Equal arguments
+    give equal bytes.
     """
     for key in texts:
         if not _KEY.fullmatch(key):
@@ -157,18 +159,31 @@ def embed(data: bytes, media_type: str, texts: Mapping[str, str]) -> bytes:
 
 
 def texts(data: bytes) -> dict[str, str]:
-    """The texts inside a PNG, WebP or JPEG by key: `graphflow`, `workflow`, `prompt`, `parameters` and whatever else.
+    """The texts inside a finished file by key: `graphflow`, `workflow`, `prompt`, `parameters` and whatever else.
 
-    A file of another kind, or a damaged one, has none that can be read.
+    Of PNG, WebP, JPEG, MP4, WebM, FLAC, MP3 and safetensors; another kind, or a damaged file, has none that can be read.
     """
     try:
+        for at, start, read in _READERS:
+            if data.startswith(start, at):
+                return read(data)
         if data.startswith(_PNG):
             return dict(_png_texts(data))
         if _is_webp(data):
             return _exif_texts(b"".join(c.data for c in _riff_chunks(data) if c.kind == b"EXIF"))
         if data.startswith(b"\xff\xd8"):
             return _jpeg_texts(data)
-    except (ValueError, KeyError, IndexError, struct.error, zlib.error, OSError, SyntaxError):
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+        struct.error,
+        zlib.error,
+        OSError,
+        SyntaxError,
+    ):
         return {}
     return {}
 
@@ -408,7 +423,21 @@ _WRITERS: Mapping[str, Callable[[bytes, Mapping[str, str]], bytes]] = {
     "image/apng": _embed_png,
     "image/webp": _embed_webp,
     "image/jpeg": _embed_jpeg,
+    "video/mp4": containers.embed_mp4,
+    "video/webm": containers.embed_webm,
+    "audio/flac": containers.embed_flac,
+    "audio/mpeg": containers.embed_mp3,
+    "application/x-latent": containers.embed_safetensors,
 }
+
+_READERS: tuple[tuple[int, bytes, Callable[[bytes], dict[str, str]]], ...] = (
+    (4, b"ftyp", containers.mp4_texts),
+    (0, b"\x1aE\xdf\xa3", containers.webm_texts),
+    (0, b"fLaC", containers.flac_texts),
+    (0, b"ID3", containers.mp3_texts),
+    (8, b'{"', containers.safetensors_texts),
+)
+"""Where in a file, which bytes tell its kind."""
 
 
 def media_types() -> Iterable[str]:

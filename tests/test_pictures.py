@@ -122,7 +122,7 @@ def test_what_holds_no_texts_has_none(data: bytes) -> None:
     assert pictures.texts(data) == {}
 
 
-@pytest.mark.parametrize("media_type", sorted(pictures.media_types()))
+@pytest.mark.parametrize("media_type", ["image/png", "image/webp", "image/jpeg"])
 def test_nothing_is_embedded_into_a_damaged_file(media_type: str) -> None:
     with pytest.raises(UnsupportedFile, match="no complete"):
         pictures.embed(b"damaged", media_type, TEXTS)
