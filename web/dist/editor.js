@@ -1,6 +1,6 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./dagre.js","./rolldown-runtime.js","./dialogs.js","./vendor.js"])))=>i.map(i=>d[i]);
 import { r as __toESM } from "./rolldown-runtime.js";
-import { _ as getBezierPath, a as MiniMap, b as require_client, c as ReactFlowProvider, d as index, f as useNodesInitialized, g as SelectionMode, h as Position, i as Handle, l as applyEdgeChanges, m as useStore, n as BackgroundVariant, o as NodeResizer, p as useReactFlow, r as BaseEdge, s as Panel, t as Background, u as applyNodeChanges, v as require_jsx_runtime, x as require_react, y as create } from "./vendor.js";
+import { S as require_react, _ as getBezierPath, a as MiniMap, b as create, c as ReactFlowProvider, d as index, f as useNodesInitialized, g as SelectionMode, h as Position, i as Handle, l as applyEdgeChanges, m as useStore, n as BackgroundVariant, o as NodeResizer, p as useReactFlow, r as BaseEdge, s as Panel, t as Background, u as applyNodeChanges, v as require_jsx_runtime, x as require_client, y as useShallow } from "./vendor.js";
 // src/graph/json.ts
 var import_client = require_client();
 var raw = JSON.rawJSON;
@@ -356,10 +356,13 @@ var BARE = {
 	category: "",
 	description: "",
 	output_node: false,
+	device: false,
+	volatile: false,
 	deprecated: false,
 	experimental: false,
 	aliases: [],
 	pack: "",
+	digest: "",
 	example: ""
 };
 var port = (name, type, more = {}) => ({
@@ -368,7 +371,9 @@ var port = (name, type, more = {}) => ({
 	required: false,
 	default: null,
 	field: null,
+	lazy: false,
 	list: false,
+	grows: "",
 	advanced: false,
 	description: "",
 	...more
@@ -450,6 +455,16 @@ function definitionOf(defs, workflow, id, node, graph = workflow, nesting = 0) {
 /** The output a link names, by name or by index. */
 function outputOf(def, name) {
 	return def.outputs.find((one) => one.name === name) ?? (/^\d+$/.test(name) ? def.outputs[Number(name)] : void 0);
+}
+/** The inputs a card shows: of a group that grows, those in use and the first free one. */
+function shownPorts(def, node) {
+	const offered = /* @__PURE__ */ new Set();
+	return def.inputs.filter((port) => {
+		if (!port.grows || node.inputs[port.name] !== void 0) return true;
+		const first = !offered.has(port.grows);
+		offered.add(port.grows);
+		return first;
+	});
 }
 var numeric = (value) => typeof value === "number" ? value : typeof value === "bigint" ? Number(value) : void 0;
 function numberWidget(field, whole) {
@@ -698,14 +713,26 @@ function closed(subgraph) {
 		nodes: without(subgraph.nodes, INPUTS, OUTPUTS)
 	};
 }
-/** The graph at the end of `path`, a list of subgraph names; the workflow itself when it is empty or gone. */
+/** Names of the subgraphs that a path of node ids leads through; shorter than the path when something on it is gone. */
+function namesAlong(workflow, path) {
+	const names = [];
+	let graph = workflow;
+	for (const id of path) {
+		const name = subgraphName(graph?.nodes[id]?.type ?? "");
+		graph = name === null ? void 0 : workflow.subgraphs[name];
+		if (name === null || !graph) break;
+		names.push(name);
+	}
+	return names;
+}
+/** The graph at the end of `path`, ids of the nodes that were entered; the workflow itself when it is empty or broken. */
 function graphAt(workflow, path) {
-	const name = path.at(-1);
+	const name = namesAlong(workflow, path).at(-1);
 	const subgraph = name === void 0 ? void 0 : workflow.subgraphs[name];
 	return subgraph ? opened(subgraph) : workflow;
 }
 function changeAt(workflow, path, change) {
-	const name = path.at(-1);
+	const name = namesAlong(workflow, path).at(-1);
 	const subgraph = name === void 0 ? void 0 : workflow.subgraphs[name];
 	if (name === void 0 || !subgraph) return change(workflow);
 	const next = change(opened(subgraph));
@@ -716,6 +743,20 @@ function changeAt(workflow, path, change) {
 			[name]: closed(next)
 		}
 	};
+}
+/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it. */
+function promote(graph, loose) {
+	const open = graph;
+	const key = loose.side === "target" ? "inputs" : "outputs";
+	const name = unique(loose.port, (one) => open[key].some((port) => port.name === one));
+	const grown = {
+		...open,
+		[key]: [...open[key], {
+			name,
+			type: loose.type
+		}]
+	};
+	return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
 var unique = (name, taken) => {
 	let one = name;
@@ -958,9 +999,10 @@ var useRun = create(() => ({
 	ours: /* @__PURE__ */ new Set(),
 	previews: {},
 	results: {},
+	sent: null,
+	before: null,
 	assets: 0
 }));
-var nodeRun = (state, id) => state.shown === null ? void 0 : state.jobs[state.shown]?.nodes[id];
 var isActive = (job) => job?.status === "running" || job?.status === "queued";
 /** Running and pending jobs, running first, then as they will be taken. */
 function activeJobs(state) {
@@ -998,7 +1040,9 @@ function forgetRun() {
 	showJob(null);
 	useRun.setState({
 		ours: /* @__PURE__ */ new Set(),
-		results: {}
+		results: {},
+		sent: null,
+		before: null
 	});
 }
 // src/server/live.ts
@@ -1483,6 +1527,72 @@ var clock = (time) => (/* @__PURE__ */ new Date(time * 1e3)).toLocaleTimeString(
 	minute: "2-digit"
 });
 var bytes = (value) => value < 1e3 ? `${value} B` : value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
+// src/graph/difference.ts
+function difference(before, after) {
+	const changed = {};
+	for (const [id, node] of Object.entries(after.nodes)) {
+		const old = before.nodes[id];
+		if (!old) continue;
+		const changes = [.../* @__PURE__ */ new Set([...Object.keys(old.inputs), ...Object.keys(node.inputs)])].filter((name) => !sameJson(old.inputs[name], node.inputs[name])).map((name) => ({
+			input: name,
+			before: old.inputs[name],
+			after: node.inputs[name]
+		}));
+		for (const key of [
+			"type",
+			"mode",
+			"title"
+		]) if (old[key] !== node[key]) changes.push({
+			input: key,
+			before: old[key],
+			after: node[key]
+		});
+		if (changes.length) changed[id] = changes;
+	}
+	return {
+		added: Object.keys(after.nodes).filter((id) => !before.nodes[id]),
+		removed: Object.keys(before.nodes).filter((id) => !after.nodes[id]),
+		changed
+	};
+}
+var isSame = (found) => !found.added.length && !found.removed.length && !Object.keys(found.changed).length;
+// src/state/node-run.ts
+/** What the shown run did with a node of the graph being looked at. */
+/** The nodes of a run lie flat: those of a subgraph under `outer:inner`. */
+var runId = (path, id) => [...path, id].join(":");
+/** A subgraph as one: running while any of its nodes runs, failed when one failed, cached when all were. */
+function together(runs) {
+	const is = (state) => runs.find((run) => run.state === state);
+	const alone = is("failed") ?? is("running");
+	if (alone || !runs.length) return alone;
+	if (!is("done")) return runs[0];
+	return {
+		state: "done",
+		seconds: runs.reduce((sum, run) => sum + (run.seconds ?? 0), 0),
+		memory: Math.max(...runs.map((run) => run.memory ?? 0))
+	};
+}
+function useNodeRun(id) {
+	const full = runId(useDocument((state) => state.path), id);
+	return useRun(useShallow((state) => {
+		const nodes = state.shown === null ? void 0 : state.jobs[state.shown]?.nodes;
+		if (!nodes || nodes[full]) return nodes?.[full];
+		return together(Object.keys(nodes).filter((key) => key.startsWith(`${full}:`)).map((key) => nodes[key]));
+	}));
+}
+/** The node to show for a run's node: itself, or the subgraph that it lies in. */
+function visibleNode(full) {
+	const { workflow } = current();
+	for (let id = full;; id = id.slice(0, id.lastIndexOf(":"))) {
+		if (workflow.nodes[id]) return id;
+		if (!id.includes(":")) return null;
+	}
+}
+/** The inputs that changed since the run before: why a node was not taken from the cache. */
+function whyAgain(id) {
+	const { before, sent } = useRun.getState();
+	return before && sent ? (difference(before, sent).changed[id] ?? []).map((change) => change.input) : [];
+}
 // src/state/schema.ts
 var import_react = /* @__PURE__ */ __toESM(require_react(), 1);
 var useSchema = create(() => ({
@@ -1592,21 +1702,13 @@ function reveal(id) {
 	requestAnimationFrame(() => document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.focus({ preventScroll: true }));
 }
 // src/state/events.ts
-/** Whether a job ran the workflow that is open: all its nodes are here, of the same types. */
-function matches(job, open) {
-	const ids = Object.keys(job.nodes);
-	return ids.length > 0 && ids.every((id) => open.nodes[id]?.type === job.nodes[id]?.type);
-}
-async function adopt(job) {
-	const { ours } = useRun.getState();
-	let own = ours.has(job.id) || job.client === useSession.getState().draft;
-	if (!own) {
-		const full = job.workflow ? job : await call(`v1/jobs/${job.id}`).catch(() => job);
-		own = Boolean(full.workflow && matches(full.workflow, current().workflow));
-	}
-	if (own) useRun.setState((state) => ({ ours: /* @__PURE__ */ new Set([...state.ours, job.id]) }));
+/** Turns what the server tells into `useRun`. Events are gathered and applied once a frame. */
+/** A job that this workflow's draft sent, from whichever window: it is shown on the canvas. */
+function adopt(job) {
+	if (!useRun.getState().ours.has(job.id) && job.client !== useSession.getState().draft) return;
+	useRun.setState((state) => ({ ours: /* @__PURE__ */ new Set([...state.ours, job.id]) }));
 	const { shown, jobs } = useRun.getState();
-	if (own && (shown === null || !isActive(jobs[shown]))) follow(job.id);
+	if (shown === null || !isActive(jobs[shown] ?? job)) follow(job.id);
 }
 /** Shows a job on the canvas, with the results it has so far. */
 function follow(id) {
@@ -1622,19 +1724,24 @@ function keepResults(job) {
 		...results
 	} }));
 }
+/** What is not known yet of a job. */
+var NEW = {
+	nodes: {},
+	planned: 0
+};
 /** Takes in a job that was just sent or that another window sent. */
-async function learn(job) {
+function learn(job) {
 	useRun.setState((state) => {
-		const nodes = "nodes" in job ? job.nodes : state.jobs[job.id]?.nodes ?? {};
 		return { jobs: {
 			...state.jobs,
 			[job.id]: {
-				...job,
-				nodes
+				...NEW,
+				...state.jobs[job.id],
+				...job
 			}
 		} };
 	});
-	await adopt(job);
+	adopt(job);
 }
 function setNode(id, node, change) {
 	setJob(id, (job) => ({
@@ -1647,6 +1754,11 @@ function setNode(id, node, change) {
 			}
 		}
 	}));
+}
+/** After a job's end nothing runs any more. */
+function ended(nodes) {
+	const all = Object.entries(nodes);
+	return all.some(([, node]) => node.state === "running") ? Object.fromEntries(all.filter(([, node]) => node.state !== "running")) : nodes;
 }
 function fail(message) {
 	setJob(message.job, (job) => ({
@@ -1662,10 +1774,11 @@ function fail(message) {
 	});
 	if (!useRun.getState().ours.has(message.job)) return;
 	say(message.error.message, "error");
-	if (node && current().graph.nodes[node]) reveal(node);
+	const shown = node && visibleNode(node);
+	if (shown) reveal(shown);
 }
 function progressOf(job) {
-	const total = job.planned ?? Object.keys(current().workflow.nodes).length;
+	const total = job.planned || Object.keys(current().workflow.nodes).length;
 	let done = 0;
 	for (const node of Object.values(job.nodes)) done += node.state === "running" ? node.total ? (node.value ?? 0) / node.total : 0 : 1;
 	return Math.max(job.progress, total ? Math.min(done / total, 1) : 0);
@@ -1747,6 +1860,10 @@ function ofJob(message) {
 			finished: message.time
 		}));
 	}
+	setJob(id, (job) => job.status === "running" ? job : {
+		...job,
+		nodes: ended(job.nodes)
+	});
 	setJob(id, (job) => job.status === "running" ? {
 		...job,
 		progress: progressOf(job)
@@ -1772,7 +1889,7 @@ function hello(message) {
 	for (const job of message.jobs) adopt(job);
 	loadHistory();
 }
-/** The last jobs; the newest finished one of this workflow gives its results back to the nodes. */
+/** The last jobs; the newest finished one of this draft gives its results back to the nodes. */
 async function loadHistory() {
 	const { jobs } = await call("v1/jobs?limit=30").catch(() => ({ jobs: [] }));
 	const known = useRun.getState().jobs;
@@ -1780,16 +1897,13 @@ async function loadHistory() {
 	useRun.setState((state) => ({ jobs: {
 		...state.jobs,
 		...Object.fromEntries(unknown.map((job) => [job.id, {
-			...job,
-			nodes: state.jobs[job.id]?.nodes ?? {}
+			...NEW,
+			...state.jobs[job.id],
+			...job
 		}]))
 	} }));
-	if (useRun.getState().shown !== null) return;
-	for (const job of jobs.filter((one) => one.status === "done").slice(0, 5)) {
-		const full = await call(`v1/jobs/${job.id}`).catch(() => null);
-		if (useRun.getState().shown !== null) return;
-		if (full?.workflow && matches(full.workflow, current().workflow)) return keepResults(full);
-	}
+	const last = jobs.find((job) => job.status === "done" && job.client === useSession.getState().draft);
+	if (last && useRun.getState().shown === null) keepResults(last);
 }
 function apply(message) {
 	if ("job" in message) ofJob(message);
@@ -1885,11 +1999,18 @@ async function put() {
 	} catch (error) {
 		const conflict = error instanceof ServerError && (error.status === 412 || error.status === 409);
 		useSession.setState({ saved: conflict ? "conflict" : "offline" });
-		if (conflict) show({ kind: "conflict" });
+		if (!conflict) return;
+		localStorage.removeItem(local(draft));
+		localStorage.setItem(local(`${draft}-${newKey().slice(0, 4)}`), writeJson(record()));
+		show({ kind: "conflict" });
 	}
+}
+function forgetCopies(draft) {
+	for (const key of Object.keys(localStorage)) if (key.startsWith(local(`${draft}-`))) localStorage.removeItem(key);
 }
 /** Keeps this window's workflow as a draft of its own, beside the other window's. */
 async function keepMine() {
+	forgetCopies(useSession.getState().draft);
 	useSession.setState({
 		draft: newKey(),
 		revision: null
@@ -1900,6 +2021,7 @@ async function keepMine() {
 }
 /** Takes the other window's workflow instead of this one's. */
 async function takeTheirs() {
+	forgetCopies(useSession.getState().draft);
 	show(null);
 	await openDraft(useSession.getState().draft);
 }
@@ -1987,12 +2109,49 @@ function startDrafts() {
 	useDocument.subscribe((state, before) => {
 		if (state.workflow === before.workflow || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
 		clearTimeout(timer);
+		useSession.setState({ saved: "saving" });
 		timer = setTimeout(() => {
 			localStorage.setItem(local(useSession.getState().draft), writeJson(record()));
 			put();
 		}, 600);
 	});
 	setInterval(() => useSession.getState().saved === "offline" && void put(), 5e3);
+}
+// src/graph/arrange.ts
+/** New positions of `ids`, around the same upper left corner; `sizes` as drawn. Dagre is loaded when first wanted. */
+async function arranged(graph, ids, sizes) {
+	const { Graph: DagreGraph, layout } = await __vitePreload(async () => {
+		const { Graph: DagreGraph, layout } = await import("./dagre.js").then((n) => n.t);
+		return {
+			Graph: DagreGraph,
+			layout
+		};
+	}, __vite__mapDeps([0,1]), import.meta.url);
+	const dagre = new DagreGraph().setGraph({
+		rankdir: "LR",
+		nodesep: 32,
+		ranksep: 72
+	}).setDefaultEdgeLabel(() => ({}));
+	const chosen = new Set(ids);
+	for (const id of ids) {
+		const [width, height] = sizes.get(id) ?? [260, 160];
+		dagre.setNode(id, {
+			width,
+			height
+		});
+	}
+	for (const wire of wires(graph)) if (chosen.has(wire.node) && chosen.has(wire.target)) dagre.setEdge(wire.node, wire.target);
+	layout(dagre);
+	const corner = (pick, all) => Math.min(...[...all].map((position) => position[pick]));
+	const placed = /* @__PURE__ */ new Map();
+	for (const id of ids) {
+		const node = dagre.node(id);
+		placed.set(id, [node.x - node.width / 2, node.y - node.height / 2]);
+	}
+	const before = ids.map((id) => graph.layout[id]?.position ?? [0, 0]);
+	const shift = [corner(0, before) - corner(0, placed.values()), corner(1, before) - corner(1, placed.values())];
+	for (const [id, [x, y]] of placed) placed.set(id, [Math.round((x + shift[0]) / 8) * 8, Math.round((y + shift[1]) / 8) * 8]);
+	return placed;
 }
 // src/server/assets.ts
 /** Uploads files, and asks the server for the workflow in one. */
@@ -2010,10 +2169,17 @@ async function convert(file) {
 		body: file,
 		headers: { "Content-Type": file.type || "application/octet-stream" }
 	});
+	const json = isRecord(answer.workflow) ? answer.workflow : {};
+	const workflow = cleanWorkflow(json);
 	return {
-		workflow: cleanWorkflow(isRecord(answer.workflow) ? answer.workflow : {}),
+		workflow: isRecord(json.layout) && Object.keys(json.layout).length > 0 ? workflow : await laidOut(workflow),
 		notes: answer.notes ?? []
 	};
+}
+/** A workflow that came without places gets them by what its nodes need. */
+async function laidOut(workflow) {
+	const sizes = Object.entries(workflow.nodes).map(([id, node]) => [id, [264, 80 + 30 * Object.keys(node.inputs).length]]);
+	return move(workflow, await arranged(workflow, Object.keys(workflow.nodes), new Map(sizes)));
 }
 async function workflowOf(asset) {
 	const json = await call(`v1/assets/${asset}/workflow`);
@@ -2124,7 +2290,7 @@ var newWorkflow = () => openWorkflow({
 });
 var templates = async () => (await call("v1/templates")).templates;
 function openTemplate(template) {
-	const workflow = cleanWorkflow(template.workflow);
+	const workflow = cleanWorkflow(template.workflow ?? {});
 	openWorkflow(drawAllSeeds({
 		...workflow,
 		name: template.title || workflow.name
@@ -2133,7 +2299,7 @@ function openTemplate(template) {
 }
 async function openSaved(id) {
 	const saved = await call(`v1/workflows/${id}`);
-	openWorkflow(cleanWorkflow(saved.workflow), {
+	openWorkflow(cleanWorkflow(saved.workflow ?? {}), {
 		id: saved.id,
 		version: saved.version
 	});
@@ -2660,7 +2826,14 @@ var explain = (problem) => {
 };
 function keep(list) {
 	const byNode = /* @__PURE__ */ new Map();
-	for (const problem of list) if (problem.node !== null) byNode.set(problem.node, [...byNode.get(problem.node) ?? [], problem]);
+	for (const problem of list) {
+		const shown = problem.node === null ? null : visibleNode(problem.node);
+		const own = shown === problem.node ? problem : {
+			...problem,
+			input: null
+		};
+		if (shown !== null) byNode.set(shown, [...byNode.get(shown) ?? [], own]);
+	}
 	useProblems.setState({
 		list,
 		byNode
@@ -2758,7 +2931,7 @@ function moveItem(workflow, index, by) {
 	};
 }
 // src/widgets/ChoiceField.tsx
-var LONG = 40;
+var LONG = 120;
 /** One of a list. A value that is not in it stays, marked as missing. */
 function ChoiceField({ id, value, set, widget }) {
 	const files = useSchema((state) => widget.folder ? state.folders[widget.folder] : void 0);
@@ -3233,25 +3406,28 @@ function badgeText(run) {
 	if (run.state === "failed") return t("badge.failed");
 	return seconds(run.seconds ?? 0);
 }
-function badgeHint(run) {
+function badgeHint(run, id = "") {
+	if (run?.state === "done") {
+		const why = whyAgain(id);
+		return [run.memory ? t("badge.took", {
+			time: seconds(run.seconds ?? 0),
+			memory: bytes(run.memory)
+		}) : "", why.length ? t("badge.why", { names: why.join(", ") }) : ""].filter(Boolean).join(". ");
+	}
 	if (run?.state === "cached") return run.made ? t("badge.unchanged", { time: clock(run.made) }) : t("badge.unchangedBefore");
-	if (run?.state === "done") return run.memory ? t("badge.took", {
-		time: seconds(run.seconds ?? 0),
-		memory: bytes(run.memory)
-	}) : "";
 	return run?.message ?? run?.text ?? "";
 }
 function Badge({ id }) {
-	const run = useRun((state) => nodeRun(state, id));
+	const run = useNodeRun(id);
 	const text = badgeText(run);
 	return text ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
 		className: `badge ${run?.state ?? ""}`,
-		title: badgeHint(run),
+		title: badgeHint(run, id),
 		children: text
 	}) : null;
 }
 function Progress$1({ id }) {
-	const run = useRun((state) => nodeRun(state, id));
+	const run = useNodeRun(id);
 	if (run?.state !== "running") return null;
 	const part = run.total ? (run.value ?? 0) / run.total : void 0;
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
@@ -3320,7 +3496,7 @@ function CardTitle({ id, def }) {
 				type: "button",
 				className: "ghost nodrag",
 				"aria-label": t("subgraph.enter"),
-				onClick: () => enter([...current().path, inner]),
+				onClick: () => enter([...current().path, id]),
 				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
 			}),
 			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
@@ -3359,6 +3535,9 @@ var toAsset = (output) => ({
 	media_type: output.media_type,
 	size: 0,
 	created: 0,
+	width: null,
+	height: null,
+	job: null,
 	node: output.node
 });
 function Result({ output }) {
@@ -3394,10 +3573,11 @@ function Result({ output }) {
 }
 /** The preview while a node runs, its results afterwards. */
 function Results({ id }) {
-	const preview = useRun((state) => state.previews[id]);
-	const results = useRun((state) => state.results[id]);
-	const running = useRun((state) => nodeRun(state, id)?.state === "running");
-	const message = useRun((state) => nodeRun(state, id)?.message);
+	const full = runId(useDocument((state) => state.path), id);
+	const preview = useRun((state) => state.previews[full]);
+	const results = useRun((state) => state.results[full]);
+	const run = useNodeRun(id);
+	const [running, message] = [run?.state === "running", run?.message];
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
 		message && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
 			className: "card-problem",
@@ -3525,9 +3705,11 @@ function Body({ id, def }) {
 		const problem = input === void 0 ? void 0 : problems.find((one) => one.input === input);
 		return problem && explain(problem);
 	};
-	const links = def.inputs.filter((port) => !port.field);
-	const fields = def.inputs.filter((port) => port.field && !port.advanced);
-	const advanced = def.inputs.filter((port) => port.field && port.advanced);
+	const node = useDocument((state) => state.graph.nodes[id]);
+	const ports = node ? shownPorts(def, node) : def.inputs;
+	const links = ports.filter((port) => !port.field);
+	const fields = ports.filter((port) => port.field && !port.advanced);
+	const advanced = ports.filter((port) => port.field && port.advanced);
 	const rows = Array.from({ length: Math.max(links.length, def.outputs.length) }, (_, i) => i);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
 		className: "card-body",
@@ -3580,8 +3762,9 @@ function Card({ id, selected }) {
 	const def = useDefinition(id);
 	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
 	const collapsed = useDocument((state) => state.graph.layout[id]?.collapsed);
+	const title = useDocument((state) => state.graph.nodes[id]?.title);
 	const color = useDocument((state) => state.graph.layout[id]?.color);
-	const state = useRun((run) => nodeRun(run, id)?.state);
+	const state = useNodeRun(id)?.state;
 	const mark = useView((view) => view.marks[id]);
 	const broken = useProblems((problems) => problems.byNode.has(id));
 	if (!def) return null;
@@ -3595,6 +3778,7 @@ function Card({ id, selected }) {
 		broken ? "broken" : ""
 	];
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("article", {
+		"aria-label": title || def.title,
 		className: classes.filter(Boolean).join(" "),
 		"data-tint": color,
 		"data-state": state,
@@ -3727,6 +3911,7 @@ function dropLink(event, state, loose) {
 	if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
 	const card = document.elementFromPoint(x, y)?.closest(".react-flow__node-card")?.dataset.id;
 	const def = card === void 0 ? void 0 : definitionIn(card);
+	if (card === (loose.side === "target" ? "$inputs" : "$outputs")) return edit((graph) => promote(graph, loose));
 	if (card !== void 0 && def) {
 		const port = card === loose.node ? void 0 : fittingPort(def, loose);
 		if (port) tryConnect(proposal(loose, card, port.name));
@@ -3865,7 +4050,8 @@ function ViewTools() {
 	const zoom = useStore((state) => Math.round(state.transform[2] * 100));
 	const snap = useView((view) => view.snap);
 	const path = useDocument((state) => state.path);
-	const name = useDocument((state) => state.workflow.name);
+	const workflow = useDocument((state) => state.workflow);
+	const names = namesAlong(workflow, path);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)(Panel, {
 		position: "bottom-left",
 		className: "view-tools",
@@ -3920,12 +4106,12 @@ function ViewTools() {
 			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				onClick: () => enter([]),
-				children: name || t("file.untitled")
+				children: workflow.name || t("file.untitled")
 			}), path.map((part, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				"aria-current": index === path.length - 1 ? "page" : void 0,
 				onClick: () => enter(path.slice(0, index + 1)),
-				children: part
+				children: names[index] ?? part
 			}, index))]
 		})
 	})] });
@@ -3978,7 +4164,8 @@ function Fit() {
 	const ready = useNodesInitialized();
 	const fitted = (0, import_react.useRef)(0);
 	(0, import_react.useEffect)(() => {
-		const { flow } = useView.getState();
+		const { flow, nodes } = useView.getState();
+		if (nodes.length === 0) fitted.current = opened;
 		if (!ready || !flow || fitted.current === opened) return;
 		fitted.current = opened;
 		flow.fitView({
@@ -4178,8 +4365,12 @@ async function post({ targets, front, overrides }) {
 		},
 		headers: { "Idempotency-Key": newKey() }
 	});
-	useRun.setState((state) => ({ ours: /* @__PURE__ */ new Set([...state.ours, job.id]) }));
-	await learn(job);
+	useRun.setState((state) => ({
+		ours: /* @__PURE__ */ new Set([...state.ours, job.id]),
+		sent: workflow,
+		before: state.sent
+	}));
+	learn(job);
 	return job;
 }
 /** Draws the seeds that are not fixed, writes them into the workflow, and sends it; several times when asked. */
@@ -4202,7 +4393,8 @@ async function run(options = {}) {
 		const node = error.problems[0]?.node;
 		if (error.problems.length) useView.setState({ panel: "problems" });
 		say(error.message, "error");
-		if (node && useDocument.getState().graph.nodes[node]) reveal(node);
+		const shown = node && visibleNode(node);
+		if (shown) reveal(shown);
 		return false;
 	}
 }
@@ -4384,42 +4576,6 @@ function FormView() {
 			]
 		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Outcome, {})]
 	});
-}
-// src/graph/arrange.ts
-/** New positions of `ids`, around the same upper left corner; `sizes` as drawn. Dagre is loaded when first wanted. */
-async function arranged(graph, ids, sizes) {
-	const { Graph: DagreGraph, layout } = await __vitePreload(async () => {
-		const { Graph: DagreGraph, layout } = await import("./dagre.js").then((n) => n.t);
-		return {
-			Graph: DagreGraph,
-			layout
-		};
-	}, __vite__mapDeps([0,1]), import.meta.url);
-	const dagre = new DagreGraph().setGraph({
-		rankdir: "LR",
-		nodesep: 32,
-		ranksep: 72
-	}).setDefaultEdgeLabel(() => ({}));
-	const chosen = new Set(ids);
-	for (const id of ids) {
-		const [width, height] = sizes.get(id) ?? [260, 160];
-		dagre.setNode(id, {
-			width,
-			height
-		});
-	}
-	for (const wire of wires(graph)) if (chosen.has(wire.node) && chosen.has(wire.target)) dagre.setEdge(wire.node, wire.target);
-	layout(dagre);
-	const corner = (pick, all) => Math.min(...[...all].map((position) => position[pick]));
-	const placed = /* @__PURE__ */ new Map();
-	for (const id of ids) {
-		const node = dagre.node(id);
-		placed.set(id, [node.x - node.width / 2, node.y - node.height / 2]);
-	}
-	const before = ids.map((id) => graph.layout[id]?.position ?? [0, 0]);
-	const shift = [corner(0, before) - corner(0, placed.values()), corner(1, before) - corner(1, placed.values())];
-	for (const [id, [x, y]] of placed) placed.set(id, [Math.round((x + shift[0]) / 8) * 8, Math.round((y + shift[1]) / 8) * 8]);
-	return placed;
 }
 // src/graph/clipboard.ts
 /** Parts of a graph as JSON text: copied, pasted, also between windows. */
@@ -5486,7 +5642,7 @@ function Help({ def }) {
 function Chosen({ id }) {
 	const def = useDefinition(id);
 	const node = useDocument((state) => state.graph.nodes[id]);
-	const run = useRun((state) => nodeRun(state, id));
+	const run = useNodeRun(id);
 	if (!def || !node) return null;
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
 		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
@@ -5518,7 +5674,7 @@ function Chosen({ id }) {
 					children: badgeText(run)
 				}),
 				" ",
-				badgeHint(run)
+				badgeHint(run, id)
 			]
 		}),
 		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Help, { def })
@@ -5534,7 +5690,7 @@ function NodePanel() {
 }
 // src/panels/Outline.tsx
 function Row$1({ id, title, where }) {
-	const run = useRun((state) => nodeRun(state, id));
+	const run = useNodeRun(id);
 	const broken = useProblems((state) => state.byNode.has(id));
 	const type = useDocument((state) => state.graph.nodes[id]?.type);
 	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
@@ -5671,8 +5827,9 @@ function replacements(defs, workflow, graph, id) {
 function goTo(problem) {
 	if (problem.node === null) return;
 	if (current().path.length) enter([]);
-	reveal(problem.node);
-	const row = `.react-flow__node[data-id="${CSS.escape(problem.node)}"] [data-input="${CSS.escape(problem.input ?? "")}"]`;
+	const shown = visibleNode(problem.node) ?? problem.node;
+	reveal(shown);
+	const row = `.react-flow__node[data-id="${CSS.escape(shown)}"] [data-input="${CSS.escape(problem.input ?? "")}"]`;
 	if (problem.input !== null) setTimeout(() => document.querySelector(`${row} :is(input, select, textarea)`)?.focus({ preventScroll: true }), 250);
 }
 function Fixes({ problem }) {
@@ -5729,7 +5886,7 @@ function Problems() {
 // src/panels/Queue.tsx
 async function openJob(id) {
 	const job = await call(`v1/jobs/${id}`);
-	if (job.workflow) openWorkflow(cleanWorkflow(job.workflow));
+	if (job.workflow) openWorkflow(cleanWorkflow(job.workflow ?? {}));
 }
 function describe(job) {
 	if (job.status === "running") return `${Math.round(job.progress * 100)} %`;
@@ -5956,35 +6113,6 @@ function Gallery() {
 		]
 	});
 }
-// src/graph/difference.ts
-function difference(before, after) {
-	const changed = {};
-	for (const [id, node] of Object.entries(after.nodes)) {
-		const old = before.nodes[id];
-		if (!old) continue;
-		const changes = [.../* @__PURE__ */ new Set([...Object.keys(old.inputs), ...Object.keys(node.inputs)])].filter((name) => !sameJson(old.inputs[name], node.inputs[name])).map((name) => ({
-			input: name,
-			before: old.inputs[name],
-			after: node.inputs[name]
-		}));
-		for (const key of [
-			"type",
-			"mode",
-			"title"
-		]) if (old[key] !== node[key]) changes.push({
-			input: key,
-			before: old[key],
-			after: node[key]
-		});
-		if (changes.length) changed[id] = changes;
-	}
-	return {
-		added: Object.keys(after.nodes).filter((id) => !before.nodes[id]),
-		removed: Object.keys(before.nodes).filter((id) => !after.nodes[id]),
-		changed
-	};
-}
-var isSame = (found) => !found.added.length && !found.removed.length && !Object.keys(found.changed).length;
 // src/panels/Versions.tsx
 var short = (value) => (value === void 0 ? "–" : writeJson(value)).slice(0, 60);
 /** What changed, as a list whose rows lead to the nodes. */
@@ -6037,7 +6165,7 @@ async function restore(id, number) {
 		method: "POST",
 		json: {}
 	});
-	open(saved.workflow ? cleanWorkflow(saved.workflow) : await versionOf(id, number));
+	open(saved.workflow ? cleanWorkflow(saved.workflow ?? {}) : await versionOf(id, number));
 	useSession.setState({ file: {
 		id,
 		version: saved.version
@@ -6601,7 +6729,7 @@ function App() {
 	const dialog = useView((view) => view.dialog);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(ReactFlowProvider, { children: [
 		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-			className: `app ${mode}`,
+			className: `app mode-${mode}`,
 			children: [
 				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(TopBar, {}),
 				mode === "form" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FormView, {}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("main", {
@@ -6665,11 +6793,13 @@ function frame(index, graph, before) {
 }
 function projectNodes(graph, before) {
 	const known = new Map(before.map((node) => [node.id, node]));
-	return [...(graph.groups ?? []).map((_, index) => frame(index, graph, known.get(`frame:${index}`))), ...Object.keys(graph.nodes).map((id) => card(id, graph, known.get(id)))];
+	return sameOr(before, [...(graph.groups ?? []).map((_, index) => frame(index, graph, known.get(`frame:${index}`))), ...Object.keys(graph.nodes).map((id) => card(id, graph, known.get(id)))]);
 }
+/** The old list when nothing in it changed, so that nobody looks at it again. */
+var sameOr = (before, after) => before.length === after.length && after.every((one, index) => one === before[index]) ? before : after;
 function projectEdges(defs, workflow, graph, before) {
 	const known = new Map(before.map((edge) => [edge.id, edge]));
-	return wires(graph).flatMap((wire) => {
+	return sameOr(before, wires(graph).flatMap((wire) => {
 		const node = graph.nodes[wire.node];
 		if (!node) return [];
 		const output = outputOf(definitionOf(defs, workflow, wire.node, node, graph), wire.output);
@@ -6691,17 +6821,19 @@ function projectEdges(defs, workflow, graph, before) {
 			},
 			selected: old?.selected ?? false
 		}];
-	});
+	}));
 }
 /** Keeps the drawn graph in step with the document. */
 function startProjection() {
 	const project = () => {
 		const { graph, workflow } = current();
 		const defs = useSchema.getState().definitions;
-		useView.setState((view) => ({
-			nodes: projectNodes(graph, view.nodes),
-			edges: projectEdges(defs, workflow, graph, view.edges)
-		}));
+		const view = useView.getState();
+		const [nodes, edges] = [projectNodes(graph, view.nodes), projectEdges(defs, workflow, graph, view.edges)];
+		if (nodes !== view.nodes || edges !== view.edges) useView.setState({
+			nodes,
+			edges
+		});
 	};
 	useDocument.subscribe((state, before) => {
 		if (state.graph === before.graph) return;
@@ -6714,6 +6846,8 @@ function startProjection() {
 	useSchema.subscribe((state, before) => state.definitions !== before.definitions && project());
 }
 // src/main.tsx
+/** What a fresh install shows. */
+var FIRST = "text-to-image";
 /** Opens what the address names, else what was open last, else the first template. */
 async function openFirst() {
 	const hash = new URLSearchParams(location.hash.slice(1));
@@ -6721,10 +6855,12 @@ async function openFirst() {
 	const saved = hash.get("workflow");
 	if (share) return openShared(share);
 	if (saved) return openSaved(saved);
-	if (await openLast()) return;
-	const [first] = await templates();
+	if (hash.has("new")) return newWorkflow();
+	if (!hash.has("template") && await openLast()) return;
+	const shipped = await templates();
+	const first = shipped.find((one) => one.name === (hash.get("template") ?? FIRST)) ?? shipped[0];
 	if (first) openTemplate(first);
-	if (!tourSeen()) setTimeout(() => useView.setState({ tour: 0 }), 600);
+	if (!tourSeen() && !hash.has("template")) setTimeout(() => useView.setState({ tour: 0 }), 600);
 }
 async function start() {
 	applyTheme();
@@ -6750,4 +6886,4 @@ async function start() {
 	setTimeout(() => void __vitePreload(() => import("./dialogs.js").then((n) => n.t), __vite__mapDeps([2,1,3]), import.meta.url), 1500);
 }
 start();
-export { assetUrl as $, workflowOf as A, loadUploads as B, Icon as C, saveAs as D, openTemplate as E, reveal as F, __vitePreload as G, bytes as H, say as I, edit as J, useRun as K, show as L, openWorkflow as M, takeTheirs as N, templates as O, useSession as P, widgetOf as Q, useView as R, weightKey as S, openSaved as T, count as U, useSchema as V, t as W, setValue as X, useDocument as Y, definitionOf as Z, openPalette as _, Dot as a, cleanWorkflow as at, proposal as b, display as c, run as d, call as et, runGrid as f, looseEnd as g, titleOf as h, replacements as i, sourceOf as it, keepMine as j, upload as k, COMMANDS as l, score as m, difference as n, thumbnailUrl as nt, matching as o, parseJson as ot, find as p, current as q, replaceNode as r, url as rt, Picker as s, Changes as t, newKey as tt, addAt as u, tryConnect as v, newWorkflow as w, TextOutput as x, openPlaces as y, definitionIn as z };
+export { assetUrl as $, keepMine as A, useSchema as B, newWorkflow as C, templates as D, saveAs as E, say as F, __vitePreload as G, bytes as H, show as I, edit as J, useRun as K, useView as L, takeTheirs as M, useSession as N, upload as O, reveal as P, widgetOf as Q, definitionIn as R, Icon as S, openTemplate as T, count as U, difference as V, t as W, setValue as X, useDocument as Y, definitionOf as Z, tryConnect as _, matching as a, cleanWorkflow as at, TextOutput as b, COMMANDS as c, runGrid as d, call as et, find as f, openPalette as g, looseEnd as h, Dot as i, sourceOf as it, openWorkflow as j, workflowOf as k, addAt as l, titleOf as m, replaceNode as n, thumbnailUrl as nt, Picker as o, parseJson as ot, score as p, current as q, replacements as r, url as rt, display as s, Changes as t, newKey as tt, run as u, openPlaces as v, openSaved as w, weightKey as x, proposal as y, loadUploads as z };

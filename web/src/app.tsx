@@ -18,7 +18,7 @@ export function App() {
   const dialog = useView((view) => view.dialog);
   return (
     <ReactFlowProvider>
-      <div className={`app ${mode}`}>
+      <div className={`app mode-${mode}`}>
         <TopBar />
         {mode === "form" ? <FormView /> : <main className="stage"><Canvas /></main>}
         <SidePanel />

@@ -1,5 +1,5 @@
 import { createRoot } from "react-dom/client";
-import { openShared, openSaved, openTemplate, templates } from "./actions/library";
+import { newWorkflow, openShared, openSaved, openTemplate, templates } from "./actions/library";
 import { App } from "./app";
 import { startProjection } from "./canvas/projection";
 import { tourSeen } from "./panels/Tour";
@@ -19,6 +19,9 @@ import "./style/form.css";
 import { applyTheme } from "./theme";
 import { loadWords } from "./words";
 
+/** What a fresh install shows. */
+const FIRST = "text-to-image";
+
 /** Opens what the address names, else what was open last, else the first template. */
 async function openFirst(): Promise<void> {
   const hash = new URLSearchParams(location.hash.slice(1));
@@ -26,10 +29,12 @@ async function openFirst(): Promise<void> {
   const saved = hash.get("workflow");
   if (share) return openShared(share);
   if (saved) return openSaved(saved);
-  if (await openLast()) return;
-  const [first] = await templates();
+  if (hash.has("new")) return newWorkflow();
+  if (!hash.has("template") && (await openLast())) return;
+  const shipped = await templates();
+  const first = shipped.find((one) => one.name === (hash.get("template") ?? FIRST)) ?? shipped[0];
   if (first) openTemplate(first);
-  if (!tourSeen()) setTimeout(() => useView.setState({ tour: 0 }), 600);
+  if (!tourSeen() && !hash.has("template")) setTimeout(() => useView.setState({ tour: 0 }), 600);
 }
 
 async function start(): Promise<void> {

@@ -5,7 +5,7 @@ import { changeItem, formItems, moveItem, toggleMark } from "../src/graph/form";
 import { markdown } from "../src/graph/markdown";
 import { replaceNode, replacements } from "../src/graph/replace";
 import { asCurl, asPython } from "../src/graph/snippets";
-import { changeAt, graphAt, makeSubgraph, unpack } from "../src/graph/subgraph";
+import { changeAt, graphAt, makeSubgraph, promote, unpack } from "../src/graph/subgraph";
 import { inOrder } from "../src/graph/workflow";
 import { setValue } from "../src/graph/edit";
 import { definitionOf } from "../src/graph/schema";
@@ -32,12 +32,20 @@ test("a subgraph made of a selection and unpacked again gives the same graph", (
 });
 
 test("inside a subgraph every edit works as outside", () => {
-  const { workflow } = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
-  expect(Object.keys(graphAt(workflow, ["Part"]).nodes)).toEqual(["sample", "decode", "$inputs", "$outputs"]);
-  const edited = changeAt(workflow, ["Part"], (graph) => setValue(graph, "sample", "steps", 3));
+  const { workflow, id } = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
+  expect(Object.keys(graphAt(workflow, [id]).nodes)).toEqual(["sample", "decode", "$inputs", "$outputs"]);
+  const edited = changeAt(workflow, [id], (graph) => setValue(graph, "sample", "steps", 3));
   expect(edited.subgraphs.Part!.nodes.sample!.inputs.steps).toBe(3);
   expect(edited.subgraphs.Part!.outputs).toEqual(workflow.subgraphs.Part!.outputs);
   expect(Object.keys(edited.subgraphs.Part!.nodes)).toEqual(["sample", "decode"]);
+});
+
+test("an inner input becomes an input of the subgraph", () => {
+  const { workflow, id } = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
+  const next = changeAt(workflow, [id], (graph) => promote(graph, { node: "sample", port: "steps", side: "target", type: "INT" }));
+  expect(next.subgraphs.Part!.inputs.at(-1)).toEqual({ name: "steps", type: "INT" });
+  expect(next.subgraphs.Part!.nodes.sample!.inputs.steps).toEqual({ from: "$inputs.steps" });
+  expect(definitionOf(DEFS, next, id, next.nodes[id]!).inputs.at(-1)?.field).toEqual({ type: "integer", minimum: 1, maximum: 100 });
 });
 
 test("a subgraph that holds itself is drawn without end", () => {

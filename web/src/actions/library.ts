@@ -17,14 +17,14 @@ export const newWorkflow = (): void => openWorkflow({ ...EMPTY, name: "" });
 export const templates = async (): Promise<readonly Template[]> => (await call<{ templates: readonly Template[] }>("v1/templates")).templates;
 
 export function openTemplate(template: Template): void {
-  const workflow = cleanWorkflow(template.workflow as unknown as Record<string, Json>);
+  const workflow = cleanWorkflow(template.workflow ?? {});
   openWorkflow(drawAllSeeds({ ...workflow, name: template.title || workflow.name }));
   show(null);
 }
 
 export async function openSaved(id: string): Promise<void> {
   const saved = await call<SavedWorkflow>(`v1/workflows/${id}`);
-  openWorkflow(cleanWorkflow(saved.workflow as unknown as Record<string, Json>), { id: saved.id, version: saved.version });
+  openWorkflow(cleanWorkflow(saved.workflow ?? {}), { id: saved.id, version: saved.version });
   show(null);
 }
 

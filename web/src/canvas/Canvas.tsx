@@ -35,7 +35,8 @@ function Fit() {
   const ready = useNodesInitialized();
   const fitted = useRef(0);
   useEffect(() => {
-    const { flow } = useView.getState();
+    const { flow, nodes } = useView.getState();
+    if (nodes.length === 0) fitted.current = opened;
     if (!ready || !flow || fitted.current === opened) return;
     fitted.current = opened;
     void flow.fitView({ padding: 0.1, maxZoom: 1, minZoom: 0.2 });

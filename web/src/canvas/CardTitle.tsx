@@ -5,7 +5,7 @@ import type { NodeDef } from "../graph/schema";
 import { subgraphName } from "../graph/schema";
 import type { NodeRun } from "../server/types";
 import { current, edit, enter, useDocument } from "../state/document";
-import { nodeRun, useRun } from "../state/run";
+import { useNodeRun, whyAgain } from "../state/node-run";
 import { useView } from "../state/view";
 import { bytes, clock, seconds, t } from "../words";
 import { Icon } from "../icons";
@@ -20,20 +20,23 @@ export function badgeText(run: NodeRun | undefined): string {
   return seconds(run.seconds ?? 0);
 }
 
-export function badgeHint(run: NodeRun | undefined): string {
+export function badgeHint(run: NodeRun | undefined, id = ""): string {
+  if (run?.state === "done") {
+    const why = whyAgain(id);
+    return [run.memory ? t("badge.took", { time: seconds(run.seconds ?? 0), memory: bytes(run.memory) }) : "", why.length ? t("badge.why", { names: why.join(", ") }) : ""].filter(Boolean).join(". ");
+  }
   if (run?.state === "cached") return run.made ? t("badge.unchanged", { time: clock(run.made) }) : t("badge.unchangedBefore");
-  if (run?.state === "done") return run.memory ? t("badge.took", { time: seconds(run.seconds ?? 0), memory: bytes(run.memory) }) : "";
   return run?.message ?? run?.text ?? "";
 }
 
 function Badge({ id }: { id: string }) {
-  const run = useRun((state) => nodeRun(state, id));
+  const run = useNodeRun(id);
   const text = badgeText(run);
-  return text ? <span className={`badge ${run?.state ?? ""}`} title={badgeHint(run)}>{text}</span> : null;
+  return text ? <span className={`badge ${run?.state ?? ""}`} title={badgeHint(run, id)}>{text}</span> : null;
 }
 
 function Progress({ id }: { id: string }) {
-  const run = useRun((state) => nodeRun(state, id));
+  const run = useNodeRun(id);
   if (run?.state !== "running") return null;
   const part = run.total ? (run.value ?? 0) / run.total : undefined;
   return (
@@ -74,7 +77,7 @@ export function CardTitle({ id, def }: { id: string; def: NodeDef }) {
       {mode && <span className="badge mode">{t(`mode.${mode}`)}</span>}
       <Badge id={id} />
       {inner !== null && (
-        <button type="button" className="ghost nodrag" aria-label={t("subgraph.enter")} onClick={() => enter([...current().path, inner])}><Icon name="enter" /></button>
+        <button type="button" className="ghost nodrag" aria-label={t("subgraph.enter")} onClick={() => enter([...current().path, id])}><Icon name="enter" /></button>
       )}
       <button
         type="button" className="ghost nodrag" aria-label={t("card.menu")} aria-haspopup="menu"

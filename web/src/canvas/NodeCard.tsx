@@ -1,10 +1,11 @@
 import type { NodeProps } from "@xyflow/react";
 import { memo } from "react";
 import type { NodeDef, Port } from "../graph/schema";
+import { shownPorts } from "../graph/schema";
 import { sourceOf } from "../graph/workflow";
 import { useDocument } from "../state/document";
 import { explain, useProblems } from "../state/problems";
-import { nodeRun, useRun } from "../state/run";
+import { useNodeRun } from "../state/node-run";
 import { useDefinition } from "../state/schema";
 import type { CardNode } from "../state/view";
 import { useView } from "../state/view";
@@ -57,9 +58,11 @@ function Body({ id, def }: { id: string; def: NodeDef }) {
     const problem = input === undefined ? undefined : problems.find((one) => one.input === input);
     return problem && explain(problem);
   };
-  const links = def.inputs.filter((port) => !port.field);
-  const fields = def.inputs.filter((port) => port.field && !port.advanced);
-  const advanced = def.inputs.filter((port) => port.field && port.advanced);
+  const node = useDocument((state) => state.graph.nodes[id]);
+  const ports = node ? shownPorts(def, node) : def.inputs;
+  const links = ports.filter((port) => !port.field);
+  const fields = ports.filter((port) => port.field && !port.advanced);
+  const advanced = ports.filter((port) => port.field && port.advanced);
   const rows = Array.from({ length: Math.max(links.length, def.outputs.length) }, (_, i) => i);
   return (
     <div className="card-body">
@@ -91,14 +94,15 @@ function Card({ id, selected }: NodeProps<CardNode>) {
   const def = useDefinition(id);
   const mode = useDocument((state) => state.graph.nodes[id]?.mode);
   const collapsed = useDocument((state) => state.graph.layout[id]?.collapsed);
+  const title = useDocument((state) => state.graph.nodes[id]?.title);
   const color = useDocument((state) => state.graph.layout[id]?.color);
-  const state = useRun((run) => nodeRun(run, id)?.state);
+  const state = useNodeRun(id)?.state;
   const mark = useView((view) => view.marks[id]);
   const broken = useProblems((problems) => problems.byNode.has(id));
   if (!def) return null;
   const classes = ["card", mode ?? "", state ?? "", mark ? `mark-${mark}` : "", selected ? "selected" : "", def.unknown ? "unknown" : "", broken ? "broken" : ""];
   return (
-    <article className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state}>
+    <article aria-label={title || def.title} className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state}>
       <CardTitle id={id} def={def} />
       {collapsed ? <Stack id={id} def={def} /> : <Body id={id} def={def} />}
     </article>

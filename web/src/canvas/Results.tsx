@@ -1,12 +1,15 @@
 import { assetUrl, thumbnailUrl } from "../server/api";
-import type { Output } from "../server/types";
-import { nodeRun, useRun } from "../state/run";
+import type { Asset, Output } from "../server/types";
+import { useDocument } from "../state/document";
+import { runId, useNodeRun } from "../state/node-run";
+import { useRun } from "../state/run";
 import { show } from "../state/view";
 import { t } from "../words";
 import { TextOutput } from "./TextOutput";
 
-export const toAsset = (output: Output) => ({
-  id: output.asset, name: output.name, kind: "output" as const, media_type: output.media_type, size: 0, created: 0, node: output.node,
+export const toAsset = (output: Output): Asset => ({
+  id: output.asset, name: output.name, kind: "output", media_type: output.media_type, size: 0, created: 0,
+  width: null, height: null, job: null, node: output.node,
 });
 
 function Result({ output }: { output: Output }) {
@@ -23,10 +26,11 @@ function Result({ output }: { output: Output }) {
 
 /** The preview while a node runs, its results afterwards. */
 export function Results({ id }: { id: string }) {
-  const preview = useRun((state) => state.previews[id]);
-  const results = useRun((state) => state.results[id]);
-  const running = useRun((state) => nodeRun(state, id)?.state === "running");
-  const message = useRun((state) => nodeRun(state, id)?.message);
+  const full = runId(useDocument((state) => state.path), id);
+  const preview = useRun((state) => state.previews[full]);
+  const results = useRun((state) => state.results[full]);
+  const run = useNodeRun(id);
+  const [running, message] = [run?.state === "running", run?.message];
   return (
     <>
       {message && <p className="card-problem" role="alert">{message}</p>}

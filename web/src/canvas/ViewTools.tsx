@@ -1,5 +1,6 @@
 import { Panel, useStore } from "@xyflow/react";
 import { zoomIn, zoomOut, fitAll, actualSize, toggleSnap } from "../actions/view";
+import { namesAlong } from "../graph/subgraph";
 import { Icon } from "../icons";
 import { enter, useDocument } from "../state/document";
 import { useView } from "../state/view";
@@ -9,7 +10,8 @@ export function ViewTools() {
   const zoom = useStore((state) => Math.round(state.transform[2] * 100));
   const snap = useView((view) => view.snap);
   const path = useDocument((state) => state.path);
-  const name = useDocument((state) => state.workflow.name);
+  const workflow = useDocument((state) => state.workflow);
+  const names = namesAlong(workflow, path);
   return (
     <>
       <Panel position="bottom-left" className="view-tools">
@@ -22,9 +24,9 @@ export function ViewTools() {
       {path.length > 0 && (
         <Panel position="top-left" className="breadcrumbs">
           <nav aria-label={t("subgraph.path")}>
-            <button type="button" onClick={() => enter([])}>{name || t("file.untitled")}</button>
+            <button type="button" onClick={() => enter([])}>{workflow.name || t("file.untitled")}</button>
             {path.map((part, index) => (
-              <button key={index} type="button" aria-current={index === path.length - 1 ? "page" : undefined} onClick={() => enter(path.slice(0, index + 1))}>{part}</button>
+              <button key={index} type="button" aria-current={index === path.length - 1 ? "page" : undefined} onClick={() => enter(path.slice(0, index + 1))}>{names[index] ?? part}</button>
             ))}
           </nav>
         </Panel>

@@ -4,7 +4,8 @@ import type { Loose, Proposal } from "../graph/connect";
 import { fittingPort, insertInto, proposal, refusal } from "../graph/connect";
 import { connect, disconnect, move } from "../graph/edit";
 import { changeFrame, membersOf } from "../graph/frames";
-import { outputOf } from "../graph/schema";
+import { INPUTS, OUTPUTS, outputOf } from "../graph/schema";
+import { promote } from "../graph/subgraph";
 import type { Position } from "../graph/workflow";
 import { wires } from "../graph/workflow";
 import { current, edit } from "../state/document";
@@ -55,6 +56,7 @@ export function dropLink(event: MouseEvent | TouchEvent, state: FinalConnectionS
   if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
   const card = document.elementFromPoint(x, y)?.closest<HTMLElement>(".react-flow__node-card")?.dataset.id;
   const def = card === undefined ? undefined : definitionIn(card);
+  if (card === (loose.side === "target" ? INPUTS : OUTPUTS)) return edit((graph) => promote(graph, loose));
   if (card !== undefined && def) {
     const port = card === loose.node ? undefined : fittingPort(def, loose);
     if (port) tryConnect(proposal(loose, card, port.name));

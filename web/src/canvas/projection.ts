@@ -30,17 +30,21 @@ function frame(index: number, graph: Graph, before: ViewNode | undefined): Frame
   };
 }
 
-export function projectNodes(graph: Graph, before: readonly ViewNode[]): ViewNode[] {
+export function projectNodes(graph: Graph, before: readonly ViewNode[]): readonly ViewNode[] {
   const known = new Map(before.map((node) => [node.id, node]));
-  return [
+  return sameOr(before, [
     ...(graph.groups ?? []).map((_, index) => frame(index, graph, known.get(`frame:${index}`))),
     ...Object.keys(graph.nodes).map((id) => card(id, graph, known.get(id))),
-  ];
+  ]);
 }
 
-export function projectEdges(defs: Definitions, workflow: Workflow, graph: Graph, before: readonly WireEdge[]): WireEdge[] {
+/** The old list when nothing in it changed, so that nobody looks at it again. */
+const sameOr = <T>(before: readonly T[], after: readonly T[]): readonly T[] =>
+  before.length === after.length && after.every((one, index) => one === before[index]) ? before : after;
+
+export function projectEdges(defs: Definitions, workflow: Workflow, graph: Graph, before: readonly WireEdge[]): readonly WireEdge[] {
   const known = new Map(before.map((edge) => [edge.id, edge]));
-  return wires(graph).flatMap((wire) => {
+  const after = wires(graph).flatMap((wire): WireEdge[] => {
     const node = graph.nodes[wire.node];
     if (!node) return [];
     const output = outputOf(definitionOf(defs, workflow, wire.node, node, graph), wire.output);
@@ -54,6 +58,7 @@ export function projectEdges(defs: Definitions, workflow: Workflow, graph: Graph
       data: { type, bends }, selected: old?.selected ?? false,
     }];
   });
+  return sameOr(before, after);
 }
 
 /** Keeps the drawn graph in step with the document. */
@@ -61,7 +66,9 @@ export function startProjection(): void {
   const project = () => {
     const { graph, workflow } = current();
     const defs = useSchema.getState().definitions;
-    useView.setState((view) => ({ nodes: projectNodes(graph, view.nodes), edges: projectEdges(defs, workflow, graph, view.edges) }));
+    const view = useView.getState();
+    const [nodes, edges] = [projectNodes(graph, view.nodes), projectEdges(defs, workflow, graph, view.edges)];
+    if (nodes !== view.nodes || edges !== view.edges) useView.setState({ nodes, edges });
   };
   useDocument.subscribe((state, before) => {
     if (state.graph === before.graph) return;

@@ -63,7 +63,7 @@ function cleanGroup(group: Record<string, Json>): Group {
 }
 
 /** Nodes, layout and frames with every missing or mad part mended. */
-export function clean(json: Record<string, Json>): Graph {
+export function clean(json: Readonly<Record<string, Json>>): Graph {
   const nodes = Object.fromEntries(entries(json.nodes).map(([id, node]) => [id, cleanNode(node)]));
   const boxes = new Map(entries(json.layout));
   const layout: Record<string, Box> = {};
@@ -84,7 +84,7 @@ function cleanSubgraph(json: Record<string, Json>): Subgraph {
   return { ...json, inputs: ports(json.inputs), outputs: ports(json.outputs), ...clean(json) };
 }
 
-export function cleanWorkflow(json: Record<string, Json>): Workflow {
+export function cleanWorkflow(json: Readonly<Record<string, Json>>): Workflow {
   const subgraphs = Object.fromEntries(entries(json.subgraphs).map(([name, subgraph]) => [name, cleanSubgraph(subgraph)]));
   const form = Array.isArray(json.form) ? (json.form as readonly Json[]).filter(isRecord) : undefined;
   const { form: _form, ...rest } = json;

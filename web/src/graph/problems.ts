@@ -1,4 +1,5 @@
 /** What is wrong before a run, by node and input. */
+import type { Problem } from "./api";
 import type { Json } from "./json";
 import { sameJson } from "./json";
 import type { Definitions, Port } from "./schema";
@@ -6,14 +7,8 @@ import { definitionOf, fits, outputOf, widgetOf } from "./schema";
 import type { Graph, Workflow } from "./workflow";
 import { ancestors, sourceOf } from "./workflow";
 
-export interface Problem {
-  readonly node: string | null;
-  readonly input: string | null;
-  /** The key of a sentence, or from the server the sentence itself. */
-  readonly message: string;
-  readonly code: string;
-  readonly details: Readonly<Record<string, Json>>;
-}
+/** Found here, `message` is empty and `code` is the key of a sentence; found by the server, it is the sentence. */
+export type { Problem };
 
 export type Choices = (folder: string) => readonly string[] | undefined;
 

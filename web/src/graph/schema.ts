@@ -1,4 +1,5 @@
 /** Node definitions as the server tells them, and what may be linked to what. */
+import type { NodeDef as Described, OutputPort, Port } from "./api";
 import type { Json } from "./json";
 import { isRecord } from "./json";
 import type { Graph, Subgraph, Workflow, WorkflowNode } from "./workflow";
@@ -6,40 +7,10 @@ import { sourceOf, wires } from "./workflow";
 
 export type Field = Readonly<Record<string, Json>>;
 
-export interface Port {
-  readonly name: string;
-  readonly type: string;
-  readonly required: boolean;
-  readonly default: Json;
-  readonly field: Field | null;
-  readonly list: boolean;
-  readonly advanced: boolean;
-  readonly description: string;
-}
+export type { OutputPort, Port };
 
-export interface OutputPort {
-  readonly name: string;
-  readonly type: string;
-  readonly list: boolean;
-  readonly description: string;
-}
-
-export interface NodeDef {
-  readonly type: string;
-  readonly title: string;
-  readonly category: string;
-  readonly description: string;
-  readonly inputs: readonly Port[];
-  readonly outputs: readonly OutputPort[];
-  readonly output_node: boolean;
-  readonly deprecated: boolean;
-  readonly experimental: boolean;
-  readonly aliases: readonly string[];
-  readonly pack: string;
-  readonly example: string;
-  /** The server does not know this type; the definition is read off the workflow. */
-  readonly unknown?: boolean;
-}
+/** `unknown`: the server does not know this type; the definition is read off the workflow. */
+export type NodeDef = Described & { readonly unknown?: boolean };
 
 export type Definitions = ReadonlyMap<string, NodeDef>;
 
@@ -67,10 +38,11 @@ export function fits(source: string, target: string): boolean {
 }
 
 const BARE = {
-  category: "", description: "", output_node: false, deprecated: false, experimental: false, aliases: [], pack: "", example: "",
+  category: "", description: "", output_node: false, device: false, volatile: false, deprecated: false, experimental: false,
+  aliases: [], pack: "", digest: "", example: "",
 };
 const port = (name: string, type: string, more: Partial<Port> = {}): Port => ({
-  name, type, required: false, default: null, field: null, list: false, advanced: false, description: "", ...more,
+  name, type, required: false, default: null, field: null, lazy: false, list: false, grows: "", advanced: false, description: "", ...more,
 });
 const output = (name: string, type: string): OutputPort => ({ name, type, list: false, description: "" });
 
@@ -130,6 +102,17 @@ export function definitionOf(
 /** The output a link names, by name or by index. */
 export function outputOf(def: NodeDef, name: string): OutputPort | undefined {
   return def.outputs.find((one) => one.name === name) ?? (/^\d+$/.test(name) ? def.outputs[Number(name)] : undefined);
+}
+
+/** The inputs a card shows: of a group that grows, those in use and the first free one. */
+export function shownPorts(def: NodeDef, node: WorkflowNode): readonly Port[] {
+  const offered = new Set<string>();
+  return def.inputs.filter((port) => {
+    if (!port.grows || node.inputs[port.name] !== undefined) return true;
+    const first = !offered.has(port.grows);
+    offered.add(port.grows);
+    return first;
+  });
 }
 
 export interface Widget {

@@ -1,5 +1,5 @@
 /** Subgraphs: enter, make from a selection, unpack. */
-import { boxOf, remove, setValue, without } from "./edit";
+import { boxOf, connect, remove, setValue, without } from "./edit";
 import type { Json } from "./json";
 import type { Definitions } from "./schema";
 import { INPUTS, OUTPUTS, definitionOf, outputOf, subgraphName, subgraphType } from "./schema";
@@ -28,19 +28,41 @@ function closed(subgraph: Subgraph): Subgraph {
   return { ...subgraph, outputs, nodes: without(subgraph.nodes, INPUTS, OUTPUTS) };
 }
 
-/** The graph at the end of `path`, a list of subgraph names; the workflow itself when it is empty or gone. */
+/** Names of the subgraphs that a path of node ids leads through; shorter than the path when something on it is gone. */
+export function namesAlong(workflow: Workflow, path: readonly string[]): string[] {
+  const names: string[] = [];
+  let graph: Graph | undefined = workflow;
+  for (const id of path) {
+    const name: string | null = subgraphName(graph?.nodes[id]?.type ?? "");
+    graph = name === null ? undefined : workflow.subgraphs[name];
+    if (name === null || !graph) break;
+    names.push(name);
+  }
+  return names;
+}
+
+/** The graph at the end of `path`, ids of the nodes that were entered; the workflow itself when it is empty or broken. */
 export function graphAt(workflow: Workflow, path: readonly string[]): Graph {
-  const name = path.at(-1);
+  const name = namesAlong(workflow, path).at(-1);
   const subgraph = name === undefined ? undefined : workflow.subgraphs[name];
   return subgraph ? opened(subgraph) : workflow;
 }
 
 export function changeAt(workflow: Workflow, path: readonly string[], change: (graph: Graph) => Graph): Workflow {
-  const name = path.at(-1);
+  const name = namesAlong(workflow, path).at(-1);
   const subgraph = name === undefined ? undefined : workflow.subgraphs[name];
   if (name === undefined || !subgraph) return change(workflow) as Workflow;
   const next = change(opened(subgraph)) as Subgraph;
   return { ...workflow, subgraphs: { ...workflow.subgraphs, [name]: closed(next) } };
+}
+
+/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it. */
+export function promote(graph: Graph, loose: { readonly node: string; readonly port: string; readonly side: "source" | "target"; readonly type: string }): Graph {
+  const open = graph as Subgraph;
+  const key = loose.side === "target" ? "inputs" : "outputs";
+  const name = unique(loose.port, (one) => open[key].some((port) => port.name === one));
+  const grown: Subgraph = { ...open, [key]: [...open[key], { name, type: loose.type }] };
+  return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
 
 const unique = (name: string, taken: (name: string) => boolean): string => {

@@ -3,7 +3,6 @@ import { openSaved, saveAs } from "../actions/library";
 import type { Difference } from "../graph/difference";
 import { difference } from "../graph/difference";
 import { cleanWorkflow } from "../graph/file";
-import type { Json } from "../graph/json";
 import { call } from "../server/api";
 import type { SavedWorkflow } from "../server/types";
 import { current } from "../state/document";
@@ -21,7 +20,7 @@ export function ConflictDialog() {
     const path = ofDraft ? `v1/drafts/${draft}` : `v1/workflows/${file?.id ?? ""}`;
     const theirs = await call<SavedWorkflow & { draft?: SavedWorkflow }>(path);
     const workflow = theirs.workflow ?? theirs.draft?.workflow;
-    setFound(difference(cleanWorkflow((workflow ?? {}) as unknown as Record<string, Json>), current().workflow));
+    setFound(difference(cleanWorkflow(workflow ?? {}), current().workflow));
   };
   const keep = () => (ofDraft ? keepMine() : saveAs(t("conflict.copyOf", { name: current().workflow.name }), null, true));
   const take = () => (ofDraft ? takeTheirs() : openSaved(file?.id ?? ""));

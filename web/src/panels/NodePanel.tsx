@@ -3,7 +3,7 @@ import type { NodeDef } from "../graph/schema";
 import { badgeHint, badgeText } from "../canvas/CardTitle";
 import { colorOf } from "../canvas/types";
 import { edit, useDocument } from "../state/document";
-import { nodeRun, useRun } from "../state/run";
+import { useNodeRun } from "../state/node-run";
 import { useDefinition } from "../state/schema";
 import { useView } from "../state/view";
 import { t } from "../words";
@@ -48,7 +48,7 @@ export function Help({ def }: { readonly def: NodeDef }) {
 function Chosen({ id }: { id: string }) {
   const def = useDefinition(id);
   const node = useDocument((state) => state.graph.nodes[id]);
-  const run = useRun((state) => nodeRun(state, id));
+  const run = useNodeRun(id);
   if (!def || !node) return null;
   return (
     <>
@@ -57,7 +57,7 @@ function Chosen({ id }: { id: string }) {
         <button type="button" aria-pressed={node.mode === "bypass"} onClick={() => edit((graph) => toggleMode(graph, [id], "bypass"))}>{t("do.bypass")}</button>
         <button type="button" aria-pressed={node.mode === "mute"} onClick={() => edit((graph) => toggleMode(graph, [id], "mute"))}>{t("do.mute")}</button>
       </p>
-      {run && <p className="last-run"><span className={`badge ${run.state}`}>{badgeText(run)}</span> {badgeHint(run)}</p>}
+      {run && <p className="last-run"><span className={`badge ${run.state}`}>{badgeText(run)}</span> {badgeHint(run, id)}</p>}
       <Help def={def} />
     </>
   );

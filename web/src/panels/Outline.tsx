@@ -4,13 +4,13 @@ import { inOrder } from "../graph/workflow";
 import { badgeText } from "../canvas/CardTitle";
 import { useDocument } from "../state/document";
 import { useProblems } from "../state/problems";
-import { nodeRun, useRun } from "../state/run";
+import { useNodeRun } from "../state/node-run";
 import { useSchema } from "../state/schema";
 import { reveal } from "../state/view";
 import { t } from "../words";
 
 function Row({ id, title, where }: { id: string; title: string; where: string }) {
-  const run = useRun((state) => nodeRun(state, id));
+  const run = useNodeRun(id);
   const broken = useProblems((state) => state.byNode.has(id));
   const type = useDocument((state) => state.graph.nodes[id]?.type);
   const mode = useDocument((state) => state.graph.nodes[id]?.mode);

@@ -4,6 +4,7 @@ import type { Problem } from "../graph/problems";
 import { titleOf } from "../graph/find";
 import { Icon } from "../icons";
 import { current, edit, enter } from "../state/document";
+import { visibleNode } from "../state/node-run";
 import { explain, useProblems } from "../state/problems";
 import { useSchema } from "../state/schema";
 import { reveal } from "../state/view";
@@ -13,8 +14,9 @@ import { t } from "../words";
 export function goTo(problem: Problem): void {
   if (problem.node === null) return;
   if (current().path.length) enter([]);
-  reveal(problem.node);
-  const row = `.react-flow__node[data-id="${CSS.escape(problem.node)}"] [data-input="${CSS.escape(problem.input ?? "")}"]`;
+  const shown = visibleNode(problem.node) ?? problem.node;
+  reveal(shown);
+  const row = `.react-flow__node[data-id="${CSS.escape(shown)}"] [data-input="${CSS.escape(problem.input ?? "")}"]`;
   if (problem.input !== null) setTimeout(() => document.querySelector<HTMLElement>(`${row} :is(input, select, textarea)`)?.focus({ preventScroll: true }), 250);
 }
 

@@ -5,7 +5,6 @@ import type { JobSnapshot } from "../server/types";
 import { call, thumbnailUrl } from "../server/api";
 import type { Job } from "../server/types";
 import { cleanWorkflow } from "../graph/file";
-import type { Json } from "../graph/json";
 import { activeJobs, isActive, useRun } from "../state/run";
 import { openWorkflow } from "../state/session";
 import { cancelJob, clearQueue, placeJob, setPaused } from "../state/submit";
@@ -13,7 +12,7 @@ import { clock, seconds, t } from "../words";
 
 async function openJob(id: string): Promise<void> {
   const job = await call<Job>(`v1/jobs/${id}`);
-  if (job.workflow) openWorkflow(cleanWorkflow(job.workflow as unknown as Record<string, Json>));
+  if (job.workflow) openWorkflow(cleanWorkflow(job.workflow ?? {}));
 }
 
 function describe(job: JobSnapshot): string {

@@ -38,12 +38,12 @@ function mark(found: Difference | null): void {
 
 async function versionOf(id: string, number: number): Promise<Workflow> {
   const version = await call<Version>(`v1/workflows/${id}/versions/${number}`);
-  return cleanWorkflow((version.workflow ?? {}) as unknown as Record<string, Json>);
+  return cleanWorkflow(version.workflow ?? {});
 }
 
 async function restore(id: string, number: number): Promise<void> {
   const saved = await call<SavedWorkflow>(`v1/workflows/${id}/versions/${number}/restore`, { method: "POST", json: {} });
-  open(saved.workflow ? cleanWorkflow(saved.workflow as unknown as Record<string, Json>) : await versionOf(id, number));
+  open(saved.workflow ? cleanWorkflow(saved.workflow ?? {}) : await versionOf(id, number));
   useSession.setState({ file: { id, version: saved.version } });
   say(t("versions.restored", { number }));
 }

@@ -1,4 +1,6 @@
 /** Uploads files, and asks the server for the workflow in one. */
+import { arranged } from "../graph/arrange";
+import { move } from "../graph/edit";
 import { cleanWorkflow } from "../graph/file";
 import { isRecord } from "../graph/json";
 import type { Json } from "../graph/json";
@@ -22,7 +24,16 @@ export async function convert(file: Blob): Promise<Converted> {
   const answer = await call<{ workflow: Json; notes?: readonly string[] }>("v1/workflows/convert", {
     method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" },
   });
-  return { workflow: cleanWorkflow(isRecord(answer.workflow) ? answer.workflow : {}), notes: answer.notes ?? [] };
+  const json = isRecord(answer.workflow) ? answer.workflow : {};
+  const workflow = cleanWorkflow(json);
+  const placed = isRecord(json.layout) && Object.keys(json.layout).length > 0;
+  return { workflow: placed ? workflow : await laidOut(workflow), notes: answer.notes ?? [] };
+}
+
+/** A workflow that came without places gets them by what its nodes need. */
+async function laidOut(workflow: Workflow): Promise<Workflow> {
+  const sizes = Object.entries(workflow.nodes).map(([id, node]) => [id, [264, 80 + 30 * Object.keys(node.inputs).length]] as const);
+  return move(workflow, await arranged(workflow, Object.keys(workflow.nodes), new Map(sizes)));
 }
 
 export async function workflowOf(asset: string): Promise<Workflow> {

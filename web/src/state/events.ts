@@ -1,32 +1,22 @@
 /** Turns what the server tells into `useRun`. Events are gathered and applied once a frame. */
-import type { Workflow } from "../graph/workflow";
 import { call } from "../server/api";
 import { connectLive } from "../server/live";
 import type { Preview } from "../server/live";
 import type { Job, JobSnapshot, LiveMessage, NodeRun } from "../server/types";
 import { t } from "../words";
 import { current } from "./document";
+import { visibleNode } from "./node-run";
 import { isActive, setJob, showJob, useRun } from "./run";
 import { useSession } from "./session";
 import { loadDefinitions, loadModels, loadUploads } from "./schema";
 import { reveal, say } from "./view";
 
-/** Whether a job ran the workflow that is open: all its nodes are here, of the same types. */
-export function matches(job: Workflow, open: Workflow): boolean {
-  const ids = Object.keys(job.nodes);
-  return ids.length > 0 && ids.every((id) => open.nodes[id]?.type === job.nodes[id]?.type);
-}
-
-async function adopt(job: Job): Promise<void> {
-  const { ours } = useRun.getState();
-  let own = ours.has(job.id) || job.client === useSession.getState().draft;
-  if (!own) {
-    const full = job.workflow ? job : await call<Job>(`v1/jobs/${job.id}`).catch(() => job);
-    own = Boolean(full.workflow && matches(full.workflow, current().workflow));
-  }
-  if (own) useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]) }));
+/** A job that this workflow's draft sent, from whichever window: it is shown on the canvas. */
+function adopt(job: Job): void {
+  if (!useRun.getState().ours.has(job.id) && job.client !== useSession.getState().draft) return;
+  useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]) }));
   const { shown, jobs } = useRun.getState();
-  if (own && (shown === null || !isActive(jobs[shown]))) follow(job.id);
+  if (shown === null || !isActive(jobs[shown] ?? job)) follow(job.id);
 }
 
 /** Shows a job on the canvas, with the results it has so far. */
@@ -42,17 +32,25 @@ function keepResults(job: Pick<Job, "outputs">): void {
   useRun.setState((state) => ({ results: { ...state.results, ...results } }));
 }
 
+/** What is not known yet of a job. */
+const NEW = { nodes: {}, planned: 0 };
+
 /** Takes in a job that was just sent or that another window sent. */
-export async function learn(job: Job | JobSnapshot): Promise<void> {
+export function learn(job: Job | JobSnapshot): void {
   useRun.setState((state) => {
-    const nodes = "nodes" in job ? job.nodes : (state.jobs[job.id]?.nodes ?? {});
-    return { jobs: { ...state.jobs, [job.id]: { ...job, nodes } } };
+    return { jobs: { ...state.jobs, [job.id]: { ...NEW, ...state.jobs[job.id], ...job } } };
   });
-  await adopt(job);
+  adopt(job);
 }
 
 function setNode(id: string, node: string, change: Partial<NodeRun> & Pick<NodeRun, "state">): void {
   setJob(id, (job) => ({ ...job, nodes: { ...job.nodes, [node]: { ...job.nodes[node], ...change } } }));
+}
+
+/** After a job's end nothing runs any more. */
+function ended(nodes: JobSnapshot["nodes"]): JobSnapshot["nodes"] {
+  const all = Object.entries(nodes);
+  return all.some(([, node]) => node.state === "running") ? Object.fromEntries(all.filter(([, node]) => node.state !== "running")) : nodes;
 }
 
 function fail(message: Extract<LiveMessage, { type: "job.failed" }>): void {
@@ -61,11 +59,12 @@ function fail(message: Extract<LiveMessage, { type: "job.failed" }>): void {
   if (node) setNode(message.job, node, { state: "failed", message: message.error.message });
   if (!useRun.getState().ours.has(message.job)) return;
   say(message.error.message, "error");
-  if (node && current().graph.nodes[node]) reveal(node);
+  const shown = node && visibleNode(node);
+  if (shown) reveal(shown);
 }
 
 function progressOf(job: JobSnapshot): number {
-  const total = job.planned ?? Object.keys(current().workflow.nodes).length;
+  const total = job.planned || Object.keys(current().workflow.nodes).length;
   let done = 0;
   for (const node of Object.values(job.nodes))
     done += node.state === "running" ? (node.total ? (node.value ?? 0) / node.total : 0) : 1;
@@ -105,6 +104,7 @@ function ofJob(message: Extract<LiveMessage, { job: string }>): void {
     case "job.cancelled": setJob(id, (job) => ({ ...job, status: "cancelled", finished: message.time })); break;
     case "job.queued": break;
   }
+  setJob(id, (job) => (job.status === "running" ? job : { ...job, nodes: ended(job.nodes) }));
   setJob(id, (job) => (job.status === "running" ? { ...job, progress: progressOf(job) } : job));
 }
 
@@ -118,24 +118,20 @@ function hello(message: Extract<LiveMessage, { type: "hello" }>): void {
       jobs: { ...finished, ...active }, queue: message.jobs.filter((job) => job.status === "queued").map((job) => job.id),
     };
   });
-  for (const job of message.jobs) void adopt(job);
+  for (const job of message.jobs) adopt(job);
   void loadHistory();
 }
 
-/** The last jobs; the newest finished one of this workflow gives its results back to the nodes. */
+/** The last jobs; the newest finished one of this draft gives its results back to the nodes. */
 export async function loadHistory(): Promise<void> {
   const { jobs } = await call<{ jobs: readonly Job[] }>("v1/jobs?limit=30").catch(() => ({ jobs: [] as Job[] }));
   const known = useRun.getState().jobs;
   const unknown = jobs.filter((job) => !isActive(known[job.id]) || job.status !== known[job.id]?.status);
   useRun.setState((state) => ({
-    jobs: { ...state.jobs, ...Object.fromEntries(unknown.map((job) => [job.id, { ...job, nodes: state.jobs[job.id]?.nodes ?? {} }])) },
+    jobs: { ...state.jobs, ...Object.fromEntries(unknown.map((job) => [job.id, { ...NEW, ...state.jobs[job.id], ...job }])) },
   }));
-  if (useRun.getState().shown !== null) return;
-  for (const job of jobs.filter((one) => one.status === "done").slice(0, 5)) {
-    const full = await call<Job>(`v1/jobs/${job.id}`).catch(() => null);
-    if (useRun.getState().shown !== null) return;
-    if (full?.workflow && matches(full.workflow, current().workflow)) return keepResults(full);
-  }
+  const last = jobs.find((job) => job.status === "done" && job.client === useSession.getState().draft);
+  if (last && useRun.getState().shown === null) keepResults(last);
 }
 
 function apply(message: LiveMessage): void {

@@ -6,6 +6,7 @@ import { ServerError, call } from "../server/api";
 import type { PlanAnswer } from "../server/types";
 import { maybe, t } from "../words";
 import { current, useDocument } from "./document";
+import { visibleNode } from "./node-run";
 import { choices, useSchema } from "./schema";
 
 interface ProblemState {
@@ -28,7 +29,11 @@ export const explain = (problem: Problem): string => {
 
 function keep(list: readonly Problem[]): void {
   const byNode = new Map<string, Problem[]>();
-  for (const problem of list) if (problem.node !== null) byNode.set(problem.node, [...(byNode.get(problem.node) ?? []), problem]);
+  for (const problem of list) {
+    const shown = problem.node === null ? null : visibleNode(problem.node);
+    const own = shown === problem.node ? problem : { ...problem, input: null };
+    if (shown !== null) byNode.set(shown, [...(byNode.get(shown) ?? []), own]);
+  }
   useProblems.setState({ list, byNode });
 }
 

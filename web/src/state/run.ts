@@ -1,6 +1,7 @@
 /** What the server does: jobs, the queue, progress and results by node. Owned by the server; a snapshot heals it. */
 import { create } from "zustand";
-import type { JobSnapshot, NodeRun, Output, Worker } from "../server/types";
+import type { Workflow } from "../graph/workflow";
+import type { JobSnapshot, Output, Worker } from "../server/types";
 
 export type Connection = "connecting" | "live" | "lost";
 
@@ -22,17 +23,17 @@ interface RunState {
   readonly previews: Readonly<Record<string, string>>;
   /** The latest results of each node; they stay until newer ones come. */
   readonly results: Readonly<Record<string, readonly Output[]>>;
+  /** The workflow that was sent last, and the one before it. */
+  readonly sent: Workflow | null;
+  readonly before: Workflow | null;
   /** Rises with each new asset, so that lists know to look again. */
   readonly assets: number;
 }
 
 export const useRun = create<RunState>(() => ({
   connection: "connecting", build: "", outdated: false, paused: false, workers: {}, jobs: {}, queue: [], shown: null,
-  ours: new Set<string>(), previews: {}, results: {}, assets: 0,
+  ours: new Set<string>(), previews: {}, results: {}, sent: null, before: null, assets: 0,
 }));
-
-export const nodeRun = (state: RunState, id: string): NodeRun | undefined =>
-  state.shown === null ? undefined : state.jobs[state.shown]?.nodes[id];
 
 export const isActive = (job: Pick<JobSnapshot, "status"> | undefined): boolean => job?.status === "running" || job?.status === "queued";
 
@@ -68,5 +69,5 @@ export function showJob(id: string | null): void {
 /** Forgets what belonged to the workflow that was open. */
 export function forgetRun(): void {
   showJob(null);
-  useRun.setState({ ours: new Set(), results: {} });
+  useRun.setState({ ours: new Set(), results: {}, sent: null, before: null });
 }

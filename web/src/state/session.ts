@@ -57,12 +57,20 @@ async function put(): Promise<void> {
   } catch (error) {
     const conflict = error instanceof ServerError && (error.status === 412 || error.status === 409);
     useSession.setState({ saved: conflict ? "conflict" : "offline" });
-    if (conflict) show({ kind: "conflict" });
+    if (!conflict) return;
+    localStorage.removeItem(local(draft)); // the draft is the other window's now; ours is kept under a name of its own
+    localStorage.setItem(local(`${draft}-${newKey().slice(0, 4)}`), writeJson(record()));
+    show({ kind: "conflict" });
   }
+}
+
+function forgetCopies(draft: string): void {
+  for (const key of Object.keys(localStorage)) if (key.startsWith(local(`${draft}-`))) localStorage.removeItem(key);
 }
 
 /** Keeps this window's workflow as a draft of its own, beside the other window's. */
 export async function keepMine(): Promise<void> {
+  forgetCopies(useSession.getState().draft);
   useSession.setState({ draft: newKey(), revision: null });
   sessionStorage.setItem(LAST, useSession.getState().draft);
   show(null);
@@ -71,6 +79,7 @@ export async function keepMine(): Promise<void> {
 
 /** Takes the other window's workflow instead of this one's. */
 export async function takeTheirs(): Promise<void> {
+  forgetCopies(useSession.getState().draft);
   show(null);
   await openDraft(useSession.getState().draft);
 }
@@ -138,6 +147,7 @@ export function startDrafts(): void {
   useDocument.subscribe((state, before) => {
     if (state.workflow === before.workflow || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
     clearTimeout(timer);
+    useSession.setState({ saved: "saving" });
     timer = setTimeout(() => {
       localStorage.setItem(local(useSession.getState().draft), writeJson(record()));
       void put();

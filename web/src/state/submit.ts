@@ -3,8 +3,9 @@ import { drawSeeds } from "../graph/edit";
 import { ServerError, call, newKey } from "../server/api";
 import type { Job } from "../server/types";
 import { count as counted, t } from "../words";
-import { amend, current, useDocument } from "./document";
+import { amend, current } from "./document";
 import { learn } from "./events";
+import { visibleNode } from "./node-run";
 import { checkHere, keepProblems } from "./problems";
 import { useRun } from "./run";
 import { useSession } from "./session";
@@ -36,8 +37,8 @@ async function post({ targets, front, overrides }: RunOptions): Promise<Job> {
     },
     headers: { "Idempotency-Key": newKey() },
   });
-  useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]) }));
-  await learn(job);
+  useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]), sent: workflow, before: state.sent }));
+  learn(job);
   return job;
 }
 
@@ -61,7 +62,8 @@ export async function run(options: RunOptions = {}): Promise<boolean> {
     const node = error.problems[0]?.node;
     if (error.problems.length) useView.setState({ panel: "problems" });
     say(error.message, "error");
-    if (node && useDocument.getState().graph.nodes[node]) reveal(node);
+    const shown = node && visibleNode(node);
+    if (shown) reveal(shown);
     return false;
   }
 }

@@ -4,7 +4,7 @@ import { useSchema } from "../state/schema";
 import { t } from "../words";
 import type { WidgetProps } from "./Field";
 
-const LONG = 40;
+const LONG = 120;
 
 /** One of a list. A value that is not in it stays, marked as missing. */
 export function ChoiceField({ id, value, set, widget }: WidgetProps) {

@@ -1,0 +1,1 @@
+"""Flows of the editor in a real browser, against the real server."""

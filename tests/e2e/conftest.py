@@ -1,0 +1,154 @@
+"""One server and one browser for all flows; a fresh window for each."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Browser, BrowserContext  # noqa: E402 - only with playwright
+
+from tests.e2e.editor import Editor  # noqa: E402
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every flow needs the browser, and is given a minute."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(60))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; without one the flows are skipped, but fail in CI."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        hint = "the editor's flows need Chromium: apt-get install chromium (or any of " + ", ".join(NAMES) + ")"
+        if os.environ.get("CI") == "true":
+            pytest.fail(hint)
+        pytest.skip(hint)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with an empty data folder; `GRAPHFLOW_URL` names one that runs already."""
+    if running := os.environ.get("GRAPHFLOW_URL"):
+        yield running.rstrip("/")
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("graphflow")
+    command = [sys.executable, "-m", "graphflow", "serve", "--port", str(port), "--data", str(folder / "data")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(address, process, folder / "log")
+        _warm_up(address)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)  # the server is not of this process: there is nothing to wait on but its port
+    pytest.fail(f"the server did not get ready:\n{log.read_text()[-4000:]}")
+
+
+def _warm_up(address: str) -> None:
+    """Runs a workflow of one step, so that no flow waits for the model to be read."""
+    document = json.loads((Path(__file__).parents[2] / "workflows" / "text-to-image.json").read_text())
+    document["nodes"]["sample"]["inputs"]["steps"] = 1
+    body = json.dumps({"workflow": document}).encode()
+    request = urllib.request.Request(f"{address}/v1/jobs", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        job = json.load(answer)["id"]
+    with urllib.request.urlopen(f"{address}/v1/jobs/{job}/events", timeout=180) as events:
+        events.read()  # ends with the job
+
+
+@pytest.fixture
+def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
+    """One person's browser: windows of it share what it keeps."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
+    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server)
+    context.set_default_timeout(10_000)
+    context.add_init_script("localStorage.setItem('graphflow.tour', '1')")
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def window(context: BrowserContext, server: str) -> Iterator[Callable[[], Editor]]:
+    """Opens windows; at the end none of them may have complained: no console error, no request to anyone else."""
+    opened: list[Editor] = []
+
+    def new() -> Editor:
+        opened.append(Editor(context.new_page(), server))
+        return opened[-1]
+
+    yield new
+    assert [complaint for editor in opened for complaint in editor.complaints] == []
+
+
+@pytest.fixture
+def editor(window: Callable[[], Editor]) -> Editor:
+    """A window with the text-to-image template."""
+    return window().open()
+
+
+@pytest.fixture
+def blank(window: Callable[[], Editor]) -> Editor:
+    """A window with an empty workflow."""
+    return window().open("#new")
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    """A small PNG without a workflow."""
+    from io import BytesIO
+
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.new("RGB", (16, 16), "red").save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,227 @@
+"""Nothing is lost: drafts, files, versions, sharing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from io import BytesIO
+
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.editor import Editor, workflow
+
+
+def test_after_the_browser_is_killed_the_last_edit_is_there(chromium: Browser, server: str) -> None:
+    first = chromium.new_context()
+    page = Editor(first.new_page(), server).open()
+    page.field("Prompt", "text").fill("do not lose me")
+    expect(page.page.get_by_text("draft saved")).to_be_visible()
+    first.close()
+    second = chromium.new_context()
+    again = Editor(second.new_page(), server).open("")
+    expect(again.field("Prompt", "text")).to_have_value("do not lose me")
+    second.close()
+
+
+def test_with_the_server_away_an_edit_survives_in_the_browser(editor: Editor) -> None:
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    editor.page.route(
+        "**/v1/drafts/*", lambda route: route.abort() if route.request.method == "PUT" else route.continue_()
+    )
+    editor.field("Prompt", "text").fill("kept offline")
+    expect(editor.page.get_by_text("kept in this browser")).to_be_visible()
+    editor.page.unroute("**/v1/drafts/*")
+    editor.page.goto(f"{editor.server}/")
+    editor.page.reload()
+    expect(editor.field("Prompt", "text")).to_have_value("kept offline")
+
+
+def test_two_windows_never_overwrite_each_other_silently(editor: Editor, window: Callable[[], Editor]) -> None:
+    editor.field("Prompt", "text").fill("shared start")
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    other = window().open("")
+    expect(other.field("Prompt", "text")).to_have_value("shared start")
+    other.field("Prompt", "text").fill("from the other")
+    expect(other.page.get_by_text("draft saved")).to_be_visible()
+    editor.field("Prompt", "text").fill("from the first")
+    dialog = editor.page.get_by_role("dialog", name="Changed elsewhere")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Compare").click()
+    expect(dialog).to_contain_text("from the other")
+    dialog.get_by_role("button", name="Keep mine as a copy").click()
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    other.page.reload()
+    expect(other.field("Prompt", "text")).to_have_value("from the other")
+    expect(editor.field("Prompt", "text")).to_have_value("from the first")
+
+
+def test_save_open_save_gives_the_same_bytes_and_the_file_runs(editor: Editor) -> None:
+    def saved() -> bytes:
+        with editor.page.expect_download() as download:
+            editor.command("Download as JSON")
+        return download.value.path().read_bytes()
+
+    editor.select("KSampler", "VAE Decode")
+    editor.page.keyboard.press("Control+g")
+    first = saved()
+    editor.open_file("again.json", first, "application/json")
+    editor.says("Opened")
+    assert saved() == first
+    answer = editor.page.request.post(f"{editor.server}/v1/plans", data={"workflow": json.loads(first)})
+    assert answer.status == 200, answer.text()
+
+
+def test_seeds_beyond_two_to_the_53_stay_exact(editor: Editor) -> None:
+    seed = editor.field("KSampler", "seed")
+    seed.fill("18446744073709551557")
+    seed.press("Enter")
+    expect(seed).to_have_value("18446744073709551557")
+    with editor.page.expect_download() as download:
+        editor.command("Download as JSON")
+    data = download.value.path().read_bytes()
+    assert b'"seed": 18446744073709551557' in data
+    editor.open_file("big.json", data, "application/json")
+    editor.says("Opened")
+    expect(seed).to_have_value("18446744073709551557")
+
+
+def test_a_picture_brings_its_workflow_along(editor: Editor) -> None:
+    editor.field("KSampler", "steps").fill("2")
+    editor.field("KSampler", "steps").press("Enter")
+    editor.field("Prompt", "text").fill("a picture that remembers")
+    editor.run()
+    editor.says("Run finished")
+    asset = editor.page.request.get(f"{editor.server}/v1/assets?kind=output&limit=1").json()["assets"][0]
+    data = editor.page.request.get(f"{editor.server}/v1/assets/{asset['id']}").body()
+    editor.command("New workflow")
+    expect(editor.cards).to_have_count(0)
+    drop(editor, "apple.png", data, "image/png")
+    expect(editor.field("Prompt", "text")).to_have_value("a picture that remembers")
+    expect(editor.card("KSampler").get_by_role("button", name="New seed for each run")).to_have_attribute(
+        "aria-pressed", "false"
+    )
+
+
+def drop(editor: Editor, name: str, data: bytes, type: str) -> None:
+    """Drops a file on the canvas."""
+    script = """([name, bytes, type]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([new Uint8Array(bytes)], name, {type}));
+      const target = document.querySelector('.canvas');
+      const box = target.getBoundingClientRect();
+      target.dispatchEvent(new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true, clientX: box.x + 99, clientY: box.y + 99}));
+    }"""
+    editor.page.evaluate(script, [name, list(data), type])
+
+
+def test_a_picture_without_a_workflow_says_so_and_is_loaded_instead(blank: Editor, picture: bytes) -> None:
+    drop(blank, "plain.png", picture, "image/png")
+    blank.says("holds no workflow; a Load Image node was added")
+    expect(blank.card("Load Image")).to_be_visible()
+
+
+def test_another_programs_workflow_is_converted(blank: Editor) -> None:
+    prompt = {"1": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}}
+    blank.open_file("api.json", json.dumps(prompt).encode(), "application/json")
+    expect(blank.card("Empty Latent Image")).to_be_visible()
+
+
+def test_damaged_files_are_refused_with_a_clear_message_and_nothing_is_lost(editor: Editor) -> None:
+    out = BytesIO()
+    Image.new("RGB", (64, 64)).save(out, "PNG")
+    for name, data, type, message in (
+        ("cut.json", b'{"graphflow": 1, "nodes": {', "application/json", "no valid JSON"),
+        (
+            "deep.json",
+            b'{"graphflow":1,"nodes":{"a":' + b'{"x":' * 90 + b"1" + b"}" * 92,
+            "application/json",
+            "nested too deeply",
+        ),
+        ("notes.json", b'{"hello": "world"}', "application/json", "notes.json"),
+    ):
+        editor.open_file(name, data, type)
+        editor.says(re.compile(message))
+        expect(editor.card("KSampler")).to_be_visible()
+
+
+def test_a_workflow_is_saved_found_versioned_compared_and_restored(editor: Editor) -> None:
+    editor.page.get_by_label("Name of the workflow").fill("My apples")
+    editor.page.keyboard.press("Control+s")
+    dialog = editor.page.get_by_role("dialog", name="Save the workflow")
+    dialog.get_by_label("Tags").fill("fruit, test")
+    dialog.get_by_role("button", name="Save", exact=True).click()
+    editor.says("Saved My apples")
+    steps = editor.field("KSampler", "steps")
+    steps.fill("33")
+    steps.press("Enter")
+    editor.page.keyboard.press("Control+s")
+    expect(editor.page.locator(".toasts")).to_contain_text("Saved My apples")
+    panel = editor.panel("Versions")
+    first = panel.get_by_role("listitem").filter(has_text=re.compile("."))
+    expect(first).to_have_count(2)
+    panel.get_by_role("listitem").nth(1).get_by_role("button").first.click()
+    expect(panel).to_contain_text("steps")
+    expect(editor.page.locator(".card.mark-changed")).to_have_count(1)
+    panel.get_by_role("button", name="Restore").nth(1).click()
+    expect(steps).to_have_value("20")
+    editor.command("Workflows and templates")
+    library = editor.page.get_by_role("dialog", name="Workflows and templates")
+    library.get_by_label("Search by name or tag").fill("fruit")
+    expect(
+        library.get_by_role("list", name="Saved on this server").get_by_role("button", name="My apples").first
+    ).to_be_visible()
+
+
+def test_saving_over_a_newer_version_asks(editor: Editor) -> None:
+    editor.page.get_by_label("Name of the workflow").fill("Contested")
+    editor.page.keyboard.press("Control+s")
+    editor.page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    editor.says("Saved Contested")
+    [saved] = editor.page.request.get(f"{editor.server}/v1/workflows?search=Contested").json()["workflows"]
+    theirs = workflow({"other": ("EmptyLatentImage", {})}, name="Contested")
+    put = editor.page.request.put(
+        f"{editor.server}/v1/workflows/{saved['id']}",
+        data={"workflow": theirs},
+        headers={"If-Match": f'"{saved["version"]}"'},
+    )
+    assert put.ok
+    editor.field("Prompt", "text").fill("mine")
+    editor.page.keyboard.press("Control+s")
+    dialog = editor.page.get_by_role("dialog", name="Changed elsewhere")
+    dialog.get_by_role("button", name="Take theirs").click()
+    expect(editor.card("Empty Latent Image")).to_be_visible()
+    expect(editor.card("KSampler")).to_have_count(0)
+
+
+def test_a_share_link_opens_a_copy_and_can_be_revoked(editor: Editor, window: Callable[[], Editor]) -> None:
+    editor.page.get_by_label("Name of the workflow").fill("Shared")
+    editor.page.keyboard.press("Control+s")
+    editor.page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    editor.says("Saved Shared")
+    editor.command("Copy a share link")
+    editor.says("Link copied")
+    link = editor.page.evaluate("navigator.clipboard.readText()")
+    guest = window()
+    guest.page.goto(link)
+    guest.says("your changes stay yours")
+    expect(guest.card("KSampler")).to_be_visible()
+    editor.command("Revoke the share link")
+    editor.says("no longer works")
+    assert editor.page.request.get(f"{editor.server}/v1/shared/{link.split('=')[1]}").status == 404
+
+
+def test_the_workflow_is_copied_as_curl_and_as_python(editor: Editor) -> None:
+    editor.command("Copy as curl")
+    editor.says("Copied")
+    assert editor.page.evaluate("navigator.clipboard.readText()").startswith(f"curl -s {editor.server}/v1/jobs")
+    editor.command("Copy as Python")
+    editor.says("Python program")
+    compile(editor.page.evaluate("navigator.clipboard.readText()"), "snippet", "exec")
+
+
+def test_a_template_starts_a_new_workflow(blank: Editor) -> None:
+    blank.command("Workflows and templates")
+    blank.page.get_by_role("dialog").get_by_role("button", name=re.compile("^Text to image")).click()
+    expect(blank.card("KSampler")).to_be_visible()

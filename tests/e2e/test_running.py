@@ -1,0 +1,270 @@
+"""Runs: what stops them, what they show, what they leave."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.e2e.editor import Editor, workflow
+
+
+def quick(editor: Editor, steps: int = 2) -> Editor:
+    """Makes the template's run short."""
+    editor.field("KSampler", "steps").fill(str(steps))
+    editor.field("KSampler", "steps").press("Enter")
+    return editor
+
+
+def finished(editor: Editor) -> None:
+    """Waits for the picture on the node."""
+    expect(editor.card("Result").get_by_role("img")).to_be_visible(timeout=30_000)
+    editor.says("Run finished")
+
+
+def posted(page: Page) -> list[str]:
+    """Addresses of jobs sent from now on."""
+    sent: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            sent.append(request.url) if request.method == "POST" and request.url.endswith("/v1/jobs") else None
+        ),
+    )
+    return sent
+
+
+def test_the_first_minute_a_fresh_page_runs_and_shows_a_picture(editor: Editor) -> None:
+    quick(editor, 6)
+    editor.run()
+    expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=20_000)
+    expect(editor.card("KSampler").get_by_role("img", name="Preview")).to_be_visible(timeout=20_000)
+    finished(editor)
+    expect(editor.card("KSampler").locator(".badge.done")).to_have_text(re.compile(r"^[\d.]+ s$"))
+
+
+def test_missing_inputs_are_marked_listed_and_nothing_is_sent(editor: Editor) -> None:
+    editor.select("Empty Latent Image")
+    editor.page.keyboard.press("Delete")
+    expect(editor.card("KSampler")).to_contain_text("Needs a link from a LATENT output.")
+    sent = posted(editor.page)
+    editor.run()
+    editor.says("1 problem: nothing was sent.")
+    row = editor.panel("Problems").get_by_role("button", name=re.compile("KSampler.*latent_image"))
+    row.click()
+    expect(editor.page.locator(".card.selected")).to_have_attribute("aria-label", "KSampler")
+    assert sent == []
+
+
+def test_a_missing_model_offers_the_nearest_names(editor: Editor) -> None:
+    editor.open_workflow(
+        workflow(
+            {
+                "load": ("CheckpointLoaderSimple", {"ckpt_name": "graphflow-emojis"}),
+                "p": ("CLIPTextEncode", {"clip": {"from": "load.CLIP"}, "text": ""}),
+                "k": ("VAEDecode", {"vae": {"from": "load.VAE"}}),
+                "s": ("PreviewImage", {"images": {"from": "k.IMAGE"}}),
+            }
+        )
+    )
+    editor.panel("Problems").get_by_role("button", name="Use graphflow-emoji").click()
+    expect(editor.field("Load Checkpoint", "ckpt_name").locator("option:checked")).to_have_text("graphflow-emoji")
+
+
+def test_a_seed_is_drawn_for_each_run_until_it_is_fixed(editor: Editor) -> None:
+    quick(editor)
+    seed = editor.field("KSampler", "seed")
+    editor.run()
+    finished(editor)
+    first = seed.input_value()
+    job = editor.page.request.get(f"{editor.server}/v1/jobs?limit=1").json()["jobs"][0]["id"]
+    used = editor.page.request.get(f"{editor.server}/v1/jobs/{job}").json()["workflow"]["nodes"]["sample"]["inputs"][
+        "seed"
+    ]
+    assert str(used) == first
+    editor.card("KSampler").get_by_role("button", name="New seed for each run").click()
+    expect(seed).to_have_value(first)
+    editor.run()
+    expect(editor.card("KSampler").locator(".badge")).to_have_text("cached", timeout=20_000)
+    expect(seed).to_have_value(first)
+
+
+def test_a_cached_node_says_so_and_why(editor: Editor) -> None:
+    quick(editor)
+    editor.run()
+    finished(editor)
+    editor.run()
+    badge = editor.card("Prompt").locator(".badge")
+    expect(badge).to_have_text("cached", timeout=20_000)
+    expect(badge).to_have_attribute("title", re.compile("Inputs unchanged since"))
+
+
+def test_a_failed_node_turns_red_says_why_and_is_brought_to_view(blank: Editor) -> None:
+    failing = {
+        "a": ("EmptyImage", {"width": 16, "height": 16}),
+        "f": ("ImageCrop", {"image": {"from": "a.IMAGE"}, "width": 8, "height": 8, "x": 0, "y": 0}),
+    }
+    blank.open_workflow(workflow({**failing, "s": ("PreviewImage", {"images": {"from": "f.IMAGE"}})}))
+    expect(blank.cards).to_have_count(3)
+    blank.page.route(
+        "**/v1/jobs",
+        lambda route: route.fulfill(
+            status=422,
+            json={
+                "error": {
+                    "code": "invalid_workflow",
+                    "message": "f.width: no",
+                    "problems": [
+                        {
+                            "node": "f",
+                            "input": "width",
+                            "message": "The width is too odd.",
+                            "code": "odd",
+                            "details": {},
+                        }
+                    ],
+                }
+            },
+        ),
+    )
+    blank.run()
+    blank.says("f.width: no")
+    expect(blank.page.locator(".card.broken")).to_contain_text("The width is too odd.")
+
+
+def test_reload_in_mid_run_and_a_second_window_show_the_same_run(editor: Editor, window: Callable[[], Editor]) -> None:
+    quick(editor, 150)
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    editor.run()
+    expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=20_000)
+    editor.page.goto(f"{editor.server}/")
+    editor.page.reload()
+    expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=5_000)
+    other = window().open("")
+    expect(other.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=5_000)
+    expect(other.card("KSampler").get_by_role("img", name="Preview")).to_be_visible()
+    other.page.get_by_role("button", name="Cancel this run").click()
+    expect(editor.card("KSampler").get_by_role("progressbar")).to_have_count(0, timeout=15_000)
+
+
+def test_the_queue_pauses_reorders_clears_and_cancels(editor: Editor) -> None:
+    quick(editor)
+    queue = editor.panel("Queue")
+    queue.get_by_role("button", name="Pause").click()
+    editor.says("The queue is paused")
+    editor.page.get_by_label("Number of runs").fill("3")
+    editor.run()
+    rows = queue.get_by_role("list", name="Running and waiting").get_by_role("listitem")
+    expect(rows).to_have_count(3)
+    rows.nth(2).get_by_role("button", name="Run next").click()
+    rows.nth(0).get_by_role("button", name="Cancel").click()
+    expect(rows).to_have_count(2)
+    queue.get_by_role("button", name="Clear waiting").click()
+    expect(queue.get_by_text("Nothing is running.")).to_be_visible()
+    queue.get_by_role("button", name="Resume").click()
+
+
+def test_the_gallery_shows_new_pictures_their_settings_and_opens_their_workflow(editor: Editor) -> None:
+    quick(editor)
+    editor.field("Prompt", "text").fill("a violet square")
+    editor.run()
+    finished(editor)
+    gallery = editor.panel("Results")
+    gallery.get_by_role("button", name=re.compile("text-to-image")).first.click()
+    viewer = editor.page.get_by_role("dialog")
+    expect(viewer).to_contain_text("a violet square")
+    editor.page.keyboard.press("Escape")
+    editor.field("Prompt", "text").fill("something else")
+    gallery.get_by_role("button", name=re.compile("text-to-image")).first.click()
+    viewer.get_by_role("button", name="Open its workflow").click()
+    expect(editor.field("Prompt", "text")).to_have_value("a violet square")
+
+
+def test_run_to_the_selected_node_runs_only_what_it_needs(editor: Editor) -> None:
+    bodies: list[str] = []
+    editor.page.on(
+        "request", lambda request: bodies.append(request.post_data or "") if request.url.endswith("/v1/jobs") else None
+    )
+    editor.select("Empty Latent Image")
+    editor.page.keyboard.press("Alt+Enter")
+    expect(editor.card("Empty Latent Image").locator(".badge")).to_be_visible(timeout=20_000)
+    expect(editor.card("KSampler").locator(".badge")).to_have_count(0)
+    assert '"targets":["empty"]' in bodies[-1]
+
+
+def test_two_pictures_are_compared_with_the_settings_that_differ(editor: Editor) -> None:
+    quick(editor)
+    for text in ("a red square", "a green square"):
+        editor.field("Prompt", "text").fill(text)
+        editor.run()
+        finished(editor)
+        expect(editor.page.locator(".toast")).to_have_count(0)
+    gallery = editor.panel("Results")
+    gallery.get_by_role("button", name="Compare two").click()
+    pictures = gallery.get_by_role("button", name=re.compile("text-to-image"))
+    pictures.nth(0).click()
+    pictures.nth(1).click()
+    dialog = editor.page.get_by_role("dialog", name="Compare pictures")
+    expect(dialog).to_contain_text("a red square")
+    dialog.get_by_role("button", name="Side by side").click()
+    expect(dialog.get_by_role("img")).to_have_count(2)
+
+
+def test_a_grid_of_values_says_its_count_and_shows_each_with_its_label(editor: Editor) -> None:
+    quick(editor)
+    editor.page.keyboard.press("Escape")
+    editor.command("Vary values in a grid")
+    dialog = editor.page.get_by_role("dialog", name="Vary values in a grid")
+    dialog.get_by_label("Input that varies Across").select_option(label="KSampler · cfg")
+    dialog.get_by_label("Values Across").fill("1..3 by 2")
+    dialog.get_by_role("button", name="Queue 2 runs").click()
+    expect(dialog.get_by_role("figure").get_by_role("img")).to_have_count(2, timeout=30_000)
+    expect(dialog.get_by_role("figure").nth(1)).to_contain_text("3")
+
+
+def test_a_lost_connection_is_said_and_heals(editor: Editor, context: BrowserContext) -> None:
+    expect(editor.page.locator(".status.quiet")).to_be_visible()
+    editor.page.route_web_socket("**/v1/live", lambda socket: socket.close())
+    editor.page.reload()
+    expect(editor.page.get_by_role("alert").filter(has_text="Connection lost")).to_be_visible()
+
+
+def test_the_form_runs_a_marked_input_on_a_phone(editor: Editor) -> None:
+    quick(editor)
+    editor.card("KSampler").get_by_text("steps", exact=True).hover()
+    editor.card("KSampler").get_by_role("button", name="Show steps in the form").click()
+    editor.page.set_viewport_size({"width": 360, "height": 740})
+    editor.page.get_by_role("button", name="Form", exact=True).click()
+    if editor.page.get_by_role("button", name="Close the panel").is_visible():
+        editor.page.get_by_role("button", name="Close the panel").click()
+    form = editor.page.get_by_role("main", name="Form")
+    expect(form.get_by_role("spinbutton")).to_have_count(1)
+    form.get_by_role("button", name="Arrange the form").click()
+    form.get_by_label("Label").fill("Patience")
+    expect(form.get_by_label("Patience", exact=True)).to_have_value("2")
+    assert editor.page.evaluate("document.documentElement.scrollWidth") <= 360
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form.get_by_role("img")).to_be_visible(timeout=30_000)
+
+
+def test_a_mask_is_painted_and_used(blank: Editor, picture: bytes) -> None:
+    blank.open_workflow(workflow({"load": ("LoadImage", {})}))
+    blank.card("Load Image").get_by_label("Upload a file for image").set_input_files(
+        {"name": "dot.png", "mimeType": "image/png", "buffer": picture}
+    )
+    blank.card("Load Image").get_by_role("button", name="Paint a mask").click()
+    dialog = blank.page.get_by_role("dialog", name="Paint a mask")
+    canvas = dialog.locator("canvas")
+    expect(canvas).to_have_attribute("width", "16")
+    box = canvas.bounding_box()
+    assert box is not None
+    blank.page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    blank.page.mouse.down()
+    blank.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=3)
+    blank.page.mouse.up()
+    expect(dialog.get_by_role("button", name="Undo")).to_be_enabled()
+    dialog.get_by_role("button", name="Use this mask").click()
+    expect(dialog).to_have_count(0)
+    name = blank.document()["nodes"]["load"]["inputs"]["image"]
+    assert name.startswith("masked-")
