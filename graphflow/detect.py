@@ -13,7 +13,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -469,6 +469,14 @@ ENCODER_PREFIXES = (
     "text_encoders.qwen25_7b.transformer.", "embedder.model.visual.", "",
 )  # fmt: skip
 
+_FORCED = {
+    "cond_stage_model.model.": "clip_h", "conditioner.embedders.0.model.": "clip_g",
+    "conditioner.embedders.1.model.": "clip_g", "text_encoders.clip_g.transformer.": "clip_g",
+    "text_encoders.clip_l.transformer.": "clip_l", "cond_stage_model.transformer.": "clip_l",
+    "conditioner.embedders.0.transformer.": "clip_l",
+}  # fmt: skip
+"""Where a checkpoint keeps an encoder says which it is, whatever its widths."""
+
 _LORA = re.compile(
     r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight)?|lora\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight|lora_magnitude_vector.*|hada_w[12]_[ab]|lokr_w[12](_[ab])?"
     r"|oft_blocks|oft_diag|[ab][12]\.weight|dora_scale|diff(_b)?|w_norm|b_norm)$"
@@ -484,6 +492,43 @@ USUAL_ENCODERS: Mapping[str, tuple[str, ...]] = {
     "sana": ("gemma2",), "hidream": ("clip_l", "clip_g", "t5", "llama"), "wan": ("umt5",),
 }  # fmt: skip
 """The text encoders that a family's prompts go through."""
+
+
+TYPES: Mapping[str, Mapping[str, str]] = {
+    "stable_diffusion": {"clip_l": "sd15", "clip_h": "sd2", "clip_g": "sdxl_refiner"},
+    "sd3": {"": "sd3"}, "sdxl": {"": "sdxl"}, "flux": {"": "flux"}, "hidream": {"": "hidream"}, "chroma": {"": "chroma"},
+    "lumina2": {"gemma2": "lumina2", "qwen3": "z_image"}, "wan": {"": "wan"}, "qwen_image": {"": "qwen_image"},
+    "flux2": {"": "flux2"}, "z_image": {"": "z_image"}, "sana": {"": "sana"}, "auraflow": {"": "auraflow"},
+}  # fmt: skip
+"""A `type` of the text encoders' loader nodes: by the encoder that a file holds (any for the empty one), the family."""
+
+
+def family_of_type(type: str, encoders: Collection[str]) -> str:
+    """The family whose prompts go through these encoders. Raises `UnsupportedFile` when the type has none of them."""
+    families = TYPES.get(type)
+    if families is None:
+        raise UnsupportedFile(
+            f"text encoders of the type {type!r} are not supported; those that are: {', '.join(TYPES)}"
+        )
+    if "" in families:
+        family = families[""]
+        wanted = USUAL_ENCODERS[family]
+        if not any(_alike(encoder, other) for encoder in encoders for other in wanted):
+            raise UnsupportedFile(
+                f"prompts of the type {type!r} go through {', '.join(wanted)}, not {', '.join(encoders)}"
+            )
+        return family
+    found = next((families[encoder] for encoder in families if encoder in encoders), None)
+    if found is None:
+        raise UnsupportedFile(f"the type {type!r} takes {', '.join(families)}, not {', '.join(encoders)}")
+    return found
+
+
+_ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"qwen3", "mistral3"}, {"clip_l", "clip_g", "clip_h"})
+
+
+def _alike(one: str, other: str) -> bool:
+    return one == other or any({one, other} <= kinds for kinds in _ALIKE)
 
 
 def detect(path: Path) -> Detected:
@@ -531,6 +576,7 @@ def _parts(header: Header) -> Iterator[Part]:
     seen = set()
     for prefix in ENCODER_PREFIXES:
         part = _first(header, ENCODERS, (prefix,))
+        part = replace(part, name=_FORCED.get(prefix, part.name)) if part else None
         if part and part.name not in seen and not (prefix == "" and model):
             seen.add(part.name)
             yield part
@@ -720,7 +766,7 @@ def _in_folder(header: Header) -> Detected:
             parts.append(Part("vae", _VAE_CLASSES[entry[1]], name))
             details["latent_channels"] = header.metadata.get(name, {}).get("latent_channels")
         elif entry[1] in _ENCODER_CLASSES:
-            parts.append(Part(_encoder_name(entry[1], header.metadata.get(name, {})), "", name))
+            parts.append(Part(_encoder_name(entry[1], name, header.metadata.get(name, {})), "", name))
     if not parts or parts[0].name != "model":
         raise UnsupportedFile(
             f"{header.path.name} is a diffusers folder of {index.get('_class_name', 'an unknown pipeline')}, which is "
@@ -731,9 +777,12 @@ def _in_folder(header: Header) -> Detected:
     return Detected("checkpoint", parts[0].family, tuple(parts), lacks=lacks, details=details)
 
 
-def _encoder_name(class_name: str, config: Mapping[str, Any]) -> str:
+def _encoder_name(class_name: str, folder: str, config: Mapping[str, Any]) -> str:
     name = _ENCODER_CLASSES[class_name]
-    return "clip_h" if name == "clip_l" and config.get("hidden_size") == 1024 else name
+    if not name.startswith("clip"):
+        return name
+    by_width = {768: "clip_l", 1024: "clip_h", 1280: "clip_g"}.get(config.get("hidden_size", 0))
+    return by_width or ("clip_g" if folder.endswith("_2") else "clip_l")
 
 
 def _unet_family(config: Mapping[str, Any]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field
 
-from graphflow.api import Clip, ControlNet, File, Folder, Model, Vae, node
-from graphflow.models import checkpoint, control_net, vae
+from graphflow.api import Clip, ControlNet, File, Folder, Model, Vae, Widget, node
+from graphflow.models import checkpoint, control_net, network, text_encoders, vae
 
 
 class CheckpointParts(NamedTuple):
@@ -40,6 +40,78 @@ def diffusers_loader(model_path: Annotated[File, Folder("diffusers")]) -> Checkp
 def vae_loader(vae_name: Annotated[File, Folder("vae", extra=("pixel_space",))]) -> Vae:
     """Opens a VAE of its own, instead of a checkpoint's. `pixel_space` stands for none: latents are pixels."""
     return vae(vae_name)
+
+
+@node("UNETLoader", title="Load Diffusion Model", category="advanced/loaders")
+def unet_loader(
+    unet_name: Annotated[File, Folder("diffusion_models")],
+    weight_dtype: Literal["default", "fp8_e4m3fn", "fp8_e4m3fn_fast", "fp8_e5m2"] = "default",
+) -> Model:
+    """Opens a denoising network that comes without text encoder and VAE: safetensors, fp8 or GGUF.
+
+    `weight_dtype` keeps its weights in eight bits, half the memory of float16 for a small loss.
+    """
+    return network(unet_name, "" if weight_dtype == "default" else weight_dtype.removesuffix("_fast"))
+
+
+TextEncoderFile = Annotated[File, Folder("text_encoders")]
+Device = Annotated[Literal["default", "cpu"], Widget(advanced=True)]
+
+
+@node("CLIPLoader", title="Load CLIP", category="advanced/loaders")
+def clip_loader(
+    clip_name: TextEncoderFile,
+    type: Literal[
+        "stable_diffusion",
+        "stable_cascade",
+        "sd3",
+        "stable_audio",
+        "mochi",
+        "ltxv",
+        "pixart",
+        "cosmos",
+        "lumina2",
+        "wan",
+        "hidream",
+        "chroma",
+        "ace",
+        "omnigen2",
+        "qwen_image",
+        "hunyuan_image",
+        "flux2",
+        "z_image",
+        "sana",
+        "auraflow",
+    ] = "stable_diffusion",
+    device: Device = "default",
+) -> Clip:
+    """Opens a text encoder of its own; `type` says for which models. `cpu` keeps it off the device."""
+    return text_encoders([clip_name], type, device)
+
+
+@node("DualCLIPLoader", category="advanced/loaders")
+def dual_clip_loader(
+    clip_name1: TextEncoderFile,
+    clip_name2: TextEncoderFile,
+    type: Literal["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"] = "sdxl",
+    device: Device = "default",
+) -> Clip:
+    """Opens two text encoders, in any order: CLIP-L and CLIP-G for SDXL, CLIP-L and T5 for Flux."""
+    return text_encoders([clip_name1, clip_name2], type, device)
+
+
+@node("TripleCLIPLoader", category="advanced/loaders")
+def triple_clip_loader(clip_name1: TextEncoderFile, clip_name2: TextEncoderFile, clip_name3: TextEncoderFile) -> Clip:
+    """Opens CLIP-L, CLIP-G and T5 for Stable Diffusion 3, in any order."""
+    return text_encoders([clip_name1, clip_name2, clip_name3], "sd3")
+
+
+@node("QuadrupleCLIPLoader", category="advanced/loaders")
+def quadruple_clip_loader(
+    clip_name1: TextEncoderFile, clip_name2: TextEncoderFile, clip_name3: TextEncoderFile, clip_name4: TextEncoderFile
+) -> Clip:
+    """Opens CLIP-L, CLIP-G, T5 and Llama for HiDream, in any order."""
+    return text_encoders([clip_name1, clip_name2, clip_name3, clip_name4], "hidream")
 
 
 @node("ControlNetLoader", title="Load ControlNet Model", category="loaders")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphflow.detect import detect
+from graphflow.detect import MODELS, Entry, Header, detect
 from graphflow.diffusion.network import RowCond
 from graphflow.models import Residency, loaded
 from graphflow.models.families import FAMILIES
@@ -294,3 +294,96 @@ def test_u_nets_are_read_as_diffusers_reads_them(name: str) -> None:
     state = module.state_dict()
     assert set(converted) == set(state)
     assert all(torch.equal(converted[key], tensor) for key, tensor in state.items())
+
+
+# --- configs from shapes alone ---------------------------------------------------------------------------------------
+
+REAL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "sd3": ("sd3", "SD3Transformer2DModel", {"num_layers": 2, "pos_embed_max_size": 192, "num_attention_heads": 24,
+                                             "caption_projection_dim": 1536}),
+    "sd35": ("sd3", "SD3Transformer2DModel", {"num_layers": 2, "qk_norm": "rms_norm", "dual_attention_layers": (0,)}),
+    "flux": ("flux", "FluxTransformer2DModel", {"num_layers": 1, "num_single_layers": 2, "guidance_embeds": True}),
+    "flux fill": ("flux", "FluxTransformer2DModel", {"num_layers": 1, "num_single_layers": 1, "in_channels": 384,
+                                                     "out_channels": 64}),
+    "flux2": ("flux2", "Flux2Transformer2DModel", {"num_layers": 1, "num_single_layers": 1}),
+    "chroma": ("chroma", "ChromaTransformer2DModel", {"num_layers": 1, "num_single_layers": 1}),
+    "qwen_image": ("qwen_image", "QwenImageTransformer2DModel", {"num_layers": 1}),
+    "z_image": ("z_image", "ZImageTransformer2DModel", {"n_layers": 1, "n_refiner_layers": 1}),
+    "auraflow": ("auraflow", "AuraFlowTransformer2DModel", {"num_mmdit_layers": 1, "num_single_dit_layers": 1}),
+    "lumina2": ("lumina2", "Lumina2Transformer2DModel", {"num_layers": 1, "num_refiner_layers": 1, "cap_feat_dim": 2304,
+                                                        "axes_dim_rope": (32, 32, 32)}),
+    "sana": ("sana", "SanaTransformer2DModel", {"num_layers": 1}),
+    "wan": ("wan", "WanTransformer3DModel", {"num_layers": 1}),
+    "wan i2v": ("wan", "WanTransformer3DModel", {"num_layers": 1, "in_channels": 36, "image_dim": 1280,
+                                                 "added_kv_proj_dim": 5120}),
+    "hidream": ("hidream", "HiDreamImageTransformer2DModel", {
+        "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 1, "num_single_layers": 1,
+        "caption_channels": [4096, 4096], "llama_layers": [0, 1], "axes_dims_rope": [64, 32, 32],
+        "max_resolution": [128, 128]}),
+}  # fmt: skip
+
+
+def as_header(state: Mapping[str, Tensor], path: Path = Path("real.safetensors")) -> Header:
+    return Header(path, "safetensors", {k: Entry("F16", tuple(v.shape), 2 * v.numel()) for k, v in state.items()})
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_a_config_follows_from_the_shapes_of_a_real_file(name: str) -> None:
+    import diffusers
+
+    family, cls, options = REAL[name]
+    with torch.device("meta"):
+        module = getattr(diffusers, cls)(**options)
+    state = module.state_dict()
+    original = {e.theirs: join(e, state) for e in FAMILIES[family].layout(state)}
+
+    config = FAMILIES[family].config(as_header(original))
+    with torch.device("meta"):
+        again = FAMILIES[family].build(config)
+
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in state.items()}
+    heads = [k for k in config if "head" in k or "axes_dim" in k]
+    assert {k: _plain(config[k]) for k in heads} == {k: _plain(module.config[k]) for k in heads}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+UNETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sd15": ("sd15", {"attention_head_dim": 8, "cross_attention_dim": 768}),
+    "sd2": ("sd2", {"attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True}),
+    "sdxl": ("sdxl", {
+        "block_out_channels": [320, 640, 1280], "attention_head_dim": [5, 10, 20], "cross_attention_dim": 2048,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "transformer_layers_per_block": [1, 2, 10], "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816, "use_linear_projection": True}),
+    "sdxl_refiner": ("sdxl_refiner", {
+        "block_out_channels": [384, 768, 1536, 1536], "attention_head_dim": [6, 12, 24, 24], "cross_attention_dim": 1280,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "transformer_layers_per_block": 4, "addition_embed_type": "text_time", "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2560, "use_linear_projection": True}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNETS)
+def test_a_u_net_s_config_follows_from_the_shapes_of_a_real_file(name: str) -> None:
+    from diffusers import UNet2DConditionModel
+
+    family, options = UNETS[name]
+    with torch.device("meta"):
+        module = UNet2DConditionModel(**options)
+    state = module.state_dict()
+    original = {f"model.diffusion_model.{e.theirs}": join(e, state) for e in FAMILIES[family].layout(state)}
+    header = as_header(original)
+
+    config = FAMILIES[family].config(header.under("model.diffusion_model."))
+    with torch.device("meta"):
+        again = FAMILIES[family].build(config)
+
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in state.items()}
+    heads = options["attention_head_dim"]
+    assert config["attention_head_dim"] == heads
+    assert next(s.family for s in MODELS if s.matches(header, "model.diffusion_model.")) == family

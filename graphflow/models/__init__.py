@@ -16,7 +16,18 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models.loading import load_network, load_text, load_vae
 from graphflow.models.lora import Fit, Targets, fit, weight_patches
 from graphflow.models.networks import ResidentNetwork
-from graphflow.models.recipes import Checkpoint, checkpoint, control_net, upscale_model, vae
+from graphflow.models.recipes import (
+    Checkpoint,
+    checkpoint,
+    clip_vision,
+    control_net,
+    network,
+    style_model,
+    text_encoders,
+    unclip,
+    upscale_model,
+    vae,
+)
 from graphflow.models.residency import Residency, residency
 from graphflow.models.text import TextEncoder
 from graphflow.models.upscale import ResidentUpscaler, load_upscaler
@@ -90,9 +101,14 @@ __all__ = [
     "TextEncoder",
     "check_lora",
     "checkpoint",
+    "clip_vision",
     "control_net",
     "loaded",
+    "network",
     "residency",
+    "style_model",
+    "text_encoders",
+    "unclip",
     "upscale_model",
     "vae",
 ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from torch import nn
 
 from graphflow.detect import Detected, Header, Part, count, detect, layout_of, require
 from graphflow.errors import UnsupportedFile
+from graphflow.models import language
 from graphflow.models.families import Facts, TextPart, family
 from graphflow.models.layouts import Layout, flat_clip, ldm_vae, open_clip, same
 from graphflow.models.networks import NetworkContent
 from graphflow.models.residency import Policy
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
+from graphflow.models.tokenizers import Vocabulary, of_folder, of_sentencepiece
 from graphflow.models.tokenizers import clip as clip_vocabulary
-from graphflow.models.tokenizers import of_folder
 from graphflow.models.vae import Pixels, VaeContent
 from graphflow.models.weights import Tensors, Under, fill, hollow, opened
 from graphflow.node import File
@@ -84,53 +86,141 @@ def load_network(weights: Weights, policy: Policy) -> NetworkContent:
     with source(weights.files[0]) as src:
         part, header, tensors = src.part("model")
         kind = family(part.family)
-        layout: Layout = kind.layout if layout_of(src.header, src_part(src, part)) == "" else same
-        if src.header.format == "diffusers":
-            layout = same
-        config = src.config(part, "unet", "transformer") or (kind.config(header) if layout is not same else {})
+        ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
+        layout: Layout = same if ours else kind.layout
+        config = src.config(part, "unet", "transformer") or kind.config(
+            as_original(header, kind.layout) if ours else header
+        )
         facts = Facts(header, config, src.scheduler, src.found.details, tensors.get)
         module = hollow(lambda: kind.build(config))
         dtype = policy.dtype(kind.dtypes)
         fill(module, tensors, layout, dtype=dtype, name=weights.files[0].name)
+        store(module, storage(weights, src.found), dtype)
         return NetworkContent(module, kind, facts, dtype)
 
 
-def src_part(src: Source, part: Part) -> Part:
-    """The part with the prefix that its tensors have in the whole file."""
-    return Part(part.name, part.family, f"{part.prefix}." if src.header.format == "diffusers" else part.prefix)
+def storage(weights: Weights, found: Detected) -> torch.dtype | None:
+    """fp8, if the loading node asked for it or the file is kept so; None for as the network computes."""
+    if weights.dtype:
+        return torch.float8_e5m2 if weights.dtype == "fp8_e5m2" else torch.float8_e4m3fn
+    return {"F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2}.get(found.dtype)
+
+
+def store(module: nn.Module, kept: torch.dtype | None, computed: torch.dtype) -> None:
+    """Keeps the weights of linear layers and convolutions in fp8, each cast for the moment it is used."""
+    if kept is not None:
+        from diffusers.hooks import apply_layerwise_casting
+
+        apply_layerwise_casting(module, kept, computed, skip_modules_pattern=("norm", "embed", "proj_out$", "conv_out"))
+
+
+def as_original(header: Header, layout: Layout) -> Header:
+    """The header that the same network would have in the original layout."""
+    tensors = {}
+    for entry in layout(header.tensors):
+        parts = [header.tensors[name] for name in entry.ours if name in header.tensors]
+        rows = sum(part.shape[0] for part in parts if part.shape)
+        tensors[entry.theirs] = replace(parts[0], shape=(rows, *parts[0].shape[1:]) if parts[0].shape else ())
+    return replace(header, tensors=tensors)
 
 
 # --- text encoders ---------------------------------------------------------------------------------------------------
 
 
 def load_text(weights: Weights, policy: Policy) -> TextContent:
-    """The text encoders of a family, out of one checkpoint or of a file each."""
+    """The text encoders of a family, out of one checkpoint or of a file each, in any order."""
     kind = family(weights.family)
-    encoders: list[Encoder] = []
-    roles = []
-    for file in weights.files:
-        with source(file) as src:
-            for wanted in kind.text:
-                if src.found.part(wanted.name) and wanted.role not in roles:
-                    encoders.append(_load_encoder(src, wanted, policy))
-                    roles.append(wanted.role)
+    if ("device", "cpu") in weights.options:
+        policy = Policy(torch.device("cpu"), policy.forced)
+    with contextlib.ExitStack() as stack:
+        held = [held for file in weights.files for held in _encoders(stack.enter_context(source(file)))]
+        encoders = {role.role: _load_encoder(src, part, role, policy) for role, src, part in assign(kind.text, held)}
     if not encoders:
         names = ", ".join(file.name for file in weights.files)
         raise UnsupportedFile(f"{names} holds no text encoder of {kind.title}")
-    return TextContent(encoders, tuple(roles), kind)
+    return TextContent(list(encoders.values()), tuple(encoders), kind)
 
 
-def _load_encoder(src: Source, wanted: TextPart, policy: Policy) -> Encoder:
-    part, header, tensors = src.part(wanted.name)
-    config = src.config(part, "text_encoder") or clip_config(wanted.name, header)
+Held = tuple[Source, Part]
+
+
+def _encoders(src: Source) -> list[Held]:
+    return [(src, part) for part in src.found.parts if part.name not in ("model", "vae", "clip_vision")]
+
+
+def assign(wanted: Sequence[TextPart], held: Sequence[Held]) -> Iterator[tuple[TextPart, Source, Part]]:
+    """Which encoder of the files plays which role: by kind; CLIPs of unusual widths in the order of their widths."""
+    left = sorted(held, key=lambda one: _width(*one) if one[1].name.startswith("clip_") else 0)
+    unmet = []
+    for role in wanted:
+        match = next((one for one in left if _same_kind(one[1].name, role.name)), None)
+        if match is None:
+            unmet.append(role)
+        else:
+            left.remove(match)
+            yield role, *match
+    clips = [one for one in left if one[1].name.startswith("clip_")]
+    for role, one in zip((role for role in unmet if role.name.startswith("clip_")), clips, strict=False):
+        yield role, *one
+
+
+_ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"qwen3", "mistral3", "llama_3"})
+
+
+def _same_kind(one: str, other: str) -> bool:
+    return one == other or any({one, other} <= alike for alike in _ALIKE)
+
+
+def _width(src: Source, part: Part) -> int:
+    _, header, _ = src.part(part.name)
+    keys = (
+        "text_model.embeddings.token_embedding.weight",
+        "embeddings.token_embedding.weight",
+        "token_embedding.weight",
+    )
+    return next((shape[1] for key in keys if (shape := header.shape(key))), 0)
+
+
+def _load_encoder(src: Source, part: Part, wanted: TextPart, policy: Policy) -> Encoder:
+    _, header, tensors = src.part(part.name)
+    if part.name.startswith("clip_"):
+        return _load_clip(src, part, wanted, policy)
+    config = src.config(part, wanted.folder or "text_encoder") or language.config(part.name, header)
+    module = hollow(lambda: language.build(part.name, config))
+    layout = language.t5_layout(header) if language.is_sequence(part.name) else language.layout(header)
+    fill(module, tensors, layout, dtype=policy.dtype(("bfloat16", "float16")), name=src.file.name)
+    return language.make(wanted)(wanted.name, module, _vocabulary(src, part, header, tensors), wanted)
+
+
+def _load_clip(src: Source, part: Part, wanted: TextPart, policy: Policy) -> Encoder:
+    _, header, tensors = src.part(part.name)
+    config = src.config(part, wanted.folder, "text_encoder") or clip_config(wanted.name, header)
     module = hollow(lambda: _clip_module(config))
     if not (header.shape("text_projection.weight") or header.shape("text_projection")):
         module.text_projection = None  # type: ignore[assignment]  # the file has none: the pooled output is as it is
     dtype = policy.dtype(("float16",))
     fill(module, tensors, clip_layout(header), dtype=dtype, name=src.file.name, through=policy.text)
-    folder = src.beside / part.prefix.replace("text_encoder", "tokenizer") if part.prefix else src.beside / "tokenizer"
-    vocabulary = of_folder(folder) if folder.is_dir() else clip_vocabulary(wanted.pad)
+    folder = _tokenizer_folder(src, part)
+    vocabulary = of_folder(folder, wanted.pad) if folder else clip_vocabulary(wanted.pad)
     return ClipEncoder(wanted.name, module, vocabulary, wanted.layer, wanted.norm)
+
+
+def _tokenizer_folder(src: Source, part: Part) -> Path | None:
+    inside = src.header.format == "diffusers"
+    folder = src.beside / (part.prefix.replace("text_encoder", "tokenizer") if inside else "tokenizer")
+    return folder if folder.is_dir() else None
+
+
+def _vocabulary(src: Source, part: Part, header: Header, tensors: Tensors) -> Vocabulary:
+    """The tokenizer beside the file, or the one inside it."""
+    if folder := _tokenizer_folder(src, part):
+        return of_folder(folder)
+    if "spiece_model" in header.tensors:
+        return of_sentencepiece(tensors.get("spiece_model").numpy().tobytes())
+    raise UnsupportedFile(
+        f"{src.file.name} comes without its tokenizer: put the tokenizer's files (tokenizer.json, tokenizer_config.json) "
+        f"into the folder {src.beside.name}/tokenizer beside it"
+    )
 
 
 def _clip_module(config: Mapping[str, Any]) -> nn.Module:
@@ -173,7 +263,7 @@ def load_vae(weights: Weights, policy: Policy) -> VaeContent:
         return VaeContent(Pixels(), torch.float32, 1, 3)
     with source(weights.files[0]) as src:
         part, header, tensors = src.part("vae")
-        diffusers = layout_of(src.header, src_part(src, part)) == "diffusers"
+        diffusers = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
         config = src.config(part, "vae") or vae_config(part.family, header)
         module = hollow(lambda: build_vae(part.family, config))
         dtype = policy.dtype(("bfloat16",))

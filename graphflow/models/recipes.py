@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphflow.detect import Detected, Part, describe, detect, require
+from graphflow.detect import Detected, Part, describe, detect, family_of_type, require
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families import family
 from graphflow.node import Blocked, File
-from graphflow.values import Clip, ControlNet, Model, UpscaleModel, Vae, Weights
+from graphflow.values import Clip, ClipVision, ControlNet, Model, StyleModel, UpscaleModel, Vae, Weights
 
 PIXELS = "pixel_space"
 
@@ -42,6 +43,26 @@ def _encoders(found: Detected) -> list[Part]:
     return [part for part in found.parts if part.name not in ("model", "vae", "clip_vision")]
 
 
+def unclip(file: File) -> ClipVision | Blocked:
+    """The recipe of the image encoder in a checkpoint."""
+    if detect(file.path).part("clip_vision"):
+        return ClipVision(Weights((file,), "clip_vision"))
+    return Blocked(f"{file.name} has no image encoder; load one with CLIPVisionLoader")
+
+
+def clip_vision(file: File) -> ClipVision:
+    """The recipe of an image encoder's file."""
+    require(detect(file.path), file.path, part="clip_vision")
+    return ClipVision(Weights((file,), "clip_vision"))
+
+
+def style_model(file: File) -> StyleModel:
+    """The recipe of a style model's file."""
+    found = detect(file.path)
+    require(found, file.path, part="style_model")
+    return StyleModel(Weights((file,), "style_model", found.family))
+
+
 def vae(file: File) -> Vae:
     """The recipe of an autoencoder's file, or of a checkpoint's autoencoder; of the name `pixel_space`, of none."""
     if file.name == PIXELS:
@@ -49,6 +70,31 @@ def vae(file: File) -> Vae:
     found = detect(file.path)
     require(found, file.path, part="vae")
     return Vae(Weights((file,), "vae", found.family))
+
+
+def network(file: File, dtype: str = "") -> Model:
+    """The recipe of a denoising network, kept in `dtype` (`fp8_e4m3fn`, `fp8_e5m2`) if one is given."""
+    found = detect(file.path)
+    part = require(found, file.path, part="model")
+    family(part.family)
+    return Model(Weights((file,), "model", part.family, dtype))
+
+
+def text_encoders(files: Sequence[File], type: str, device: str = "default") -> Clip:
+    """The recipe of a family's text encoders, a file each; `type` names the family as the loader nodes do.
+
+    Raises `UnsupportedFile` when a file holds no text encoder, or none that this family's prompts go through.
+    """
+    names = set()
+    for file in files:
+        found = detect(file.path)
+        encoders = _encoders(found)
+        if not encoders:
+            raise UnsupportedFile(f"{file.name} holds no text encoder: {describe(found)}")
+        names |= {part.name for part in encoders}
+    name = family_of_type(type, names)
+    options = (("device", "cpu"),) if device == "cpu" else ()
+    return Clip(Weights(tuple(files), "clip", name, options=options))
 
 
 def upscale_model(file: File) -> UpscaleModel:

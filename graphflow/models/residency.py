@@ -133,7 +133,8 @@ class Residency:
             resident = self.get(weights, load)
             resident.busy += 1
             try:
-                self._bring(resident)
+                if ("device", "cpu") not in weights.options:
+                    self._bring(resident)
                 resident.content.patch(patches)
                 resident.used = next(self._clock)
                 yield resident

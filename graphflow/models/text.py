@@ -133,8 +133,9 @@ def read_embedding(file: File, encoder: str, width: int) -> Tensor | None:
 
 # --- several encoders as one -----------------------------------------------------------------------------------------
 
-Texts = Mapping[str, str]
-"""A text for each encoder by its role (`l`, `g`, `t5xxl`, ...); `""` as key stands for all others."""
+Texts = Mapping[str, str | None]
+"""A text for each encoder by its role (`l`, `g`, `t5xxl`, ...), None to leave the encoder out; `""` as key stands for
+all others."""
 
 
 @dataclass
@@ -174,12 +175,12 @@ class Request:
 
     def text(self, role: str) -> str:
         """The text for an encoder."""
-        return self.texts.get(role, self.texts.get("", ""))
+        return self.texts.get(role, self.texts.get("")) or ""
 
     def of(self, role: str, *, chunks: int = 0) -> Encoded | None:
         """What the encoder of that role makes of its text; None when there is no such encoder."""
         for encoder, name in zip(self.content.encoders, self.content.roles, strict=True):
-            if name == role:
+            if name == role and self.texts.get(role, "") is not None:
                 return encoder.encode(self.text(role), self.files, self.layer, chunks=chunks)
         return None
 

@@ -103,6 +103,26 @@ def _stamp(path: Path) -> tuple[int, int]:
     return (stat.st_size, stat.st_mtime_ns) if path.is_file() else (0, 0)
 
 
+class Scaled:
+    """fp8 weights that come with a factor each, multiplied out."""
+
+    def __init__(self, tensors: Tensors) -> None:
+        self._tensors = tensors
+        self._factors = {}
+        for key in tensors.keys():  # noqa: SIM118 - no mapping
+            for end in (".scale_weight", ".weight_scale"):
+                if key.endswith(end):
+                    self._factors[key.removesuffix(end) + ".weight"] = key
+
+    def keys(self) -> Collection[str]:
+        factors = set(self._factors.values())
+        return [key for key in self._tensors.keys() if key not in factors]  # noqa: SIM118
+
+    def get(self, key: str) -> Tensor:
+        tensor = self._tensors.get(key)
+        return tensor.float() * self._tensors.get(self._factors[key]).float() if key in self._factors else tensor
+
+
 def _tensors(path: Path, header: Header) -> Tensors:
     if header.format == "gguf":
         return _Gguf(path)
@@ -110,7 +130,7 @@ def _tensors(path: Path, header: Header) -> Tensors:
         return _Folder(path)
     if path.name.endswith(".index.json"):
         return _Shards(shards(path))
-    return _Shards([path])
+    return Scaled(_Shards([path]))
 
 
 def shards(index: Path) -> list[Path]:

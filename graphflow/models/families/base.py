@@ -105,6 +105,8 @@ class TextPart:
     """Whether the final norm is applied to a layer before the last."""
     pad: int | None = None
     """Token that fills a chunk; None for the end token."""
+    folder: str = ""
+    """Where `NAME.config` holds its config, if not in `text_encoder`."""
     least: int = 0
     """For encoders without chunks: tokens that every prompt is filled up to."""
     masked: bool = False

@@ -165,7 +165,7 @@ FAMILY = Family(
     latents=lambda _: FLUX_LATENTS,
     parametrisation=parametrisation,
     concat=concat,
-    text=(TextPart("clip_l", "l"), TextPart("t5", "t5xxl", least=256)),
+    text=(TextPart("clip_l", "l"), TextPart("t5", "t5xxl", folder="text_encoder_2", least=256)),
     compose=two,
     guidance=3.5,
     context_width=lambda config: int(config["joint_attention_dim"]),

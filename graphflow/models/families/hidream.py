@@ -86,9 +86,9 @@ FAMILY = Family(
     dtypes=("bfloat16",),
     text=(
         TextPart("clip_l", "l"),
-        TextPart("clip_g", "g", pad=0),
-        TextPart("t5", "t5xxl", least=128),
-        TextPart("llama", "llama", layers=tuple(range(1, 33)), least=128),
+        TextPart("clip_g", "g", folder="text_encoder_2", pad=0),
+        TextPart("t5", "t5xxl", folder="text_encoder_3", least=128),
+        TextPart("llama", "llama", folder="text_encoder_4", layers=tuple(range(1, 33)), least=128),
     ),
     compose=four,
 )

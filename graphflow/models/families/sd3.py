@@ -133,8 +133,8 @@ FAMILY = Family(
     parametrisation=shifted(3.0),
     text=(
         TextPart("clip_l", "l", layer=-2, norm=False),
-        TextPart("clip_g", "g", layer=-2, norm=False, pad=0),
-        TextPart("t5", "t5xxl", least=77),
+        TextPart("clip_g", "g", folder="text_encoder_2", layer=-2, norm=False, pad=0),
+        TextPart("t5", "t5xxl", folder="text_encoder_3", least=77),
     ),
     compose=three,
     context_width=lambda config: int(config["joint_attention_dim"]),

@@ -49,7 +49,10 @@ FAMILY = Family(
     parametrisation=discrete,
     concat=unet.concat,
     dtypes=("float16", "bfloat16"),
-    text=(TextPart("clip_l", "l", layer=-2, norm=False), TextPart("clip_g", "g", layer=-2, norm=False, pad=0)),
+    text=(
+        TextPart("clip_l", "l", layer=-2, norm=False),
+        TextPart("clip_g", "g", folder="text_encoder_2", layer=-2, norm=False, pad=0),
+    ),
     compose=both,
     context_width=lambda config: int(config["cross_attention_dim"]),
 )
@@ -64,6 +67,6 @@ REFINER = Family(
     parametrisation=discrete,
     concat=unet.concat,
     dtypes=("float16", "bfloat16"),
-    text=(TextPart("clip_g", "g", layer=-2, norm=False, pad=0),),
+    text=(TextPart("clip_g", "g", folder="text_encoder_2", layer=-2, norm=False, pad=0),),
     context_width=lambda config: int(config["cross_attention_dim"]),
 )

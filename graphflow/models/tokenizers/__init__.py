@@ -23,18 +23,32 @@ class Vocabulary:
     pad: int
 
 
-def of_folder(folder: Path) -> Vocabulary:
-    """The tokenizer of a diffusers folder."""
+def of_folder(folder: Path, pad: int | None = None) -> Vocabulary:
+    """The tokenizer in a folder, with another token for filling up, if one is given."""
     from transformers import AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     end = tokenizer.eos_token_id
-    pad = tokenizer.pad_token_id
+    pad = tokenizer.pad_token_id if pad is None else pad
 
     def words(text: str) -> Sequence[int]:
         return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]  # type: ignore[no-any-return]
 
     return Vocabulary(words, tokenizer.bos_token_id, end, end if pad is None else pad)
+
+
+def of_sentencepiece(model: bytes) -> Vocabulary:
+    """The tokenizer in a sentencepiece model, as some text encoders' files hold it."""
+    from sentencepiece import SentencePieceProcessor
+
+    processor: Any = SentencePieceProcessor(model_proto=model)
+
+    def known(number: int) -> int | None:
+        return None if number < 0 else number
+
+    return Vocabulary(
+        processor.encode, known(processor.bos_id()), known(processor.eos_id()), max(processor.pad_id(), 0)
+    )
 
 
 def clip(pad: int | None = None) -> Vocabulary:

@@ -1,0 +1,219 @@
+"""T5 and language models as text encoders: one sequence a prompt, no chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import Header, count
+from graphflow.diffusion import prompts
+from graphflow.diffusion.prompts import Chunk
+from graphflow.models.families.base import Encoded, TextPart
+from graphflow.models.layouts import Entry, Layout
+from graphflow.models.tokenizers import Vocabulary
+from graphflow.node import File
+
+
+@dataclass
+class SequenceEncoder:
+    """T5 or UMT5: weights as CLIP's, by distance from the empty prompt's encoding at the same place."""
+
+    name: str
+    module: nn.Module
+    vocabulary: Vocabulary
+    part: TextPart
+
+    def encode(self, text: str, files: Mapping[str, File], layer: int | None, *, chunks: int = 0) -> Encoded:
+        """(1, T, D); T is the prompt's tokens with the end token, filled up to the family's least."""
+        tokens = prompts.unbroken(text, self.vocabulary, least=self.part.least)
+        hidden, mask = self._run(tokens)
+        if any(weight != 1.0 for _, weight in tokens):
+            nothing, _ = self._run(prompts.unbroken("", self.vocabulary, least=len(tokens)))
+            weights = torch.tensor([weight for _, weight in tokens], device=hidden.device)[None, :, None]
+            hidden = (hidden - nothing) * weights + nothing
+        hidden = hidden * mask[:, :, None] if self.part.zeroed else hidden
+        return Encoded(hidden.cpu(), mask=mask.cpu() if self.part.masked else None)
+
+    def _run(self, tokens: Chunk) -> tuple[Tensor, Tensor]:
+        module: Any = self.module
+        device = module.shared.weight.device
+        ids = torch.tensor([[token for token, _ in tokens]], device=device)
+        filled = _filling(tokens, self.vocabulary)
+        mask = torch.tensor([[0 if n >= len(tokens) - filled else 1 for n in range(len(tokens))]], device=device)
+        seen = mask if self.part.masked or self.part.zeroed else torch.ones_like(mask)
+        return module(input_ids=ids, attention_mask=seen).last_hidden_state.float(), mask
+
+
+def _filling(tokens: Chunk, vocabulary: Vocabulary) -> int:
+    """How many tokens at the end only fill up."""
+    ends = [n for n, (token, _) in enumerate(tokens) if token == vocabulary.end]
+    return len(tokens) - 1 - ends[-1] if ends else 0
+
+
+@dataclass(frozen=True)
+class Template:
+    """The text around a prompt that a language model was used with in training."""
+
+    before: str = ""
+    after: str = ""
+    dropped: int = 0
+    """Tokens at the beginning whose encodings are left out."""
+
+
+_QWEN_IMAGE = (
+    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
+    "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n"
+)
+TEMPLATES: Mapping[str, Template] = {
+    "": Template(),
+    "chat": Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    "qwen_image": Template(_QWEN_IMAGE, "<|im_end|>\n<|im_start|>assistant\n", 34),
+}
+
+
+@dataclass
+class LanguageEncoder:
+    """A language model's hidden states; prompts have no weights."""
+
+    name: str
+    module: nn.Module
+    vocabulary: Vocabulary
+    part: TextPart
+
+    def encode(self, text: str, files: Mapping[str, File], layer: int | None, *, chunks: int = 0) -> Encoded:
+        """(1, T, D) of one layer, several side by side, or for Llama each apart; the template's head left out."""
+        template = TEMPLATES[self.part.template]
+        ids = list(self.vocabulary.words(template.before + text + template.after))
+        ids = [self.vocabulary.start, *ids] if self.vocabulary.start is not None and not self.part.template else ids
+        ids = ids or [self.vocabulary.pad]
+        mask = [1] * len(ids) + [0] * (self.part.least - len(ids))
+        ids = ids + [self.vocabulary.pad] * (self.part.least - len(ids))
+        module: Any = self.module
+        device = module.embed_tokens.weight.device
+        seen = torch.tensor([mask], device=device)
+        out = module(input_ids=torch.tensor([ids], device=device), attention_mask=seen, output_hidden_states=True)
+        states = [state.float()[:, template.dropped :] for state in out.hidden_states]
+        seen = seen[:, template.dropped :].cpu() if self.part.masked else None  # type: ignore[assignment]
+        if self.part.name == "llama":
+            return Encoded(states[-1].cpu(), mask=seen, layers=torch.stack(states[1:]).cpu())
+        wanted = [states[n] for n in self.part.layers] or [states[-1]]
+        return Encoded(torch.cat(wanted, dim=-1).cpu(), mask=seen)
+
+
+# --- from files ------------------------------------------------------------------------------------------------------
+
+CLASSES: Mapping[str, tuple[str, str]] = {
+    "t5": ("T5EncoderModel", "T5Config"), "umt5": ("UMT5EncoderModel", "UMT5Config"),
+    "qwen25_vl": ("Qwen2Model", "Qwen2Config"), "qwen25": ("Qwen2Model", "Qwen2Config"),
+    "qwen3": ("Qwen3Model", "Qwen3Config"), "gemma2": ("Gemma2Model", "Gemma2Config"),
+    "llama": ("LlamaModel", "LlamaConfig"), "mistral3": ("MistralModel", "MistralConfig"),
+}  # fmt: skip
+"""A text encoder's name: its classes in transformers. Of Qwen2.5-VL the language side, which prompts go through."""
+
+
+def is_sequence(name: str) -> bool:
+    """T5 and UMT5."""
+    return name in ("t5", "umt5")
+
+
+def build(name: str, config: Mapping[str, Any]) -> nn.Module:
+    """The encoder of transformers."""
+    import transformers
+
+    model, settings = CLASSES[name]
+    options = {**config, **config.get("text_config", {})}
+    for key in ("text_config", "vision_config", "architectures", "model_type", "dtype", "torch_dtype", "layer_types"):
+        options.pop(key, None)
+    return getattr(transformers, model)(getattr(transformers, settings)(**options))  # type: ignore[no-any-return]
+
+
+def layout(header: Header) -> Layout:
+    """How the file names a language model's tensors: some prefix, then as transformers does."""
+    prefix = next(
+        (k.removesuffix("embed_tokens.weight") for k in header.tensors if k.endswith("embed_tokens.weight")), ""
+    )
+
+    def entries(names: Any) -> list[Entry]:
+        return [Entry(prefix + name, (name,)) for name in names]
+
+    return entries
+
+
+def t5_layout(header: Header) -> Layout:
+    """T5's own names; its embedding is in the file once, under one of two names."""
+    shared = "shared.weight" if "shared.weight" in header.tensors else "encoder.embed_tokens.weight"
+
+    def entries(names: Any) -> list[Entry]:
+        return [Entry(shared if n in ("shared.weight", "encoder.embed_tokens.weight") else n, (n,)) for n in names]
+
+    return entries
+
+
+def config(name: str, header: Header) -> dict[str, Any]:
+    """An encoder's config by the shapes of its file."""
+    return _t5_config(name, header) if is_sequence(name) else _llm_config(name, header)
+
+
+def _t5_config(name: str, header: Header) -> dict[str, Any]:
+    table = header.shape("shared.weight") or header.shape("encoder.embed_tokens.weight")
+    block = "encoder.block.0.layer."
+    buckets, heads = header.shape(f"{block}0.SelfAttention.relative_attention_bias.weight")
+    gated = bool(header.shape(f"{block}1.DenseReluDense.wi_0.weight"))
+    return {
+        "vocab_size": table[0],
+        "d_model": table[1],
+        "d_kv": header.shape(f"{block}0.SelfAttention.q.weight")[0] // heads,
+        "d_ff": header.shape(f"{block}1.DenseReluDense.wo.weight")[1],
+        "num_layers": count(header, "encoder.block.{}."),
+        "num_heads": heads,
+        "relative_attention_num_buckets": buckets,
+        "feed_forward_proj": "gated-gelu" if gated else "relu",
+        "tie_word_embeddings": False,
+    }
+
+
+_ROPE: Mapping[str, float] = {
+    "qwen25_vl": 1e6,
+    "qwen25": 1e6,
+    "qwen3": 1e6,
+    "gemma2": 1e4,
+    "llama": 5e5,
+    "mistral3": 1e9,
+}
+
+
+def _llm_config(name: str, header: Header) -> dict[str, Any]:
+    prefix = next(k.removesuffix("embed_tokens.weight") for k in header.tensors if k.endswith("embed_tokens.weight"))
+    layer = f"{prefix}layers.0."
+    vocabulary, width = header.shape(f"{prefix}embed_tokens.weight")
+    head = (header.shape(f"{layer}self_attn.q_norm.weight") or (256 if name == "gemma2" else 128,))[0]
+    settings = {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": header.shape(f"{layer}mlp.gate_proj.weight")[0],
+        "num_hidden_layers": count(header, f"{prefix}layers.{{}}."),
+        "num_attention_heads": header.shape(f"{layer}self_attn.q_proj.weight")[0] // head,
+        "num_key_value_heads": header.shape(f"{layer}self_attn.k_proj.weight")[0] // head,
+        "rope_parameters": {"rope_type": "default", "rope_theta": _ROPE[name]},
+        "rms_norm_eps": 1e-6 if name != "llama" else 1e-5,
+    }
+    if name not in ("qwen25_vl", "qwen25"):
+        settings["head_dim"] = head
+    if name == "llama":
+        settings["rope_parameters"] = {
+            "rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        }  # fmt: skip
+    return settings
+
+
+Make = Callable[[str, nn.Module, Vocabulary, TextPart], "SequenceEncoder | LanguageEncoder"]
+
+
+def make(part: TextPart) -> Make:
+    """The class of encoder for a part."""
+    return SequenceEncoder if is_sequence(part.name) else LanguageEncoder
