@@ -40,7 +40,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 LATER = ("FLUX 3", "Qwen Image 2.1", "Qwen-Image-Layered")
 """Other families whose names begin like those."""
 OTHER_MODELS = frozenset(
-    "TextGenerate LotusConditioning USOStyleReference EmptyHiDreamO1LatentImage HiDreamO1ReferenceImages".split()
+    ["TextGenerate", "LotusConditioning", "USOStyleReference", "EmptyHiDreamO1LatentImage", "HiDreamO1ReferenceImages"]
 )
 """Nodes that need models of another kind beside those of the family: language models that write the prompt, depth
 estimators, HiDream-O1."""
