@@ -36,6 +36,10 @@ class Config(BaseModel):
     port: int = Field(8188, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     data: Path = Field(default_factory=lambda: default_data(), description="Folder for everything the server keeps.")
     models: tuple[Path, ...] = Field((), description="Folders with models, laid out as checkpoints/, loras/, vae/, ...")
+    places: tuple[str, ...] = Field(
+        (),
+        description="Further directories for one folder of models, each as FOLDER=DIR, for example loras=/data/loras.",
+    )
     device: Device = Field("auto", description="auto, cpu, mps, cuda or cuda:N; several with commas.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="Precision of the networks.")
     workers: Literal["process", "local", "ray"] = Field("process", description="Where jobs run.")
@@ -57,9 +61,12 @@ class Config(BaseModel):
         description="Folders of node packs in another style, each as STYLE=FOLDER, for example comfyui=~/custom_nodes.",
     )
     options: dict[str, str] = Field({}, description="Compatibility settings of nodes, by name.")
+    front_end: Literal["graphflow", "comfyui"] = Field(
+        "graphflow", description="The editor at /: ours, or ComfyUI's if its package is installed."
+    )
     history: int = Field(10_000, ge=0, description="Finished jobs that are remembered.")
 
-    @field_validator("models", "allowed_hosts", "packs", mode="before")
+    @field_validator("models", "allowed_hosts", "packs", "places", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         """From the environment, several are one text."""
@@ -71,6 +78,14 @@ class Config(BaseModel):
         for pack in value:
             if not all(part.strip() for part in pack.partition("=")):
                 raise ValueError(f"{pack!r} must be STYLE=FOLDER, for example comfyui=/home/me/custom_nodes")
+        return value
+
+    @field_validator("places", mode="after")
+    @classmethod
+    def _folder_and_place(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for place in value:
+            if not all(part.strip() for part in place.partition("=")):
+                raise ValueError(f"{place!r} must be FOLDER=DIR, for example loras=/data/loras")
         return value
 
     @field_validator("data", mode="after")
@@ -92,6 +107,12 @@ class Config(BaseModel):
     def model_roots(self) -> tuple[Path, ...]:
         """The user's, the data folder's, and the models on board, in this order."""
         return (*self.models, self.data / "models", paths.builtin_models())
+
+    @property
+    def more_places(self) -> tuple[tuple[str, Path], ...]:
+        """Further directories for a models folder, by its name."""
+        parts = (place.partition("=") for place in self.places)
+        return tuple((folder.strip(), Path(path).expanduser().resolve()) for folder, _, path in parts)
 
     @property
     def devices(self) -> tuple[str, ...]:

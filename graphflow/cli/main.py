@@ -42,6 +42,18 @@ Dtype = Annotated[str | None, typer.Option("--dtype", help="auto, float32, float
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file instead of graphflow.toml.", metavar="FILE")
 ]
+ComfyNodes = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--comfy-nodes",
+        help="Folder of ComfyUI node packs; their code runs with your rights, so name only what you trust.",
+        metavar="DIR",
+    ),
+]
+ExtraPaths = Annotated[
+    list[Path] | None,
+    typer.Option("--extra-model-paths", help="ComfyUI's extra_model_paths.yaml; may be given again.", metavar="FILE"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
 Sets = Annotated[
     list[str] | None,
@@ -84,6 +96,17 @@ def _config(config: Path | None, **flags: Any) -> Any:
     return load(flags, os.environ, config)
 
 
+def _from_comfyui(nodes: list[Path] | None, paths: list[Path] | None) -> dict[str, Any]:
+    """The settings that ComfyUI's own folders and files amount to."""
+    packs = [f"comfyui={folder}" for folder in nodes or ()]
+    places: list[str] = []
+    for file in paths or ():
+        from graphflow.comfy.extra_paths import read_extra_paths
+
+        places += [f"{folder}={path}" for folder, path in read_extra_paths(file)]
+    return {"packs": tuple(packs), "places": tuple(places)}
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"graphflow {__version__}")
@@ -112,6 +135,11 @@ def serve(
     workers: Annotated[str | None, typer.Option(help="Where jobs run: process, local or ray.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="The Ray cluster, with --workers ray.")] = None,
     token: Annotated[str | None, typer.Option(help="Secret that every request must show.")] = None,
+    front_end: Annotated[
+        str | None, typer.Option(help="The editor at /: graphflow, or comfyui if its package is installed.")
+    ] = None,
+    comfy_nodes: ComfyNodes = None,
+    extra_model_paths: ExtraPaths = None,
     config: ConfigFile = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every request.")] = False,
 ) -> int:
@@ -120,7 +148,8 @@ def serve(
 
     settings = _config(
         config, host=host, port=port, data=data, models=models, device=device, dtype=dtype,
-        workers=workers, ray_address=ray_address, token=token,
+        workers=workers, ray_address=ray_address, token=token, front_end=front_end,
+        **_from_comfyui(comfy_nodes, extra_model_paths),
     )  # fmt: skip
     return run_server(settings, verbose=verbose)
 
@@ -138,12 +167,15 @@ def run(
     models: Models = None,
     device: Device = None,
     dtype: Dtype = None,
+    comfy_nodes: ComfyNodes = None,
+    extra_model_paths: ExtraPaths = None,
     config: ConfigFile = None,
 ) -> int:
     """Run a workflow in this process and write its results, without a server."""
     from graphflow.cli.run import run_file
 
-    settings = _config(config, data=data, models=models, device=device, dtype=dtype)
+    comfyui = _from_comfyui(comfy_nodes, extra_model_paths)
+    settings = _config(config, data=data, models=models, device=device, dtype=dtype, **comfyui)
     return asyncio.run(run_file(settings, file, set or [], output, targets=target, as_json=json))
 
 

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from graphflow.assets import KINDS
-from graphflow.comfy.call import answer, door_of, is_true, number_in, read_json, read_object
+from graphflow.comfy.call import answer, door_of, is_true, read_json, read_object
 from graphflow.comfy.files import safetensors_metadata
 from graphflow.comfy.object_info import node_info, object_info
 from graphflow.comfy.socket import features
-from graphflow.errors import BadRequest, Forbidden, NotFound
+from graphflow.errors import BadRequest, Forbidden
 from graphflow.files import FOLDERS
 from graphflow.server.call import read_raw
 
@@ -341,34 +341,3 @@ async def move_userdata(request: web.Request) -> web.Response:
 def _told(request: web.Request, path: Path) -> web.Response:
     users = door_of(request).users
     return answer(users.information(path) if is_true(request, "full_info") else users.name_of(path))
-
-
-# --- jobs, as later versions list them -------------------------------------------------------------------------------
-
-
-async def get_jobs(request: web.Request) -> web.Response:
-    """Jobs of any status, newest first, in the form of later versions."""
-    service = door_of(request).service
-    limit, offset = number_in(request, "limit") or 100, number_in(request, "offset") or 0
-    jobs = (await service.jobs.history(limit=limit + offset))[offset:]
-    return answer({"jobs": [_job(job) for job in jobs], "pagination": {"offset": offset, "limit": limit}})
-
-
-async def get_job(request: web.Request) -> web.Response:
-    """One of them."""
-    try:
-        return answer(_job((await door_of(request).service.jobs.get(request.match_info["id"])).job))
-    except NotFound:
-        return answer({"error": "Job not found"}, 404)
-
-
-def _job(job: Any) -> dict[str, Any]:
-    words = {"queued": "pending", "running": "in_progress", "done": "completed"}
-    return {
-        "id": job.id,
-        "status": words.get(job.status, job.status),
-        "create_time": round(job.created * 1000),
-        "execution_start_time": round(job.started * 1000) if job.started else None,
-        "execution_end_time": round(job.finished * 1000) if job.finished else None,
-        "outputs_count": len(job.outputs),
-    }

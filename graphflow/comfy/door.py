@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from graphflow.comfy import about, files, queueing
+from graphflow.comfy import about, files, later, queueing
 from graphflow.comfy.call import DOOR, Door
+from graphflow.comfy.front_end import add_front_end
 from graphflow.comfy.socket import serve_socket
 from graphflow.comfy.users import Users
 from graphflow.server.call import CONFIG, SERVICE
@@ -25,8 +26,10 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/history", queueing.get_history),
     ("POST", "/history", queueing.post_history),
     ("GET", "/history/{id}", queueing.get_history_of),
-    ("GET", "/jobs", about.get_jobs),
-    ("GET", "/jobs/{id}", about.get_job),
+    ("GET", "/jobs", later.get_jobs),
+    ("GET", "/jobs/{id}", later.get_job),
+    ("GET", "/jobs/{id}/assets", later.get_job_assets),
+    ("POST", "/jobs/{id}/cancel", later.cancel_job),
     ("GET", "/view", files.view),
     ("POST", "/upload/image", files.upload_image),
     ("POST", "/upload/mask", files.upload_mask),
@@ -80,6 +83,8 @@ def add_routes(app: web.Application) -> None:
                 app.router.add_route("HEAD", prefix + path, handler)
     for method, path, handler in INTERNAL:
         app.router.add_route(method, path, handler)
+    if config.front_end == "comfyui":
+        add_front_end(app)
     app.on_shutdown.append(_close_sockets)
 
 

@@ -40,7 +40,10 @@ def build_service(config: Config, environment: Mapping[str, str] = os.environ) -
 
 def model_files(config: Config) -> ModelFiles:
     """The models that the settings name."""
-    return ModelFiles(config.model_roots, config.data / "hashes.json")
+    extra: dict[str, list[Path]] = {}
+    for folder, place in config.more_places:
+        extra.setdefault(folder, []).append(place)
+    return ModelFiles(config.model_roots, config.data / "hashes.json", extra)
 
 
 def worker_settings(config: Config, device: str = "auto") -> WorkerSettings:
@@ -52,7 +55,7 @@ def worker_settings(config: Config, device: str = "auto") -> WorkerSettings:
         dtype=config.dtype,
         vram_limit=int(config.vram_limit),
         roots=config.model_roots,
-        places=(("input", config.data / "input"),),
+        places=(("input", config.data / "input"), *config.more_places),
         hashes=config.data / "hashes.json",
         cache=config.data / "cache",
         memory_cache=int(config.memory_cache),

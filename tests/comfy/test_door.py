@@ -553,3 +553,30 @@ async def test_a_flood_of_prompts_is_queued_in_order(client: Client, it: World) 
     ids = await asyncio.gather(*(queue(client, prompt(color=str(i))) for i in range(50)))
     assert {job.id for job in await it.service.jobs.queue()} == set(ids)
     assert (await (await client.get("/prompt")).json())["exec_info"]["queue_remaining"] == 50
+
+
+async def test_jobs_are_listed_in_the_later_form(client: Client, it: World) -> None:
+    done, failed = await queue(client, prompt()), await queue(client, prompt("Fail"))
+    await it.until(done)
+    await it.until(failed)
+    await it.service.pause(True)
+    waiting = await queue(client, prompt(color="blue"))
+
+    async def listed(query: str) -> list[tuple[str, str]]:
+        answer = await (await client.get(f"/api/jobs{query}")).json()
+        return [(job["id"], job["status"]) for job in answer["jobs"]]
+
+    assert await listed("") == [(waiting, "pending"), (failed, "failed"), (done, "completed")]
+    assert await listed("?status=completed,failed&limit=1&offset=1") == [(done, "completed")]
+    assert await listed("?status=completed,failed&sort_order=asc") == [(done, "completed"), (failed, "failed")]
+    assert await listed("?status=nonsense") == []
+    page = (await (await client.get("/jobs?limit=2")).json())["pagination"]
+    assert page == {"offset": 0, "limit": 2, "total": 3, "has_more": True}
+
+    one = await (await client.get(f"/jobs/{done}")).json()
+    assert one["workflow"]["prompt"] == prompt()
+    assert one["outputs"]["2"]["images"] == [{"filename": "x_00001_.png", "subfolder": "", "type": "output"}]
+    assert one["preview_output"]["nodeId"] == "2"
+    assert (await client.get("/jobs/none")).status == 404
+    assert await (await client.post(f"/jobs/{waiting}/cancel")).json() == {"success": True}
+    assert await listed("?status=cancelled") == [(waiting, "cancelled")]
