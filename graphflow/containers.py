@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from graphflow.errors import UnsupportedFile
@@ -343,3 +343,21 @@ def webm_texts(data: bytes) -> dict[str, str]:
         if element.id == _TAGS:
             found |= _tags(data, element)
     return found
+
+
+# --- by their first bytes --------------------------------------------------------------------------------------------
+
+_READERS: tuple[tuple[int, bytes, Callable[[bytes], dict[str, str]]], ...] = (
+    (4, b"ftyp", mp4_texts),
+    (0, b"\x1aE\xdf\xa3", webm_texts),
+    (0, b"fLaC", flac_texts),
+    (0, b"ID3", mp3_texts),
+)
+"""Where in a file, which bytes, and what reads its texts."""
+
+
+def reader_of(data: bytes) -> Callable[[bytes], dict[str, str]] | None:
+    """What reads the texts of a file that begins so; None for another kind of file."""
+    if data.startswith(b"{", 8) and int.from_bytes(data[:8], "little") <= len(data) - 8:
+        return safetensors_texts
+    return next((read for at, start, read in _READERS if data.startswith(start, at)), None)

@@ -164,9 +164,8 @@ def texts(data: bytes) -> dict[str, str]:
     Of PNG, WebP, JPEG, MP4, WebM, FLAC, MP3 and safetensors; another kind, or a damaged file, has none that can be read.
     """
     try:
-        for at, start, read in _READERS:
-            if data.startswith(start, at):
-                return read(data)
+        if read := containers.reader_of(data):
+            return read(data)
         if data.startswith(_PNG):
             return dict(_png_texts(data))
         if _is_webp(data):
@@ -429,15 +428,6 @@ _WRITERS: Mapping[str, Callable[[bytes, Mapping[str, str]], bytes]] = {
     "audio/mpeg": containers.embed_mp3,
     "application/x-latent": containers.embed_safetensors,
 }
-
-_READERS: tuple[tuple[int, bytes, Callable[[bytes], dict[str, str]]], ...] = (
-    (4, b"ftyp", containers.mp4_texts),
-    (0, b"\x1aE\xdf\xa3", containers.webm_texts),
-    (0, b"fLaC", containers.flac_texts),
-    (0, b"ID3", containers.mp3_texts),
-    (8, b'{"', containers.safetensors_texts),
-)
-"""Where in a file, which bytes tell its kind."""
 
 
 def media_types() -> Iterable[str]:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from graphflow import containers, pictures
+from graphflow.documents import open_document
 from graphflow.errors import UnsupportedFile
 
 TEXTS = {"graphflow": '{"name": "Äpfel 苹果"}', "prompt": '{"1": {}}', "workflow": '{"nodes": []}'}
@@ -81,6 +82,17 @@ def test_ffmpeg_reads_what_we_write(media_type: str) -> None:
     with av.open(io.BytesIO(pictures.embed(FILES[media_type], media_type, TEXTS))) as file:
         read = {key.lower(): text for key, text in file.metadata.items()}
     assert read.items() >= TEXTS.items()
+
+
+@every_file
+def test_a_workflow_is_opened_from_any_of_them(media_type: str, data: bytes) -> None:
+    document = '{"graphflow": 1, "nodes": {"a": {"type": "EmptyImage", "inputs": {}}}}'
+    opened = open_document(pictures.embed(data, media_type, {"graphflow": document}))
+    assert opened.workflow.nodes["a"].type == "EmptyImage"
+
+
+def test_json_is_no_latent_whatever_its_ninth_byte() -> None:
+    assert containers.reader_of(b'{"123": {"class_type": "EmptyImage"}}') is None
 
 
 def test_a_video_that_ffmpeg_tagged_is_read() -> None:
