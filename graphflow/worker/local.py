@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.plan import Plan
 from graphflow.registry import Definitions
-from graphflow.worker.protocol import ENDS, Greeting, Item, Status, WorkerSettings
+from graphflow.worker.protocol import ENDS, Greeting, Item, Status, WorkerSettings, be_a_good_neighbour
 
 if TYPE_CHECKING:
     from graphflow.worker.setup import Bench
@@ -58,7 +58,8 @@ class LocalWorker:
     def _make(self) -> Bench:
         if self._build is not None:
             return self._build(self._settings)
-        from graphflow.worker.setup import build
+        be_a_good_neighbour()
+        from graphflow.worker.setup import build  # torch is imported when it is wanted
 
         return build(self._settings)
 

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from graphflow import __version__
 from graphflow.errors import WorkerDied
 from graphflow.registry import Definitions
-from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
+from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings, be_a_good_neighbour
 
 if TYPE_CHECKING:
     from graphflow.plan import Plan
@@ -304,9 +304,12 @@ def child(pipe: Connection, settings: WorkerSettings) -> None:
     """The child's main function: builds the engine, greets, and serves until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    from graphflow.worker.setup import build
+    be_a_good_neighbour()
+    from graphflow.worker.setup import build, warm_up  # torch belongs to the child alone
 
-    serve(pipe, build(settings))
+    bench = build(settings)
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    serve(pipe, bench)
 
 
 def serve(pipe: Connection, bench: Any) -> None:
