@@ -13,7 +13,8 @@ from typing import Any, overload
 
 from graphflow.detect import describe, detect, read_header
 from graphflow.errors import UnsupportedFile
-from graphflow.models.loading import load_network, load_text, load_vae
+from graphflow.models.control import ResidentControl
+from graphflow.models.loading import load_control, load_network, load_text, load_vae
 from graphflow.models.lora import Fit, Targets, fit, weight_patches
 from graphflow.models.networks import ResidentNetwork
 from graphflow.models.recipes import (
@@ -33,13 +34,14 @@ from graphflow.models.text import TextEncoder
 from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
 from graphflow.node import File
-from graphflow.values import Clip, Model, UpscaleModel, Vae
+from graphflow.values import Clip, ControlNet, Model, UpscaleModel, Vae
 
 _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     Model: (ResidentNetwork, load_network),
     Clip: (TextEncoder, load_text),
     Vae: (ResidentVae, load_vae),
     UpscaleModel: (ResidentUpscaler, load_upscaler),
+    ControlNet: (ResidentControl, load_control),
 }
 
 
@@ -49,6 +51,8 @@ def loaded(recipe: Model) -> AbstractContextManager[ResidentNetwork]: ...
 def loaded(recipe: Clip) -> AbstractContextManager[TextEncoder]: ...
 @overload
 def loaded(recipe: Vae) -> AbstractContextManager[ResidentVae]: ...
+@overload
+def loaded(recipe: ControlNet) -> AbstractContextManager[ResidentControl]: ...
 @overload
 def loaded(recipe: UpscaleModel) -> AbstractContextManager[ResidentUpscaler]: ...
 def loaded(recipe: Any) -> Any:
@@ -95,6 +99,7 @@ __all__ = [
     "Checkpoint",
     "Fit",
     "Residency",
+    "ResidentControl",
     "ResidentNetwork",
     "ResidentUpscaler",
     "ResidentVae",

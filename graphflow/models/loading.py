@@ -16,6 +16,7 @@ from torch import nn
 from graphflow.detect import Detected, Header, Part, count, detect, layout_of, require
 from graphflow.errors import UnsupportedFile
 from graphflow.models import language
+from graphflow.models.control import KINDS, ControlContent
 from graphflow.models.families import Facts, TextPart, family
 from graphflow.models.layouts import Layout, flat_clip, ldm_vae, open_clip, same
 from graphflow.models.networks import NetworkContent
@@ -122,6 +123,23 @@ def as_original(header: Header, layout: Layout) -> Header:
         rows = sum(part.shape[0] for part in parts if part.shape)
         tensors[entry.theirs] = replace(parts[0], shape=(rows, *parts[0].shape[1:]) if parts[0].shape else ())
     return replace(header, tensors=tensors)
+
+
+def load_control(weights: Weights, policy: Policy) -> ControlContent:
+    """The ControlNet of a file or folder."""
+    with source(weights.files[0]) as src:
+        part, header, tensors = src.part("controlnet")
+        if part.family not in KINDS:
+            raise UnsupportedFile(f"{src.file.name} is a ControlNet of a kind that cannot be used: {part.family}")
+        kind = KINDS["union" if src.found.details.get("union") else part.family]
+        original = "input_hint_block.0.weight" in header.tensors
+        config = read_config(src.beside / "config.json") or kind.config(
+            header if original else as_original(header, kind.layout)
+        )
+        module = hollow(lambda: kind.build(config))
+        dtype = policy.dtype(kind.dtypes)
+        fill(module, tensors, kind.layout if original else same, dtype=dtype, name=src.file.name)
+        return ControlContent(module, kind, dtype)
 
 
 # --- text encoders ---------------------------------------------------------------------------------------------------

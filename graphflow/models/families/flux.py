@@ -81,7 +81,7 @@ def config(header: Header) -> dict[str, Any]:
     return {
         "patch_size": 1,
         "in_channels": channels,
-        "out_channels": header.shape("final_layer.linear.weight")[0],
+        "out_channels": (header.shape("final_layer.linear.weight") or (channels,))[0],
         "num_layers": count(header, "double_blocks.{}."),
         "num_single_layers": count(header, "single_blocks.{}."),
         "attention_head_dim": head,

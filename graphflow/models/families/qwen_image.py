@@ -28,7 +28,7 @@ def config(header: Header) -> dict[str, Any]:
     return {
         "patch_size": 2,
         "in_channels": channels,
-        "out_channels": header.shape("proj_out.weight")[0] // 4,
+        "out_channels": (header.shape("proj_out.weight") or (64,))[0] // 4,
         "num_layers": count(header, "transformer_blocks.{}."),
         "attention_head_dim": head,
         "num_attention_heads": width // head,

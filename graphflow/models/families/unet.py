@@ -29,7 +29,7 @@ def config(header: Header, *, head: int | None) -> dict[str, Any]:
     kinds = ["CrossAttnDownBlock2D" if level.depth else "DownBlock2D" for level in levels]
     return {
         "in_channels": header.shape("input_blocks.0.0.weight")[1],
-        "out_channels": header.shape("out.2.weight")[0],
+        "out_channels": (header.shape("out.2.weight") or (4,))[0],
         "block_out_channels": channels,
         "layers_per_block": levels[0].resnets,
         "down_block_types": kinds,

@@ -1,0 +1,161 @@
+"""ControlNets of every family are told by their headers, loaded offline, and add to the network what they should."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from graphflow.api import UnsupportedFile
+from graphflow.detect import Part, detect
+from graphflow.diffusion.network import RowCond, RowControl
+from graphflow.models import Residency, loaded
+from graphflow.models.control import ldm_control
+from graphflow.models.layouts import join
+from graphflow.node import File, Row
+from graphflow.values import Model, Weights
+from graphflow_nodes.loaders import control_net_loader
+from tests.tiny import TINY, config_of, file, network, single_file
+
+
+@pytest.fixture(autouse=True)
+def home() -> Iterator[Residency]:
+    with Residency(device="cpu", dtype="float32").active() as home:
+        yield home
+
+
+HINTS = {"conditioning_embedding_out_channels": [8, 16, 16, 32]}
+UNION = {"num_control_type": 8, "num_trans_channel": 32, "num_proj_channel": 32, "num_trans_head": 2, **HINTS}
+
+
+def control(name: str) -> nn.Module:
+    """A tiny ControlNet whose convolutions do not begin at zero."""
+    import diffusers
+
+    base = "sdxl" if name == "union" else name
+    cls = CLASSES[name]
+    config = {k: v for k, v in config_of(TINY[base].config).items() if k not in ("out_channels", "up_block_types")}
+    if base in ("sd15", "sd2", "sdxl"):
+        config |= UNION if name == "union" else HINTS
+    torch.manual_seed(1)
+    module = getattr(diffusers, cls).from_config(config).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.abs().sum() == 0:
+                parameter.copy_(torch.randn_like(parameter) * 0.1)
+    return module  # type: ignore[no-any-return]
+
+
+CLASSES = {
+    "sd15": "ControlNetModel", "sd2": "ControlNetModel", "sdxl": "ControlNetModel", "union": "ControlNetUnionModel",
+    "flux": "FluxControlNetModel", "sd3": "SD3ControlNetModel", "qwen_image": "QwenImageControlNetModel",
+}  # fmt: skip
+
+
+def write(folder: Path, name: str, module: Any, *, original: bool = False) -> File:
+    path = folder / f"{name}.safetensors"
+    state = module.state_dict()
+    entries = {f"control_model.{e.theirs}": join(e, state) for e in ldm_control(state)} if original else state
+    save_file({key: tensor.contiguous().clone() for key, tensor in entries.items()}, path)
+    beside = path.with_suffix(".config")
+    beside.mkdir(exist_ok=True)
+    (beside / "config.json").write_text(json.dumps(dict(module.config)))
+    return file(path)
+
+
+def noise(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def ask(folder: Path, name: str, net: Any, strength: float, union_type: str = "") -> Tensor:
+    """D(x; sigma) of a tiny network of the family under the ControlNet."""
+    tiny = TINY["sdxl" if name == "union" else name]
+    recipe = Model(Weights((single_file(folder, tiny, network(tiny)),), "model", tiny.family))
+    with loaded(recipe) as live:
+        hint = noise(1, 16, *tiny.latent[-2:], seed=9) if net.latent_format else torch.rand(1, 3, 64, 64)
+        controls = (RowControl(net, hint, strength, union_type),) if strength else ()
+        cond = RowCond(
+            live.parametrisation, noise(1, 6, tiny.width, seed=1), noise(1, tiny.pooled or 1, seed=2),
+            controls=controls, latent_size=(tiny.latent[-2], tiny.latent[-1]),
+        )  # fmt: skip
+        (out,) = live.predict([Row(live, noise(1, *tiny.latent, seed=3), torch.tensor(0.7), cond)])
+    return out
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_control_net_steers_its_network_in_proportion_to_its_strength(tmp_path: Path, name: str) -> None:
+    written = write(tmp_path, f"control {name}", control(name))
+    found = detect(written.path)
+    assert found.kind == "controlnet"
+    assert found.family == ("sdxl" if name == "union" else name)
+
+    with loaded(control_net_loader(written)) as net:
+        plain, weak, full = (ask(tmp_path, name, net, s, "depth" if name == "union" else "") for s in (0.0, 0.01, 1.0))
+
+    assert plain.shape == full.shape
+    assert 0 < (weak - plain).abs().max() < (full - plain).abs().max()
+
+
+@pytest.mark.parametrize("name", ["sd15", "sd2"])
+def test_the_authors_own_layout_gives_the_same_residuals(tmp_path: Path, name: str) -> None:
+    module = control(name)
+    ours = write(tmp_path, "ours", module)
+    theirs = write(tmp_path, "theirs", module, original=True)
+    assert detect(theirs.path).parts == (Part("controlnet", name, "control_model."),)
+
+    outs = []
+    for one in (ours, theirs):
+        with loaded(control_net_loader(one)) as net:
+            outs.append(ask(tmp_path, name, net, 1.0))
+
+    assert torch.equal(*outs)
+
+
+def test_the_authors_layout_is_read_as_diffusers_reads_it() -> None:
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    module: Any = control("sd15")
+    state = module.state_dict()
+    theirs = {f"control_model.{e.theirs}": join(e, state).clone() for e in ldm_control(state)}
+
+    converted = convert_controlnet_checkpoint(theirs, module.config)
+
+    assert set(converted) == set(state)
+    assert all(torch.equal(converted[key], state[key]) for key in state)
+
+
+def test_residuals_are_those_of_diffusers(tmp_path: Path) -> None:
+    module: Any = control("sd15")
+    x, context, hint = noise(2, 4, 8, 8, seed=1), noise(2, 6, 32, seed=2), torch.rand(2, 3, 64, 64)
+    with loaded(control_net_loader(write(tmp_path, "net", module))) as net:
+        cond = RowCond(None, context)  # type: ignore[arg-type]
+        down, middle = net.residuals(x, torch.tensor([10.0, 700.0]), cond, RowControl(net, hint, 1.0))
+    with torch.inference_mode():
+        expected = module(x, torch.tensor([10.0, 700.0]), context, hint, return_dict=False)
+
+    for one, other in zip([*down, *middle], [*expected[0], expected[1]], strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_union_network_must_be_told_the_kind_of_picture(tmp_path: Path) -> None:
+    with (
+        loaded(control_net_loader(write(tmp_path, "union", control("union")))) as net,
+        pytest.raises(ValueError, match="say which with SetUnionControlNetType"),
+    ):
+        ask(tmp_path, "union", net, 1.0)
+
+
+def test_a_control_lora_is_refused_by_name(tmp_path: Path) -> None:
+    save_file({"lora_controlnet": torch.zeros(1), "x": torch.zeros(1)}, tmp_path / "lora.safetensors")
+
+    with (
+        pytest.raises(UnsupportedFile, match="a kind that cannot be used: lora"),
+        loaded(control_net_loader(file(tmp_path / "lora.safetensors"))),
+    ):
+        pass
