@@ -1,0 +1,85 @@
+"""Makes the pictures of the README and of the gallery from the shipped workflows: `python docs/make_pictures.py`.
+
+Every workflow that makes a picture gets `workflows/NAME.webp`, its thumbnail in the gallery; the README's picture shows
+prompts and what the model on board makes of them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from graphflow.events import JobFailed, Made
+from graphflow.paths import builtin_models
+from graphflow.plan import compile
+from graphflow.worker.protocol import WorkerSettings
+from graphflow.worker.setup import Bench, build, files
+from graphflow.workflow import Workflow, parse
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = WorkerSettings(device="cpu", dtype="float32", roots=(builtin_models(),))
+SIDE = 192
+MARGIN = 12
+PROMPTS = {
+    "a large red circle, blue background": 3,
+    "a large yellow square, green background": 4,
+    "a large white circle, purple background": 5,
+    "a large blue square, orange background": 6,
+    "a red apple, white background": 7,
+    "a cat face, white background": 8,
+    "a pizza, white background": 9,
+    "a smiling face, blue background": 10,
+}
+
+
+def pictures(bench: Bench, workflow: Workflow) -> list[Image.Image]:
+    """Every picture that a workflow saves or shows, in the order in which it does."""
+    plan = compile(workflow, bench.engine.shop.definitions, files(SETTINGS), job="docs")
+    items: list[object] = []
+    bench.engine.run(plan, items.append)
+    failed = [item for item in items if isinstance(item, JobFailed)]
+    if failed:
+        raise SystemExit(f"{workflow.name}: {failed[0].error.message}")
+    made = [item for item in items if isinstance(item, Made) and item.media_type.startswith("image/")]
+    return [Image.open(io.BytesIO(item.data)).convert("RGB") for item in made]
+
+
+def sheet(tiles: list[tuple[str, Image.Image]], columns: int) -> Image.Image:
+    """Pictures in a grid, each with a line of text below."""
+    rows = -(-len(tiles) // columns)
+    cell = SIDE + MARGIN
+    canvas = Image.new("RGB", (columns * cell + MARGIN, rows * (cell + 22) + MARGIN), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(12)
+    for i, (text, picture) in enumerate(tiles):
+        x, y = MARGIN + i % columns * cell, MARGIN + i // columns * (cell + 22)
+        canvas.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x, y))
+        draw.text((x, y + SIDE + 5), text, fill="#333", font=font)
+    return canvas
+
+
+def main() -> None:
+    """Writes all of them."""
+    bench = build(SETTINGS)
+    text_to_image = parse(json.loads((ROOT / "workflows" / "upscale.json").read_text(encoding="utf-8")))
+    tiles = []
+    for prompt, seed in PROMPTS.items():
+        made = pictures(bench, text_to_image.with_values({"prompt.text": prompt, "sample.seed": seed}))
+        tiles.append((prompt.replace(" background", ""), made[-1]))
+    folder = ROOT / "docs" / "pictures"
+    folder.mkdir(exist_ok=True)
+    sheet(tiles, 4).quantize(128).save(folder / "results.png", optimize=True)
+    for path in sorted((ROOT / "workflows").glob("*.json")):
+        made = pictures(bench, parse(json.loads(path.read_text(encoding="utf-8"))))
+        if made:
+            thumbnail = made[-1].copy()
+            thumbnail.thumbnail((256, 256))
+            thumbnail.save(path.with_suffix(".webp"), quality=80, method=6)
+    bench.close()
+
+
+if __name__ == "__main__":
+    main()
