@@ -33,6 +33,8 @@ class Particulars:
     client: str | None
     types: Mapping[str, str]
     outputs: frozenset[str]
+    previews: bool | None = None
+    """Whether the prompt asked for previews; None: it did not say."""
 
 
 @dataclass
@@ -76,7 +78,8 @@ class Door:
         lookup = signatures.definitions.lookup
         outputs = frozenset(id for id, type in types.items() if (found := lookup(type)) and found.output_node)
         client = stored.extra.get("client_id")
-        found_now = Particulars(client if isinstance(client, str) else None, types, outputs)
+        previews = _wants_previews(stored.extra.get("extra_data"))
+        found_now = Particulars(client if isinstance(client, str) else None, types, outputs, previews)
         self._jobs[job] = found_now
         while len(self._jobs) > REMEMBERED:
             self._jobs.popitem(last=False)
@@ -95,6 +98,12 @@ class Door:
             return ""
         data = await asyncio.to_thread(path.read_bytes)
         return data[:limit].decode("utf-8", "replace")
+
+
+def _wants_previews(extra_data: Any) -> bool | None:
+    """What a prompt says of previews, by ComfyUI's names for the ways to make them."""
+    method = extra_data.get("preview_method") if isinstance(extra_data, dict) else None
+    return {"auto": True, "latent2rgb": True, "taesd": True, "none": False}.get(str(method))
 
 
 DOOR = web.AppKey("comfyui", Door)

@@ -186,8 +186,10 @@ async def _tell_preview(socket: _Socket, preview: Preview) -> None:
     if run is None:
         socket.early[preview.job] = preview
         return
-    client = (await socket.door.particulars(preview.job)).client
-    if client is None or (client == socket.id and socket.is_current):
+    about = await socket.door.particulars(preview.job)
+    if not (socket.metadata if about.previews is None else about.previews):
+        return  # simple clients take any picture on the socket for a result, so they must ask for previews
+    if about.client is None or (about.client == socket.id and socket.is_current):
         await socket.response.send_bytes(run.preview(preview, metadata=socket.metadata))
 
 

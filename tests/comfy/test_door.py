@@ -89,7 +89,8 @@ async def test_previews_come_in_the_form_asked_for(client: Client, socket: Socke
     if flags:
         await socket.raw.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
         assert (await socket.next())["type"] == "feature_flags"
-    await queue(client, prompt("Wait"), client_id="me")
+    asked = {} if flags else {"extra_data": {"preview_method": "auto"}}
+    await queue(client, prompt("Wait"), client_id="me", **asked)
     frame = b""
     while not frame.endswith(b"preview 2"):
         heard = await socket.next()
@@ -97,6 +98,17 @@ async def test_previews_come_in_the_form_asked_for(client: Client, socket: Socke
     it.worker.gate.set()
 
     assert int.from_bytes(frame[:4], "big") == (4 if flags else 1)
+
+
+@pytest.mark.parametrize("flags", [False, True])
+async def test_no_previews_come_unasked(client: Client, socket: Socket, it: World, flags: bool) -> None:
+    if flags:
+        await socket.raw.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+    more = {"extra_data": {"preview_method": "none"}} if flags else {}
+    await queue(client, prompt("Wait"), client_id="me", **more)
+    await socket.until("progress", value=3)
+    it.worker.gate.set()
+    assert "binary" not in types(await socket.run())
 
 
 async def test_only_the_client_that_asked_hears_of_its_run(client: Client, socket: Socket) -> None:
