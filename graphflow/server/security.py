@@ -133,7 +133,7 @@ def _is_websocket(request: web.Request) -> bool:
 
 
 def _is_browser(request: web.Request) -> bool:
-    return "Cookie" in request.headers or any(name.lower().startswith("sec-fetch-") for name in request.headers)
+    return "Cookie" in request.headers or "Sec-Fetch-Site" in request.headers  # Node.js sends Sec-Fetch-Mode alone
 
 
 def _host_name(host: str) -> str:

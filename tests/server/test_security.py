@@ -31,6 +31,7 @@ async def post(client: TestClient[Any, Any], headers: dict[str, str]) -> int:
     ("headers", "status"),
     [
         ({}, 204),
+        ({"Sec-Fetch-Mode": "cors"}, 204),
         (BROWSER, 403),
         ({"Cookie": "a=b"}, 403),
         ({"Origin": "null"}, 403),
