@@ -28,10 +28,12 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    insert,
     inspect,
     select,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.schema import CreateTable
 
 from graphflow.errors import GraphflowError
 
@@ -155,6 +157,11 @@ class Database:
         """Brings the tables to the newest form. Raises `GraphflowError` for a database that a newer version wrote."""
         with self._engine.begin() as connection:
             version = _version(connection)
+            if version is None and not inspect(connection).get_table_names():
+                metadata.create_all(connection)
+                connection.execute(CreateTable(_alembic_version))
+                connection.execute(insert(_alembic_version).values(version_num=HEAD))
+                return
         if version == HEAD:
             return  # Alembic takes as long to import as all the rest
         from alembic import command
@@ -230,5 +237,8 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    table = Table("alembic_version", MetaData(), Column("version_num", String(32)))
-    return connection.execute(select(table.c.version_num)).scalar()
+    return connection.execute(select(_alembic_version.c.version_num)).scalar()
+
+
+_alembic_version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
+"""Where Alembic notes the newest migration that was run."""

@@ -39,6 +39,8 @@ FINISHED: tuple[Status, ...] = ("done", "failed", "cancelled")
 MAX_ATTEMPTS = 2
 """Whoever ran when a worker died runs again once; after the second death it is taken to be the cause."""
 
+_LISTED = [column for column in jobs.c if column.name not in ("workflow", "extra", "nodes", "targets")]
+"""What a `Job` needs: a list of a thousand must not read a thousand workflows."""
 _outputs: TypeAdapter[tuple[Output, ...]] = TypeAdapter(tuple[Output, ...])
 
 
@@ -122,7 +124,7 @@ class Jobs:
         client: str | None = None,
     ) -> list[Job]:
         """Jobs of these statuses, newest first, older than the job `before`."""
-        query = select(jobs).where(jobs.c.status.in_(statuses)).order_by(jobs.c.number.desc()).limit(limit)
+        query = select(*_LISTED).where(jobs.c.status.in_(statuses)).order_by(jobs.c.number.desc()).limit(limit)
         if client is not None:
             query = query.where(jobs.c.client == client)
         if before is not None:
@@ -139,8 +141,12 @@ class Jobs:
 
     async def queue(self) -> list[Job]:
         """Jobs that wait, the next one first."""
-        rows = await self._database.read(lambda db: db.execute(_in_order()).all())
+        rows = await self._database.read(lambda db: db.execute(_in_order(*_LISTED)).all())
         return [_job(row) for row in rows]
+
+    async def queued_ids(self) -> list[str]:
+        """Ids of the jobs that wait, the next one first."""
+        return list(await self._database.read(lambda db: db.execute(_in_order(jobs.c.id)).scalars().all()))
 
     async def next(self) -> Stored | None:
         """The job whose turn it is."""
@@ -299,7 +305,8 @@ def _move(db: Connection, id: str, priority: int | None, position: Literal["fron
     job = _there(db.execute(select(jobs).where(jobs.c.id == id)).first(), id)
     if job.status != "queued":
         raise Conflict(f"job {id} is {job.status}: only a queued one can be moved")
-    order = [(row.id, row.priority) for row in db.execute(_in_order()).all() if row.id != id]
+    waiting = db.execute(_in_order(jobs.c.id, jobs.c.priority)).all()
+    order = [(row.id, row.priority) for row in waiting if row.id != id]
     wanted = job.priority if priority is None else priority
     if position is not None:
         at = 0 if position == "front" else min(max(position, 0), len(order))
@@ -377,8 +384,8 @@ def _forget(db: Connection, chosen: Select[Any]) -> int:
     return len(ids)
 
 
-def _in_order() -> Select[Any]:
-    waiting = select(jobs).where(jobs.c.status == "queued")
+def _in_order(*columns: Any) -> Select[Any]:
+    waiting = select(*(columns or (jobs,))).where(jobs.c.status == "queued")
     return waiting.order_by(jobs.c.priority.desc(), jobs.c.position, jobs.c.number)
 
 

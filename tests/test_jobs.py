@@ -201,16 +201,34 @@ def test_a_moved_job_stands_where_it_was_put(
     asyncio.run(check())
 
 
-def test_migrations_lead_to_the_tables_that_the_code_has(tmp_path: Path) -> None:
+def test_migrations_lead_to_the_tables_that_the_code_makes_at_once(tmp_path: Path) -> None:
+    from alembic import command
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
+    fresh, old = (Database(f"sqlite:///{tmp_path / name}") for name in ("fresh.sqlite", "old.sqlite"))
+    fresh.migrate()
+    command.upgrade(alembic_config(old._engine), "head")
+    for database in (fresh, old):
+        with database._engine.connect() as connection:
+            context = MigrationContext.configure(connection)
+            assert compare_metadata(context, metadata) == []
+            assert context.get_current_revision() == HEAD
+    assert ScriptDirectory.from_config(alembic_config(old._engine)).get_current_head() == HEAD
+    old.migrate()
+    fresh.migrate()
+    fresh.close()
+    old.close()
+
+
+def test_a_database_without_a_note_of_its_migrations_is_left_to_alembic(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    with database._engine.begin() as connection:
+        connection.exec_driver_sql("create table somebody_elses (id integer)")
     database.migrate()
     with database._engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    assert ScriptDirectory.from_config(alembic_config(database._engine)).get_current_head() == HEAD
+        assert connection.exec_driver_sql("select version_num from alembic_version").scalar() == HEAD
     database.close()
 
 

@@ -9,12 +9,13 @@ from aiohttp.typedefs import Handler
 
 from graphflow.config import Config
 from graphflow.errors import Unauthorized
-from graphflow.server import openapi, security
+from graphflow.server import security
 from graphflow.server.assets import ETAG
 from graphflow.server.call import CONFIG, SERVICE, as_aiohttp
 from graphflow.server.editor import LOGIN, page, serve_editor
 from graphflow.server.faults import tell_faults
 from graphflow.server.live import SOCKETS, close_sockets
+from graphflow.server.nodes import CATALOG, Catalog
 from graphflow.server.routes import ROUTES
 from graphflow.service import Service
 
@@ -27,8 +28,7 @@ def create_app(service: Service, config: Config, *, doors: Sequence[Door] = ()) 
     app = web.Application(
         middlewares=[tell_faults, ask_for_token, security.guard], client_max_size=int(config.max_upload)
     )
-    app[SERVICE], app[CONFIG], app[SOCKETS] = service, config, set()
-    app[openapi.DOCUMENT] = openapi.describe(ROUTES)
+    app[SERVICE], app[CONFIG], app[SOCKETS], app[CATALOG] = service, config, set(), Catalog()
     for route in ROUTES:
         app.router.add_route(route.method, route.path, as_aiohttp(route))
         if route.method == "GET" and route.path != "/v1/live":

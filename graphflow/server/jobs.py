@@ -66,7 +66,7 @@ async def move_job(call: Call[Nothing, schemas.MoveBody]) -> Job:
 async def get_queue(call: Call[Nothing, Nothing]) -> schemas.QueueAnswer:
     """What waits, and whether the queue stands still."""
     jobs = call.service.jobs
-    return schemas.QueueAnswer(paused=await jobs.is_paused(), jobs=[job.id for job in await jobs.queue()])
+    return schemas.QueueAnswer(paused=await jobs.is_paused(), jobs=await jobs.queued_ids())
 
 
 async def pause_queue(call: Call[Nothing, schemas.QueueBody]) -> schemas.QueueAnswer:

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from aiohttp import web
 
 from graphflow.errors import GraphflowError
 from graphflow.files import FOLDERS, ModelFiles
+from graphflow.registry import BrokenPack, Definitions
 from graphflow.server import schemas
-from graphflow.server.call import Answer, Call, Nothing
+from graphflow.server.call import Call, Nothing
 
 
-async def list_nodes(call: Call[Nothing, Nothing]) -> Answer | web.StreamResponse:
+async def list_nodes(call: Call[Nothing, Nothing]) -> web.StreamResponse:
     """Every node type: its inputs with JSON schemas of their values, its outputs, its help."""
     definitions = await call.service.definitions()
-    broken = call.service.broken_packs()
-    etag = f'"{definitions.digest()}-{len(broken)}"'
-    headers = (("ETag", etag), ("Cache-Control", "no-cache"))
+    catalog = call.request.app[CATALOG]
+    etag, text = await asyncio.to_thread(catalog.written, definitions, call.service.broken_packs())
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if etag in call.request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=dict(headers))
-    told = [schemas.BrokenPackAnswer(pack=pack.pack, reason=pack.reason) for pack in broken]
-    return Answer(schemas.NodesAnswer(nodes=list(definitions.values()), broken=told), headers=headers)
+        return web.Response(status=304, headers=headers)
+    response = web.Response(text=text, headers=headers, content_type="application/json")
+    response.enable_compression()
+    return response
+
+
+class Catalog:
+    """The node types as they are sent, written once for each state of the definitions."""
+
+    def __init__(self) -> None:
+        self._of: tuple[Definitions, Sequence[BrokenPack]] | None = None
+        self._written = ("", "")
+
+    def written(self, definitions: Definitions, broken: Sequence[BrokenPack]) -> tuple[str, str]:
+        """Their ETag, and the answer as text."""
+        if self._of is None or self._of[0] is not definitions or self._of[1] != broken:
+            told = [schemas.BrokenPackAnswer(pack=pack.pack, reason=pack.reason) for pack in broken]
+            text = schemas.NodesAnswer(nodes=list(definitions.values()), broken=told).model_dump_json()
+            self._written = (f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"', text)
+            self._of = (definitions, broken)
+        return self._written
+
+
+CATALOG = web.AppKey("catalog", Catalog)
 
 
 async def list_models(call: Call[Nothing, Nothing]) -> schemas.ModelsAnswer:
@@ -37,6 +62,7 @@ def _models(files: ModelFiles) -> dict[str, list[schemas.ModelFile]]:
     }
 
 
+@lru_cache(maxsize=10_000)
 def _described(name: str, path: Path, size: int, modified: float) -> schemas.ModelFile:
     from graphflow.detect import detect
 

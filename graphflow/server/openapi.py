@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -18,8 +18,6 @@ from graphflow.server.schemas import ErrorAnswer
 from graphflow.service import AssetNotice, Hello, NodesNotice, QueueNotice, WorkerNotice
 from graphflow.workflow import Workflow
 
-DOCUMENT = web.AppKey("openapi", dict[str, Any])
-
 REF = "#/components/schemas/{model}"
 LIVE: Sequence[type[BaseModel]] = (Hello, QueueNotice, WorkerNotice, NodesNotice, AssetNotice)
 HEADERS = {
@@ -29,7 +27,8 @@ HEADERS = {
 }
 
 
-def describe(routes: Sequence[Route]) -> dict[str, Any]:
+@cache
+def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The document."""
     bodies = dict.fromkeys(route.body for route in routes if route.body is not None)
     answers: dict[type[BaseModel], None] = dict.fromkeys(r.answer for r in routes if r.answer is not None)

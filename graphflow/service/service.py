@@ -261,8 +261,7 @@ class Service:
 
     async def clear(self) -> int:
         """Cancels every job that waits; returns how many."""
-        waiting = await self.jobs.queue()
-        events = await self._record([JobCancelled(job=job.id) for job in waiting])
+        events = await self._record([JobCancelled(job=id) for id in await self.jobs.queued_ids()])
         self._queue_changed()
         return len(events)
 
@@ -512,7 +511,7 @@ class Service:
             await self._queue_told.wait()
             self._queue_told.clear()
             if len(self.hub):
-                ids = tuple(job.id for job in await self.jobs.queue())
+                ids = tuple(await self.jobs.queued_ids())
                 self.hub.publish(QueueNotice(jobs=ids, paused=await self.jobs.is_paused()))
 
     def _worker_changed(self, slot: Slot, status: Status) -> None:
