@@ -119,6 +119,18 @@ def test_texts_choices_toggles_and_colours_take_mouse_keys_and_paste(editor: Edi
     assert inputs["save"]["filename_prefix"] == "pear"
 
 
+def test_toggles_and_colours_are_set_by_mouse_and_keys(blank: Editor) -> None:
+    blank.open_workflow(workflow({"b": ("PrimitiveBoolean", {"value": False}), "c": ("EmptyImage", {"color": 0})}))
+    toggle = blank.cards.nth(0).get_by_role("switch")
+    toggle.focus()
+    toggle.press("Space")
+    color = blank.cards.nth(1).get_by_label("color", exact=True)
+    color.fill("#ff8000")
+    color.press("Tab")
+    nodes = blank.document()["nodes"]
+    assert (nodes["b"]["inputs"]["value"], nodes["c"]["inputs"]["color"]) == (True, 0xFF8000)
+
+
 def test_a_picture_is_uploaded_into_its_field(blank: Editor, picture: bytes) -> None:
     blank.open_workflow(workflow({"load": ("LoadImage", {})}))
     field = blank.card("Load Image").get_by_label("Upload a file for image")

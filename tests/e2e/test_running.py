@@ -101,36 +101,28 @@ def test_a_cached_node_says_so_and_why(editor: Editor) -> None:
 
 
 def test_a_failed_node_turns_red_says_why_and_is_brought_to_view(blank: Editor) -> None:
-    failing = {
-        "a": ("EmptyImage", {"width": 16, "height": 16}),
-        "f": ("ImageCrop", {"image": {"from": "a.IMAGE"}, "width": 8, "height": 8, "x": 0, "y": 0}),
-    }
-    blank.open_workflow(workflow({**failing, "s": ("PreviewImage", {"images": {"from": "f.IMAGE"}})}))
-    expect(blank.cards).to_have_count(3)
-    blank.page.route(
-        "**/v1/jobs",
-        lambda route: route.fulfill(
-            status=422,
-            json={
-                "error": {
-                    "code": "invalid_workflow",
-                    "message": "f.width: no",
-                    "problems": [
-                        {
-                            "node": "f",
-                            "input": "width",
-                            "message": "The width is too odd.",
-                            "code": "odd",
-                            "details": {},
-                        }
-                    ],
-                }
+    nodes = {
+        "r": (
+            "RegexExtract",
+            {
+                "string": "a",
+                "regex_pattern": "(",
+                "mode": "First Match",
+                "case_insensitive": False,
+                "multiline": False,
+                "dotall": False,
+                "group_index": 1,
             },
         ),
-    )
+        "s": ("PreviewAny", {"source": {"from": "r.STRING"}}),
+    }
+    blank.open_workflow(workflow(nodes))
+    expect(blank.cards).to_have_count(2)
     blank.run()
-    blank.says("f.width: no")
-    expect(blank.page.locator(".card.broken")).to_contain_text("The width is too odd.")
+    failed = blank.page.locator(".card.failed")
+    expect(failed).to_be_visible(timeout=20_000)
+    expect(failed.get_by_role("alert")).not_to_be_empty()
+    expect(failed).to_have_class(re.compile("selected"))
 
 
 def test_reload_in_mid_run_and_a_second_window_show_the_same_run(editor: Editor, window: Callable[[], Editor]) -> None:

@@ -1,7 +1,7 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./MaskDialog.js","./rolldown-runtime.js","./vendor.js","./editor.js"])))=>i.map(i=>d[i]);
 import { n as __exportAll, r as __toESM } from "./rolldown-runtime.js";
 import { S as require_react, v as require_jsx_runtime } from "./vendor.js";
-import { $ as assetUrl, A as keepMine, B as useSchema, C as newWorkflow, D as templates, E as saveAs, F as say, G as __vitePreload, H as bytes, I as show, J as edit, K as useRun, L as useView, M as takeTheirs, N as useSession, P as reveal, Q as widgetOf, R as definitionIn, S as Icon, T as openTemplate, U as count, V as difference, W as t, X as setValue, Y as useDocument, Z as definitionOf, _ as tryConnect, a as matching, at as cleanWorkflow, b as TextOutput, c as COMMANDS, d as runGrid, et as call, f as find, g as openPalette, h as looseEnd, i as Dot, it as sourceOf, j as openWorkflow, k as workflowOf, l as addAt, m as titleOf, n as replaceNode, nt as thumbnailUrl, o as Picker, ot as parseJson, p as score, q as current, r as replacements, rt as url, s as display, t as Changes, u as run, v as openPlaces, w as openSaved, x as weightKey, y as proposal } from "./editor.js";
+import { $ as assetUrl, A as keepMine, B as useSchema, C as newWorkflow, D as templates, E as saveAs, F as say, G as __vitePreload, H as bytes, I as show, J as edit, K as useRun, L as useView, M as takeTheirs, N as useSession, P as reveal, Q as widgetOf, R as definitionIn, S as Icon, T as openTemplate, U as count, V as difference, W as t, X as setValue, Y as useDocument, Z as definitionOf, _ as tryConnect, a as matching, at as wires, b as TextOutput, c as COMMANDS, d as runGrid, et as call, f as find, g as openPalette, h as looseEnd, i as Dot, it as sourceOf, j as openWorkflow, k as workflowOf, l as addAt, m as titleOf, n as replaceNode, nt as thumbnailUrl, o as Picker, ot as cleanWorkflow, p as score, q as current, r as replacements, rt as url, s as display, st as parseJson, t as Changes, u as run, v as openPlaces, w as openSaved, x as weightKey, y as proposal } from "./editor.js";
 // src/panels/Dialog.tsx
 var import_react = /* @__PURE__ */ __toESM(require_react(), 1);
 var import_jsx_runtime = require_jsx_runtime();
@@ -259,8 +259,35 @@ function ConflictDialog() {
 		]
 	});
 }
+// src/panels/MiniGraph.tsx
+var [WIDTH, HEIGHT] = [240, 150];
+/** A workflow as a small drawing: a box a node, a line a link. */
+function MiniGraph({ document }) {
+	const graph = cleanWorkflow(document);
+	const places = Object.keys(graph.nodes).map((id) => [id, graph.layout[id]?.position ?? [0, 0]]);
+	const [xs, ys] = [places.map(([, p]) => p[0]), places.map(([, p]) => p[1])];
+	const [left, top] = [Math.min(...xs) - 80, Math.min(...ys) - 80];
+	const [width, height] = [Math.max(...xs) + WIDTH + 80 - left, Math.max(...ys) + HEIGHT + 80 - top];
+	const at = new Map(places);
+	const line = (from, to) => {
+		const [a, b] = [at.get(from), at.get(to)];
+		return a && b ? `M${a[0] + WIDTH},${a[1] + HEIGHT / 2} C${a[0] + WIDTH + 80},${a[1] + HEIGHT / 2} ${b[0] - 80},${b[1] + HEIGHT / 2} ${b[0]},${b[1] + HEIGHT / 2}` : "";
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+		className: "library-blank mini-graph",
+		viewBox: places.length ? `${left} ${top} ${width} ${height}` : "0 0 1 1",
+		"aria-hidden": "true",
+		children: [wires(graph).map((wire) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: line(wire.node, wire.target) }, `${wire.target} ${wire.input}`)), places.map(([id, [x, y]]) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("rect", {
+			x,
+			y,
+			width: WIDTH,
+			height: HEIGHT,
+			rx: "24"
+		}, id))]
+	});
+}
 // src/panels/LibraryDialog.tsx
-function Card({ title, text, picture, open, children }) {
+function Card({ title, text, picture, open, workflow, children }) {
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
 		className: "library-card",
 		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
@@ -271,7 +298,7 @@ function Card({ title, text, picture, open, children }) {
 					src: picture,
 					alt: "",
 					loading: "lazy"
-				}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				}) : workflow ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MiniGraph, { document: workflow }) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
 					className: "library-blank",
 					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
 						name: "graph",
@@ -352,6 +379,7 @@ function LibraryDialog() {
 					title: one.title,
 					text: one.description,
 					picture: pictureOf(one.thumbnail),
+					workflow: one.workflow,
 					open: () => openTemplate(one)
 				}, one.name))
 			})

@@ -217,18 +217,27 @@ function sourceOf(value) {
 	};
 }
 var linkTo = (node, output) => ({ from: `${node}.${output}` });
+var known = /* @__PURE__ */ new WeakMap();
+/** A node's incoming links; found once, since a node never changes. */
+function sources(node) {
+	const found = known.get(node);
+	if (found) return found;
+	const links = Object.entries(node.inputs).flatMap(([input, value]) => {
+		const source = sourceOf(value);
+		return source ? [{
+			...source,
+			input
+		}] : [];
+	});
+	known.set(node, links);
+	return links;
+}
 /** Every link of a graph. */
 function wires(graph) {
-	const found = [];
-	for (const [target, node] of Object.entries(graph.nodes)) for (const [input, value] of Object.entries(node.inputs)) {
-		const source = sourceOf(value);
-		if (source) found.push({
-			...source,
-			target,
-			input
-		});
-	}
-	return found;
+	return Object.entries(graph.nodes).flatMap(([target, node]) => sources(node).map((source) => ({
+		...source,
+		target
+	})));
 }
 /** The nodes that `ids` need, themselves included. */
 function ancestors(graph, ids) {
@@ -238,10 +247,7 @@ function ancestors(graph, ids) {
 		const node = graph.nodes[id];
 		if (!node || seen.has(id)) continue;
 		seen.add(id);
-		for (const value of Object.values(node.inputs)) {
-			const source = sourceOf(value);
-			if (source) pending.push(source.node);
-		}
+		for (const source of sources(node)) pending.push(source.node);
 	}
 	return seen;
 }
@@ -257,8 +263,7 @@ function inOrder(graph) {
 			if (ready || done.has(id) || !graph.nodes[id]) continue;
 			done.add(id);
 			stack.push([id, true]);
-			const sources = Object.values(graph.nodes[id].inputs).map((value) => sourceOf(value)?.node);
-			for (const source of sources.reverse()) if (source !== void 0 && !done.has(source)) stack.push([source, false]);
+			for (const { node } of sources(graph.nodes[id]).toReversed()) if (!done.has(node)) stack.push([node, false]);
 		}
 	}
 	return order;
@@ -446,11 +451,13 @@ function guess(id, node, graph) {
 }
 /** The definition of a node; of a subgraph, its border or an unknown type, one made up from the workflow. */
 function definitionOf(defs, workflow, id, node, graph = workflow, nesting = 0) {
+	const described = defs.get(node.type);
+	if (described) return described;
 	if (node.type === "$inputs" || node.type === "$outputs") return borderDef(node.type, graph);
 	const name = subgraphName(node.type);
 	const subgraph = name === null ? void 0 : workflow.subgraphs[name];
 	if (name !== null && subgraph) return subgraphDef(defs, workflow, name, subgraph, nesting);
-	return defs.get(node.type) ?? guess(id, node, graph);
+	return guess(id, node, graph);
 }
 /** The output a link names, by name or by index. */
 function outputOf(def, name) {
@@ -513,10 +520,14 @@ function widgetOf(field) {
 		kind: "choice",
 		choices: field.enum
 	};
+	if (field.widget === "color") return {
+		kind: "color",
+		whole: field.type === "integer"
+	};
 	if (field.type === "boolean") return { kind: "toggle" };
 	if (field.type === "integer" || field.type === "number") return numberWidget(field, field.type === "integer");
 	if (field.type !== "string") return { kind: "json" };
-	return { kind: field.widget === "multiline" ? "multiline" : field.widget === "color" ? "color" : "text" };
+	return { kind: field.widget === "multiline" ? "multiline" : "text" };
 }
 // src/graph/edit.ts
 var without = (record, ...keys) => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
@@ -1009,11 +1020,24 @@ function activeJobs(state) {
 	const place = (job) => job.status === "running" ? -1 : state.queue.indexOf(job.id) + 1 || Infinity;
 	return Object.values(state.jobs).filter(isActive).sort((a, b) => place(a) - place(b) || a.created - b.created);
 }
-/** Seconds until the shown job ends, by its progress so far; null when it cannot be said yet. */
-function remaining(job, now) {
-	if (!job || job.status !== "running" || job.started === null || job.progress < .05) return null;
+var TIMINGS = "graphflow.seconds";
+/** Seconds that nodes of each type took here before, the newest weighing most. */
+var timings = () => JSON.parse(localStorage.getItem(TIMINGS) ?? "{}");
+function noteTiming(type, seconds) {
+	const all = timings();
+	localStorage.setItem(TIMINGS, JSON.stringify({
+		...all,
+		[type]: type in all ? .5 * ((all[type] ?? 0) + seconds) : seconds
+	}));
+}
+/** Seconds until a job ends: by past timings of the nodes still to come, else by its progress so far; null when neither tells. */
+function remaining(job, now, types = []) {
+	if (!job || job.status !== "running" || job.started === null) return null;
+	const past = timings();
 	const elapsed = now - job.started;
-	return Math.max(elapsed * (1 - job.progress) / job.progress, 0);
+	const total = types.reduce((sum, type) => sum + (past[type] ?? 0), 0);
+	if (total > elapsed && types.every((type) => type in past)) return total - elapsed;
+	return job.progress < .05 ? null : Math.max(elapsed * (1 - job.progress) / job.progress, 0);
 }
 function setJob(id, change) {
 	useRun.setState((state) => {
@@ -1645,7 +1669,7 @@ var useView = create(() => ({
 	palette: null,
 	menu: null,
 	dialog: null,
-	panel: "results",
+	panel: null,
 	mode: "canvas",
 	renaming: null,
 	toast: null,
@@ -1654,7 +1678,15 @@ var useView = create(() => ({
 	tour: null
 }));
 var show = (dialog) => useView.setState({ dialog });
-var togglePanel = (panel) => useView.setState((state) => ({ panel: state.panel === panel ? null : panel }));
+var PANEL = "graphflow.panel";
+/** The panel that was open when this browser was last here. */
+var lastPanel = () => localStorage.getItem(PANEL);
+function togglePanel(panel) {
+	const next = useView.getState().panel === panel ? null : panel;
+	useView.setState({ panel: next });
+	if (next) localStorage.setItem(PANEL, next);
+	else localStorage.removeItem(PANEL);
+}
 /** Says something in the live region, and in a note that goes away. */
 function say(text, tone = "info") {
 	useView.setState((state) => ({ toast: {
@@ -1819,6 +1851,7 @@ function ofJob(message) {
 			});
 			break;
 		case "node.done":
+			noteTiming(current().workflow.nodes[message.node]?.type ?? "", message.seconds);
 			setNode(id, message.node, {
 				state: "done",
 				seconds: message.seconds,
@@ -3246,23 +3279,30 @@ function ToggleField({ id, value, set }) {
 		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { "aria-hidden": "true" })]
 	});
 }
-function ColorField({ id, label, value, set }) {
-	const color = /^#[0-9a-f]{6}$/i.test(text(value)) ? text(value) : "#000000";
+/** `#rrggbb`; some inputs keep it as a whole number. */
+var toHex = (value) => typeof value === "number" ? `#${value.toString(16).padStart(6, "0")}` : text(value);
+function ColorField({ id, label, value, set, widget }) {
+	const hex = toHex(value);
+	const isColor = (one) => /^#[0-9a-f]{6}$/i.test(one);
+	const take = (next) => {
+		if (!widget.whole) set(next);
+		else if (isColor(next)) set(Number.parseInt(next.slice(1), 16));
+	};
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
 		className: "color-field nodrag",
 		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
 			type: "color",
 			"aria-label": `${label} picker`,
-			value: color,
-			onChange: (event) => set(event.target.value)
+			value: isColor(hex) ? hex : "#000000",
+			onChange: (event) => take(event.target.value)
 		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
 			id,
 			type: "text",
 			autoComplete: "off",
 			spellCheck: false,
-			value: text(value),
-			onChange: (event) => set(event.target.value)
-		})]
+			defaultValue: hex,
+			onBlur: (event) => take(event.target.value)
+		}, hex)]
 	});
 }
 // src/widgets/weight.ts
@@ -3303,20 +3343,13 @@ function weightKey(event, set) {
 	requestAnimationFrame(() => area.setSelectionRange(next.start, next.end));
 }
 function MultilineField({ id, value, set, node, input }) {
-	const area = (0, import_react.useRef)(null);
-	const text = typeof value === "string" ? value : "";
-	(0, import_react.useLayoutEffect)(() => {
-		const box = area.current;
-		if (box && box.scrollHeight > box.clientHeight && box.clientHeight < 200 && !box.style.height) box.rows = Math.min(Math.max(3, text.split("\n").length), 10);
-	}, [text]);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
 		className: "multiline-field",
 		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
-			ref: area,
 			id,
 			className: "nodrag nowheel",
 			rows: 3,
-			value: text,
+			value: typeof value === "string" ? value : "",
 			onChange: (event) => set(event.target.value),
 			onKeyDown: (event) => weightKey(event, set)
 		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
@@ -3584,7 +3617,7 @@ function Results({ id }) {
 			role: "alert",
 			children: message
 		}),
-		preview && (running || !results) && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+		preview && running && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
 			className: "preview",
 			src: preview,
 			alt: t("card.preview"),
@@ -6242,7 +6275,7 @@ function Count({ panel }) {
 }
 function SidePanel() {
 	const panel = useView((view) => view.panel);
-	const Body = panel && BODIES[panel];
+	const Body = panel ? BODIES[panel] : void 0;
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("aside", {
 		className: `side ${panel ? "open" : ""}`,
 		"aria-label": t("side.label"),
@@ -6339,7 +6372,9 @@ function Progress() {
 		document.title = running ? `${Math.round(job.progress * 100)} % · GraphFlow` : "GraphFlow";
 	}, [running, job?.progress]);
 	if (!job || !isActive(job)) return null;
-	const left = remaining(job, now);
+	const { nodes } = current().workflow;
+	const { rerun } = useProblems.getState();
+	const left = remaining(job, now, [...rerun ?? []].map((id) => nodes[id]?.type ?? ""));
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
 		className: "run-progress",
 		role: "progressbar",
@@ -6867,7 +6902,7 @@ async function start() {
 	await loadWords();
 	const narrow = innerWidth < 700;
 	useView.setState({
-		panel: narrow ? null : "results",
+		panel: narrow ? null : lastPanel(),
 		mode: location.hash === "#form" || narrow && !location.hash ? "form" : "canvas"
 	});
 	startProjection();
@@ -6886,4 +6921,4 @@ async function start() {
 	setTimeout(() => void __vitePreload(() => import("./dialogs.js").then((n) => n.t), __vite__mapDeps([2,1,3]), import.meta.url), 1500);
 }
 start();
-export { assetUrl as $, keepMine as A, useSchema as B, newWorkflow as C, templates as D, saveAs as E, say as F, __vitePreload as G, bytes as H, show as I, edit as J, useRun as K, useView as L, takeTheirs as M, useSession as N, upload as O, reveal as P, widgetOf as Q, definitionIn as R, Icon as S, openTemplate as T, count as U, difference as V, t as W, setValue as X, useDocument as Y, definitionOf as Z, tryConnect as _, matching as a, cleanWorkflow as at, TextOutput as b, COMMANDS as c, runGrid as d, call as et, find as f, openPalette as g, looseEnd as h, Dot as i, sourceOf as it, openWorkflow as j, workflowOf as k, addAt as l, titleOf as m, replaceNode as n, thumbnailUrl as nt, Picker as o, parseJson as ot, score as p, current as q, replacements as r, url as rt, display as s, Changes as t, newKey as tt, run as u, openPlaces as v, openSaved as w, weightKey as x, proposal as y, loadUploads as z };
+export { assetUrl as $, keepMine as A, useSchema as B, newWorkflow as C, templates as D, saveAs as E, say as F, __vitePreload as G, bytes as H, show as I, edit as J, useRun as K, useView as L, takeTheirs as M, useSession as N, upload as O, reveal as P, widgetOf as Q, definitionIn as R, Icon as S, openTemplate as T, count as U, difference as V, t as W, setValue as X, useDocument as Y, definitionOf as Z, tryConnect as _, matching as a, wires as at, TextOutput as b, COMMANDS as c, runGrid as d, call as et, find as f, openPalette as g, looseEnd as h, Dot as i, sourceOf as it, openWorkflow as j, workflowOf as k, addAt as l, titleOf as m, replaceNode as n, thumbnailUrl as nt, Picker as o, cleanWorkflow as ot, score as p, current as q, replacements as r, url as rt, display as s, parseJson as st, Changes as t, newKey as tt, run as u, openPlaces as v, openSaved as w, weightKey as x, proposal as y, loadUploads as z };

@@ -8,7 +8,7 @@ import { startEvents } from "./state/events";
 import { startProblems } from "./state/problems";
 import { loadDefinitions, loadModels, loadUploads } from "./state/schema";
 import { openLast, startDrafts } from "./state/session";
-import { say, useView } from "./state/view";
+import { lastPanel, say, useView } from "./state/view";
 import "./style/tokens.css";
 import "./style/base.css";
 import "./style/canvas.css";
@@ -41,7 +41,7 @@ async function start(): Promise<void> {
   applyTheme();
   await loadWords();
   const narrow = innerWidth < 700;
-  useView.setState({ panel: narrow ? null : "results", mode: location.hash === "#form" || (narrow && !location.hash) ? "form" : "canvas" });
+  useView.setState({ panel: narrow ? null : lastPanel(), mode: location.hash === "#form" || (narrow && !location.hash) ? "form" : "canvas" });
   startProjection();
   startProblems();
   createRoot(document.getElementById("app") as HTMLElement).render(<App />);

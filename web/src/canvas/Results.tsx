@@ -34,7 +34,7 @@ export function Results({ id }: { id: string }) {
   return (
     <>
       {message && <p className="card-problem" role="alert">{message}</p>}
-      {preview && (running || !results) && <img className="preview" src={preview} alt={t("card.preview")} draggable={false} />}
+      {preview && running && <img className="preview" src={preview} alt={t("card.preview")} draggable={false} />}
       {results && !(preview && running) && (
         <div className={`results ${results.length > 1 ? "many" : ""}`}>{results.map((output) => <Result key={output.asset + output.name} output={output} />)}</div>
       )}

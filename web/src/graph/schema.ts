@@ -92,11 +92,13 @@ function guess(id: string, node: WorkflowNode, graph: Graph): NodeDef {
 export function definitionOf(
   defs: Definitions, workflow: Workflow, id: string, node: WorkflowNode, graph: Graph = workflow, nesting = 0,
 ): NodeDef {
+  const described = defs.get(node.type);
+  if (described) return described;
   if (node.type === INPUTS || node.type === OUTPUTS) return borderDef(node.type, graph as Subgraph);
   const name = subgraphName(node.type);
   const subgraph = name === null ? undefined : workflow.subgraphs[name];
   if (name !== null && subgraph) return subgraphDef(defs, workflow, name, subgraph, nesting);
-  return defs.get(node.type) ?? guess(id, node, graph);
+  return guess(id, node, graph);
 }
 
 /** The output a link names, by name or by index. */
@@ -152,8 +154,9 @@ export function widgetOf(field: Field): Widget {
     return { kind: media === "image" || media === "" ? "image" : "file", folder: "input", media, extra };
   }
   if (Array.isArray(field.enum)) return { kind: "choice", choices: field.enum as readonly Json[] };
+  if (field.widget === "color") return { kind: "color", whole: field.type === "integer" };
   if (field.type === "boolean") return { kind: "toggle" };
   if (field.type === "integer" || field.type === "number") return numberWidget(field, field.type === "integer");
   if (field.type !== "string") return { kind: "json" };
-  return { kind: field.widget === "multiline" ? "multiline" : field.widget === "color" ? "color" : "text" };
+  return { kind: field.widget === "multiline" ? "multiline" : "text" };
 }

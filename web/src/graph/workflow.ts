@@ -85,6 +85,20 @@ export function sourceOf(value: Json | undefined): Source | null {
 
 export const linkTo = (node: string, output: string): { from: string } => ({ from: `${node}.${output}` });
 
+const known = new WeakMap<WorkflowNode, readonly (Source & { readonly input: string })[]>();
+
+/** A node's incoming links; found once, since a node never changes. */
+export function sources(node: WorkflowNode): readonly (Source & { readonly input: string })[] {
+  const found = known.get(node);
+  if (found) return found;
+  const links = Object.entries(node.inputs).flatMap(([input, value]) => {
+    const source = sourceOf(value);
+    return source ? [{ ...source, input }] : [];
+  });
+  known.set(node, links);
+  return links;
+}
+
 export interface Wire extends Source {
   readonly target: string;
   readonly input: string;
@@ -92,13 +106,7 @@ export interface Wire extends Source {
 
 /** Every link of a graph. */
 export function wires(graph: Graph): Wire[] {
-  const found: Wire[] = [];
-  for (const [target, node] of Object.entries(graph.nodes))
-    for (const [input, value] of Object.entries(node.inputs)) {
-      const source = sourceOf(value);
-      if (source) found.push({ ...source, target, input });
-    }
-  return found;
+  return Object.entries(graph.nodes).flatMap(([target, node]) => sources(node).map((source) => ({ ...source, target })));
 }
 
 /** The nodes that `ids` need, themselves included. */
@@ -109,10 +117,7 @@ export function ancestors(graph: Graph, ids: Iterable<string>): Set<string> {
     const node = graph.nodes[id];
     if (!node || seen.has(id)) continue;
     seen.add(id);
-    for (const value of Object.values(node.inputs)) {
-      const source = sourceOf(value);
-      if (source) pending.push(source.node);
-    }
+    for (const source of sources(node)) pending.push(source.node);
   }
   return seen;
 }
@@ -143,8 +148,7 @@ export function inOrder(graph: Graph): string[] {
       if (ready || done.has(id) || !graph.nodes[id]) continue;
       done.add(id);
       stack.push([id, true]);
-      const sources = Object.values(graph.nodes[id].inputs).map((value) => sourceOf(value)?.node);
-      for (const source of sources.reverse()) if (source !== undefined && !done.has(source)) stack.push([source, false]);
+      for (const { node } of sources(graph.nodes[id]).toReversed()) if (!done.has(node)) stack.push([node, false]);
     }
   }
   return order;

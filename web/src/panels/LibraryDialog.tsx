@@ -7,20 +7,22 @@ import type { SavedWorkflow, Template } from "../server/types";
 import { say, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
+import { MiniGraph } from "./MiniGraph";
 
 interface CardProps {
   readonly title: string;
   readonly text: string;
   readonly picture: string | null;
   readonly open: () => void;
+  readonly workflow?: Template["workflow"];
   readonly children?: React.ReactNode;
 }
 
-function Card({ title, text, picture, open, children }: CardProps) {
+function Card({ title, text, picture, open, workflow, children }: CardProps) {
   return (
     <li className="library-card">
       <button type="button" onClick={open}>
-        {picture ? <img src={picture} alt="" loading="lazy" /> : <span className="library-blank"><Icon name="graph" size={28} /></span>}
+        {picture ? <img src={picture} alt="" loading="lazy" /> : workflow ? <MiniGraph document={workflow} /> : <span className="library-blank"><Icon name="graph" size={28} /></span>}
         <b>{title}</b>
         <small>{text}</small>
       </button>
@@ -65,7 +67,7 @@ export function LibraryDialog() {
       </ul>
       <h3>{t("library.templates")}</h3>
       <ul className="library-cards" aria-label={t("library.templates")}>
-        {offered.map((one) => <Card key={one.name} title={one.title} text={one.description} picture={pictureOf(one.thumbnail)} open={() => openTemplate(one)} />)}
+        {offered.map((one) => <Card key={one.name} title={one.title} text={one.description} picture={pictureOf(one.thumbnail)} workflow={one.workflow} open={() => openTemplate(one)} />)}
       </ul>
     </Dialog>
   );

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import { Icon } from "../icons";
-import { useDocument } from "../state/document";
+import { current, useDocument } from "../state/document";
 import { useProblems } from "../state/problems";
 import { activeJobs, isActive, remaining, useRun } from "../state/run";
 import { cancelShown, run } from "../state/submit";
@@ -27,7 +27,9 @@ function Progress() {
     document.title = running ? `${Math.round(job.progress * 100)} % · GraphFlow` : "GraphFlow";
   }, [running, job?.progress]);
   if (!job || !isActive(job)) return null;
-  const left = remaining(job, now);
+  const { nodes } = current().workflow;
+  const { rerun } = useProblems.getState();
+  const left = remaining(job, now, [...(rerun ?? [])].map((id) => nodes[id]?.type ?? ""));
   return (
     <span className="run-progress" role="progressbar" aria-label={t("run.progress")} aria-valuenow={Math.round(job.progress * 100)}>
       <i style={{ transform: `scaleX(${job.progress})` }} />

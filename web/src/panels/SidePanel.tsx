@@ -28,7 +28,7 @@ function Count({ panel }: { panel: Panel }) {
 
 export function SidePanel() {
   const panel = useView((view) => view.panel);
-  const Body = panel && BODIES[panel];
+  const Body = panel ? BODIES[panel] : undefined;
   return (
     <aside className={`side ${panel ? "open" : ""}`} aria-label={t("side.label")}>
       <nav className="rail" aria-label={t("side.tabs")}>

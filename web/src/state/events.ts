@@ -6,7 +6,7 @@ import type { Job, JobSnapshot, LiveMessage, NodeRun } from "../server/types";
 import { t } from "../words";
 import { current } from "./document";
 import { visibleNode } from "./node-run";
-import { isActive, setJob, showJob, useRun } from "./run";
+import { isActive, noteTiming, setJob, showJob, useRun } from "./run";
 import { useSession } from "./session";
 import { loadDefinitions, loadModels, loadUploads } from "./schema";
 import { reveal, say } from "./view";
@@ -87,7 +87,10 @@ function ofJob(message: Extract<LiveMessage, { job: string }>): void {
       break;
     }
     case "node.cached": setNode(id, message.node, { state: "cached", reason: message.reason, made: message.made }); break;
-    case "node.done": setNode(id, message.node, { state: "done", seconds: message.seconds, memory: message.memory }); break;
+    case "node.done":
+      noteTiming(current().workflow.nodes[message.node]?.type ?? "", message.seconds);
+      setNode(id, message.node, { state: "done", seconds: message.seconds, memory: message.memory });
+      break;
     case "node.skipped": setNode(id, message.node, { state: "skipped", text: message.reason }); break;
     case "node.output":
       setJob(id, (job) => ({ ...job, outputs: [...job.outputs.filter((one) => one.node !== message.node), ...message.outputs] }));

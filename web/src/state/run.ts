@@ -43,11 +43,24 @@ export function activeJobs(state: RunState): JobSnapshot[] {
   return Object.values(state.jobs).filter(isActive).sort((a, b) => place(a) - place(b) || a.created - b.created);
 }
 
-/** Seconds until the shown job ends, by its progress so far; null when it cannot be said yet. */
-export function remaining(job: JobSnapshot | undefined, now: number): number | null {
-  if (!job || job.status !== "running" || job.started === null || job.progress < 0.05) return null;
+const TIMINGS = "graphflow.seconds";
+
+/** Seconds that nodes of each type took here before, the newest weighing most. */
+const timings = (): Record<string, number> => JSON.parse(localStorage.getItem(TIMINGS) ?? "{}") as Record<string, number>;
+
+export function noteTiming(type: string, seconds: number): void {
+  const all = timings();
+  localStorage.setItem(TIMINGS, JSON.stringify({ ...all, [type]: type in all ? 0.5 * ((all[type] ?? 0) + seconds) : seconds }));
+}
+
+/** Seconds until a job ends: by past timings of the nodes still to come, else by its progress so far; null when neither tells. */
+export function remaining(job: JobSnapshot | undefined, now: number, types: readonly string[] = []): number | null {
+  if (!job || job.status !== "running" || job.started === null) return null;
+  const past = timings();
   const elapsed = now - job.started;
-  return Math.max((elapsed * (1 - job.progress)) / job.progress, 0);
+  const total = types.reduce((sum, type) => sum + (past[type] ?? 0), 0);
+  if (total > elapsed && types.every((type) => type in past)) return total - elapsed;
+  return job.progress < 0.05 ? null : Math.max((elapsed * (1 - job.progress)) / job.progress, 0);
 }
 
 export function setJob(id: string, change: (job: JobSnapshot) => JobSnapshot): void {

@@ -47,12 +47,23 @@ interface ViewState {
 }
 
 export const useView = create<ViewState>(() => ({
-  nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: "results", mode: "canvas",
+  nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: null, mode: "canvas",
   renaming: null, toast: null, snap: true, marks: {}, tour: null,
 }));
 
 export const show = (dialog: Dialog | null): void => useView.setState({ dialog });
-export const togglePanel = (panel: Panel): void => useView.setState((state) => ({ panel: state.panel === panel ? null : panel }));
+
+const PANEL = "graphflow.panel";
+
+/** The panel that was open when this browser was last here. */
+export const lastPanel = (): Panel | null => localStorage.getItem(PANEL) as Panel | null;
+
+export function togglePanel(panel: Panel): void {
+  const next = useView.getState().panel === panel ? null : panel;
+  useView.setState({ panel: next });
+  if (next) localStorage.setItem(PANEL, next);
+  else localStorage.removeItem(PANEL);
+}
 
 /** Says something in the live region, and in a note that goes away. */
 export function say(text: string, tone: "info" | "error" = "info"): void {

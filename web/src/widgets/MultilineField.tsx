@@ -1,5 +1,4 @@
 import type { KeyboardEvent } from "react";
-import { useLayoutEffect, useRef } from "react";
 import { Icon } from "../icons";
 import { show } from "../state/view";
 import { t } from "../words";
@@ -17,15 +16,10 @@ export function weightKey(event: KeyboardEvent<HTMLTextAreaElement>, set: (text:
 }
 
 export function MultilineField({ id, value, set, node, input }: WidgetProps) {
-  const area = useRef<HTMLTextAreaElement>(null);
   const text = typeof value === "string" ? value : "";
-  useLayoutEffect(() => {
-    const box = area.current;
-    if (box && box.scrollHeight > box.clientHeight && box.clientHeight < 200 && !box.style.height) box.rows = Math.min(Math.max(3, text.split("\n").length), 10);
-  }, [text]);
   return (
     <span className="multiline-field">
-      <textarea ref={area} id={id} className="nodrag nowheel" rows={3} value={text} onChange={(event) => set(event.target.value)} onKeyDown={(event) => weightKey(event, set)} />
+      <textarea id={id} className="nodrag nowheel" rows={3} value={text} onChange={(event) => set(event.target.value)} onKeyDown={(event) => weightKey(event, set)} />
       <button type="button" className="ghost nodrag enlarge" aria-label={t("text.large")} onClick={() => show({ kind: "text", node, input })}><Icon name="expand" size={13} /></button>
     </span>
   );
