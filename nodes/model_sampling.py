@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from graphflow.api import Latent, Model, node
+from graphflow.diffusion.noise import NoiseCompat
 from graphflow.diffusion.sampling_patches import (
     ContinuousMeaning,
     ContinuousSampling,
@@ -12,6 +13,7 @@ from graphflow.diffusion.sampling_patches import (
     FlowSampling,
     Meaning,
     MovedFlowSampling,
+    NoiseVersion,
 )
 
 from ._fields import MAX_SIDE, span
@@ -84,3 +86,12 @@ def model_sampling_ltxv(
     tokens = 4096 if latent is None else latent.data.shape[2:].numel()
     slope = (max_shift - base_shift) / (4096 - 1024)
     return model.patched(MovedFlowSampling(tokens * slope + base_shift - slope * 1024))
+
+
+@node("NoiseCompatibility", title="Noise Compatibility", category="advanced/model")
+def noise_compatibility(model: Model, version: NoiseCompat = "0.3.64") -> Model:
+    """Which version of ComfyUI the noise of ancestral samplers agrees with on a CPU: up to 0.3.64, or later ones.
+
+    On a GPU there is no difference.
+    """
+    return model.patched(NoiseVersion(version))

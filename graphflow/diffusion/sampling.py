@@ -18,9 +18,10 @@ from graphflow.diffusion.conds import Canvas, controls_of, fit_batch, resolve
 from graphflow.diffusion.guidance import Guided, Inpaint, Rule
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
-from graphflow.diffusion.noise import NoiseCompat, NoiseSource, initial_noise
+from graphflow.diffusion.noise import NoiseSource, initial_noise
 from graphflow.diffusion.patches import patched
 from graphflow.diffusion.samplers import FRESH_MASK_NOISE, SAMPLERS, Walk
+from graphflow.diffusion.sampling_patches import noise_version
 from graphflow.node import Denoise, Progress
 from graphflow.values import Conditioning, Control, Latent, Model, Sampler
 
@@ -50,7 +51,6 @@ class Task:
     """Shaped like the latent, from `noise_for`."""
     seed: int = 0
     """Of the noise that the sampler adds on its way."""
-    compat: NoiseCompat = "0.3.64"
     controls: Mapping[int, ControlNetwork] = field(default_factory=dict)
     """Loaded ControlNets by the id of their `Control`."""
     hints: Mapping[int, Tensor] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
     guided = _guided(task, start, noise, sigmas)
     x = guided.parametrisation.start(sigmas[0], noise, start)
     walk = SAMPLERS[task.sampler.name](  # type: ignore[index]
-        guided, x, sigmas, NoiseSource(x, task.seed, task.compat), **dict(task.sampler.options)
+        guided, x, sigmas, NoiseSource(x, task.seed, noise_version(task.model.patches)), **dict(task.sampler.options)
     )
     x, last = yield from _watched(walk)
     latent = task.latent.with_data(form.process_out(guided.parametrisation.undo(sigmas[-1], x)).cpu())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from graphflow.diffusion.edits import FreeU, MergeTokens, ScaleAttention, Tiles
 from graphflow.diffusion.network import NetworkEdit
+from graphflow.diffusion.noise import NoiseCompat
 from graphflow.diffusion.parametrisation import (
     Angular,
     Consistency,
@@ -28,6 +30,7 @@ from graphflow.diffusion.parametrisation import (
     Velocity,
 )
 from graphflow.diffusion.patches import EditPatch, ParametrisationPatch
+from graphflow.values import Patch
 
 Meaning = Literal["eps", "v_prediction", "lcm", "x0", "img_to_img"]
 ContinuousMeaning = Literal["v_prediction", "edm", "edm_playground_v2.5", "eps", "cosmos_rflow"]
@@ -99,6 +102,19 @@ class MovedFlowSampling(ParametrisationPatch):
     def parametrisation(self, base: Parametrisation) -> Parametrisation:
         """In place of the model's own."""
         return Parametrisation(Flow(), FlowMu(self.mu))
+
+
+@dataclass(frozen=True)
+class NoiseVersion(Patch):
+    """Whose rule seeds the noise that samplers add on the way, on the CPU; see `noise.NoiseCompat`."""
+
+    version: NoiseCompat = "0.3.64"
+
+
+def noise_version(patches: Iterable[Patch]) -> NoiseCompat:
+    """The rule that the last such patch asks for."""
+    asked = [patch.version for patch in patches if isinstance(patch, NoiseVersion)]
+    return asked[-1] if asked else "0.3.64"
 
 
 # --- the forward pass ------------------------------------------------------------------------------------------------

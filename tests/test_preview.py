@@ -1,0 +1,53 @@
+"""Small pictures of latents."""
+
+from __future__ import annotations
+
+import io
+
+import PIL.Image
+import pytest
+import torch
+
+from graphflow.diffusion.latents import LatentFormat
+from graphflow.diffusion.preview import fit_rgb, previewer, rgb
+
+FORM = LatentFormat(2, rgb=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), rgb_bias=(0.0, 0.0, -1.0))
+
+
+def picture(jpeg: bytes) -> PIL.Image.Image:
+    return PIL.Image.open(io.BytesIO(jpeg))
+
+
+def test_channels_become_colours_by_the_familys_map() -> None:
+    latent = torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(1, 2, 4, 4)
+    assert rgb(latent, FORM)[:, 0, 0].tolist() == [1.0, 0.0, 0.0]
+    assert rgb(latent[:, :, None], FORM).shape == (3, 4, 4)
+
+
+def test_a_fitted_map_gives_back_the_one_behind_the_pictures() -> None:
+    latents = torch.randn(2, 2, 8, 8, generator=torch.Generator().manual_seed(0)) * 0.2
+    pictures = torch.stack([rgb(sample[None], FORM) for sample in latents])
+    factors, bias = fit_rgb(latents, pictures.repeat_interleave(8, -1).repeat_interleave(8, -2))
+    assert torch.allclose(torch.tensor(factors), torch.tensor(FORM.rgb), atol=1e-4)
+    assert torch.allclose(torch.tensor(bias), torch.tensor(FORM.rgb_bias), atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "shown"), [((8, 16), (256, 128)), ((64, 64), (256, 256)), ((1024, 256), (128, 512))])
+def test_previews_are_of_a_handy_size(size: tuple[int, int], shown: tuple[int, int]) -> None:
+    assert picture(previewer(FORM)(torch.zeros(2, 2, *size))).size == shown
+
+
+def test_a_family_without_a_map_shows_its_first_channels() -> None:
+    assert picture(previewer(LatentFormat(16))(torch.randn(1, 16, 8, 8))).mode == "RGB"
+
+
+def test_a_tiny_decoder_is_asked_for_the_first_sample_alone() -> None:
+    asked = []
+
+    def decoder(latent: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(latent.shape))
+        return torch.ones(1, 3, 32, 32)
+
+    white = picture(previewer(LatentFormat(4), decoder)(torch.zeros(3, 4, 4, 4)))
+    assert asked == [(1, 4, 4, 4)]
+    assert white.getpixel((5, 5)) == (255, 255, 255)
