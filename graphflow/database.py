@@ -33,6 +33,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
 from graphflow.errors import GraphflowError
@@ -154,7 +155,17 @@ class Database:
         self._readers = ThreadPoolExecutor(2, "database-reader")
 
     def migrate(self) -> None:
-        """Brings the tables to the newest form. Raises `GraphflowError` for a database that a newer version wrote."""
+        """Brings the tables to the newest form.
+
+        Raises `GraphflowError` for a database that cannot be used, or that a newer version wrote.
+        """
+        try:
+            self._migrate()
+        except DBAPIError as error:
+            url = self._engine.url.render_as_string(hide_password=True)
+            raise GraphflowError(f"the database {url} cannot be used: {error.orig}") from error
+
+    def _migrate(self) -> None:
         with self._engine.begin() as connection:
             version = _version(connection)
             if version is None and not inspect(connection).get_table_names():

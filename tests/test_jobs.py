@@ -232,6 +232,14 @@ def test_a_database_without_a_note_of_its_migrations_is_left_to_alembic(tmp_path
     database.close()
 
 
+def test_a_database_that_is_none_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "db.sqlite").write_bytes(b"this is no database, whatever its name says" * 100)
+    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    with pytest.raises(GraphflowError, match=r"db\.sqlite cannot be used"):
+        database.migrate()
+    database.close()
+
+
 def test_a_database_from_the_future_is_refused_and_left_alone(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
     database.migrate()

@@ -101,6 +101,21 @@ async def test_a_failing_node_fails_its_own_job_only(tmp_path: Path) -> None:
         assert (error.code, error.problems[0].node) == ("node_failed", "fail")
 
 
+async def test_a_result_that_cannot_be_stored_fails_its_own_job_at_its_node(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        outside = await it.service.submit(workflow(), overrides={"show.prefix": "../../outside"})
+        assert await it.until(outside.id) == "failed"
+        (tmp_path / "output").mkdir(exist_ok=True)
+        (tmp_path / "output/taken").write_bytes(b"a file where a folder should be")
+        blocked = await it.service.submit(workflow(), overrides={"show.prefix": "taken/x"})
+        assert await it.until(blocked.id) == "failed"
+        errors = [(await it.service.jobs.get(id)).job.error for id in (outside.id, blocked.id)]
+        assert [error.problems[0].node for error in errors if error] == ["show", "show"]
+        assert all("cannot be stored" in error.message for error in errors if error)
+        assert await it.until((await it.service.submit(workflow())).id) == "done"
+        assert not list(tmp_path.parent.glob("outside*"))
+
+
 async def test_a_job_survives_one_death_of_its_worker(tmp_path: Path) -> None:
     async with world(tmp_path) as it:
         job = await it.service.submit(workflow("Wait"))

@@ -44,6 +44,9 @@ def serve(config: Config, *, verbose: bool) -> int:
     except GraphflowError as error:
         show_problems(error)
         return INVALID if error.status == 400 else FAILED
+    except OSError as error:
+        show_problems(GraphflowError(f"{error.filename or config.data}: {error.strerror or error}"))
+        return FAILED
     return 0
 
 

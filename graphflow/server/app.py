@@ -14,7 +14,7 @@ from graphflow.server.assets import ETAG
 from graphflow.server.call import CONFIG, SERVICE, as_aiohttp
 from graphflow.server.editor import LOGIN, page, serve_editor
 from graphflow.server.faults import tell_faults
-from graphflow.server.live import SOCKETS, close_sockets
+from graphflow.server.live import SOCKETS, STREAMS, close_sockets
 from graphflow.server.nodes import CATALOG, Catalog
 from graphflow.server.routes import ROUTES
 from graphflow.service import Service
@@ -28,7 +28,8 @@ def create_app(service: Service, config: Config, *, doors: Sequence[Door] = ()) 
     app = web.Application(
         middlewares=[tell_faults, ask_for_token, security.guard], client_max_size=int(config.max_upload)
     )
-    app[SERVICE], app[CONFIG], app[SOCKETS], app[CATALOG] = service, config, set(), Catalog()
+    app[SERVICE], app[CONFIG], app[CATALOG] = service, config, Catalog()
+    app[SOCKETS], app[STREAMS] = set(), set()
     for route in ROUTES:
         app.router.add_route(route.method, route.path, as_aiohttp(route))
         if route.method == "GET" and route.path != "/v1/live":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +24,7 @@ PREVIEW = 1
 """Kind of a binary frame."""
 
 SOCKETS = web.AppKey("sockets", set[web.WebSocketResponse])
+STREAMS = web.AppKey("streams", set["asyncio.Task[Any]"])
 
 
 async def stream_events(call: Call[schemas.EventsQuery, Nothing]) -> web.StreamResponse:
@@ -39,11 +39,24 @@ async def stream_events(call: Call[schemas.EventsQuery, Nothing]) -> web.StreamR
         return web.Response(status=204)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     await response.prepare(call.request)
-    await response.write(_lines(first))
-    with contextlib.suppress(Hopeless):  # it comes back, and goes on where it was
-        async for event in _with_silence(events):
-            await asyncio.wait_for(response.write(b": \n\n" if event is None else _lines(event)), STUCK)
+    writing = asyncio.create_task(_write(response, first, events))
+    call.request.app[STREAMS].add(writing)
+    try:
+        await writing
+    except (ConnectionError, TimeoutError, Hopeless):
+        pass  # it went away, or is too slow; it may come back, and goes on where it was
+    except asyncio.CancelledError:
+        writing.cancel()
+        raise
+    finally:
+        call.request.app[STREAMS].discard(writing)
     return response
+
+
+async def _write(response: web.StreamResponse, first: BaseEvent, events: AsyncIterator[BaseEvent]) -> None:
+    await response.write(_lines(first))
+    async for event in _with_silence(events):
+        await asyncio.wait_for(response.write(b": \n\n" if event is None else _lines(event)), STUCK)
 
 
 def _last_seen(call: Call[schemas.EventsQuery, Nothing]) -> int:
@@ -136,7 +149,9 @@ def preview_frame(preview: Preview) -> bytes:
 
 
 async def close_sockets(app: web.Application) -> None:
-    """Says goodbye to everybody when the server ends."""
+    """Says goodbye to everybody when the server ends: streams and sockets would keep it waiting."""
+    for stream in app[STREAMS]:
+        stream.cancel()
     goodbye: Callable[..., Any] = web.WebSocketResponse.close
     closing = [goodbye(socket, code=WSCloseCode.GOING_AWAY, message=b"the server ends") for socket in app[SOCKETS]]
     await asyncio.gather(*closing, return_exceptions=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.assets import Asset, AssetFinder, Assets, Kind, NewFile
 from graphflow.documents import open_document
-from graphflow.errors import BadRequest, GraphflowError, InvalidWorkflow, NotReady, WorkerDied
+from graphflow.errors import BadRequest, GraphflowError, InvalidWorkflow, NodeFailed, NotReady, WorkerDied
 from graphflow.events import (
     BaseEvent,
     Event,
@@ -50,6 +50,8 @@ log = logging.getLogger("graphflow")
 
 BATCH = 500
 """Messages of a worker that are stored in one transaction."""
+KEPT_TEMPORARY = 24 * 3600.0
+"""Seconds that files of kind `temp` are kept."""
 _TEXT_KEY = re.compile(r"[A-Za-z][\w-]{0,78}")
 
 
@@ -108,8 +110,7 @@ class Service:
             log.warning("job %s was running when the server ended; it runs again", id)
         message = "the server or its worker ended twice while this job ran: it may need more memory than there is"
         await self._record([JobFailed(job=id, error=WorkerDied(message).body()) for id in dead])
-        await self.assets.clear_temporary(time.time() - 24 * 3600)
-        await self.jobs.prune(self._history)
+        await self._tidy()
         for slot in self.slots:
             await slot.worker.start(partial(self._worker_changed, slot))
         self._tasks = [asyncio.create_task(loop) for loop in (self._dispatch(), self._tell_queue())]
@@ -332,7 +333,17 @@ class Service:
         return asset
 
     async def _store(self, run: Run, made: Made) -> Output:
-        """A worker's file, with the workflow embedded, in its place before anybody hears of it."""
+        """A worker's file, with the workflow embedded, in its place before anybody hears of it.
+
+        Raises `NodeFailed` when it cannot be stored: the name leads elsewhere, or the disk is full.
+        """
+        try:
+            return await self._stored(run, made)
+        except (GraphflowError, OSError, ValueError) as error:
+            message = f"the result {made.name!r} cannot be stored: {getattr(error, 'strerror', None) or error}"
+            raise NodeFailed(made.node, message) from error
+
+    async def _stored(self, run: Run, made: Made) -> Output:
         extra = run.stored.extra.get("texts", {})
         texts = {"graphflow": run.stored.workflow, **{key: str(text) for key, text in extra.items()}}
         data = await asyncio.to_thread(_embedded, made, texts)
@@ -409,6 +420,8 @@ class Service:
             raise
         except WorkerDied as error:
             await self._after_death(run, error)
+        except GraphflowError as error:
+            await self._fail(run, error)
         except Exception as error:
             log.exception("job %s", id)
             await self._fail(run, GraphflowError(f"{type(error).__name__}: {error}; this is a fault of GraphFlow"))
@@ -433,7 +446,12 @@ class Service:
         if not ended:
             raise WorkerDied("the worker stopped in the middle of the job without a word")
         if self.metrics.finished % 100 == 0:
-            await self.jobs.prune(self._history)
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        """Forgets the oldest jobs, and takes away what was to be looked at a day ago."""
+        await self.jobs.prune(self._history)
+        await self.assets.clear_temporary(time.time() - KEPT_TEMPORARY)
 
     async def _note_picture(self, run: Run) -> None:
         """The job's first picture becomes the thumbnail of the saved workflow that it came from."""
