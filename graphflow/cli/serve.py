@@ -93,7 +93,7 @@ async def _serve(config: Config, listening: socket.socket, *, verbose: bool) -> 
     try:
         await runner.setup()
         await web.SockSite(runner, listening).start()
-        _greet(config, service, listening.getsockname()[1])
+        await asyncio.to_thread(_greet, config, service, listening.getsockname()[1])
         telling = asyncio.create_task(_tell_workers(service))
         await asyncio.to_thread(importlib.import_module, "graphflow.plan")  # the first job need not wait for it
         await stop.wait()
