@@ -44,8 +44,8 @@ def crop_to_proportions(x: Tensor, width: int, height: int) -> Tensor:
     """The middle of `x` that has the proportions of width to height, as exactly as whole pixels allow."""
     h, w = x.shape[-2:]
     old, new = w / h, width / height
-    left = round((w - w * (new / old)) / 2) if old > new else 0
-    top = round((h - h * (old / new)) / 2) if old < new else 0
+    left = min(round((w - w * (new / old)) / 2), (w - 1) // 2) if old > new else 0  # at least a pixel stays
+    top = min(round((h - h * (old / new)) / 2), (h - 1) // 2) if old < new else 0
     return x[..., top : h - top, left : w - left]
 
 
@@ -155,15 +155,25 @@ def check_batches(**batches: Tensor) -> None:
         raise ValueError(f"the batches do not go together: {told}; make them equal, or one of them 1")
 
 
+def check_kin(a: Tensor, b: Tensor) -> None:
+    """Raises `ValueError` unless two of them differ in nothing but batch, height and width."""
+    if a.ndim != b.ndim or a.shape[1:-2] != b.shape[1:-2]:
+        raise ValueError(
+            f"{tuple(a.shape)} and {tuple(b.shape)} do not go together: they differ in channels or frames, so they are "
+            "of different models or kinds"
+        )
+
+
 def paste(
     destination: Tensor, source: Tensor, x: int, y: int, mask: Tensor | None = None, *, resize_source: bool = False
 ) -> Tensor:
     """`source` laid over `destination` with its corner at (x, y), where `mask` (B, H, W) is 1; what sticks out is cut.
 
     The mask is resized to the source, batches are cut or repeated to the destination's. Raises `ValueError` when the
-    corner lies outside.
+    corner lies outside, or when they differ in channels or frames.
     """
     height, width = destination.shape[-2:]
+    check_kin(destination, source)
     if resize_source:
         source = resize(source, width, height, "bilinear")
     if not (-source.shape[-1] < x < width and -source.shape[-2] < y < height):

@@ -11,7 +11,7 @@ import torch
 from graphflow.api import Grows, Image, Latent, Mask, node
 
 from ._fields import BatchSize, span
-from ._tensors import resize, resized, resized_mask, same_channels
+from ._tensors import check_kin, resize, resized, resized_mask, same_channels
 
 MANY = 50
 """Inputs of a node that batches."""
@@ -61,11 +61,7 @@ def batch_latents(**latents: Annotated[Latent, Grows(_names("latent"))]) -> Late
     """Several batches as one; all are resized to the first about their middle, which gives the noise mask, too."""
     first, *rest = latents.values()
     for latent in rest:
-        if latent.data.shape[1] != first.data.shape[1] or latent.data.ndim != first.data.ndim:
-            raise ValueError(
-                f"latents of {tuple(first.data.shape)} and {tuple(latent.data.shape)} do not go together: "
-                "they are of different models"
-            )
+        check_kin(first.data, latent.data)
     rows, columns = first.data.shape[-2:]
     same = [x.data if x.data.shape[-2:] == (rows, columns) else _like(x.data, columns, rows) for x in rest]
     index = tuple(i for x in (first, *rest) for i in x.batch_index or range(x.data.shape[0]))

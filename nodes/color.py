@@ -31,6 +31,9 @@ def image_rgb_to_yuv(image: Image) -> Yuv:
 @node("ImageYUVToRGB", category="image/batch")
 def image_yuv_to_rgb(Y: Image, U: Image, V: Image) -> Image:
     """The picture of a brightness and two colour differences; the mean of each one's channels counts."""
+    if len({part.data.shape[:3] for part in (Y, U, V)}) > 1:
+        sizes = ", ".join(" × ".join(map(str, part.data.shape[:3])) for part in (Y, U, V))
+        raise ValueError(f"Y, U and V must be of one size, but are {sizes} (pictures × height × width)")
     y, u, v = (part.data.mean(-1) for part in (Y, U, V))
     red, blue = y + (v - 0.5) / 0.713, y + (u - 0.5) / 0.564
     return Image(torch.stack([red, (y - 0.299 * red - 0.114 * blue) / 0.587, blue], -1))

@@ -110,6 +110,25 @@ def image_scale_to_max_dimension(
     return resized(image, *_by_side(sides, largest_size, max(sides)), method=upscale_method)
 
 
+Edge = Annotated[int, span(1, MAX_SIDE, 1, "In pixels.")]
+
+
+@node("ResizeImagesByLongerEdge", title="Resize Images by Longer Edge", category="image/upscaling", outputs=("images",))
+def resize_images_by_longer_edge(images: Image, longer_edge: Edge = 1024) -> Image:
+    """Pictures whose longer side has so many pixels, in their own proportions, by Lanczos' filter."""
+    sides = _sides(images)
+    return resized(images, *_by_side(sides, longer_edge, max(sides)), method="lanczos")
+
+
+@node(
+    "ResizeImagesByShorterEdge", title="Resize Images by Shorter Edge", category="image/upscaling", outputs=("images",)
+)
+def resize_images_by_shorter_edge(images: Image, shorter_edge: Edge = 512) -> Image:
+    """Pictures whose shorter side has so many pixels, in their own proportions, by Lanczos' filter."""
+    sides = _sides(images)
+    return resized(images, *_by_side(sides, shorter_edge, min(sides)), method="lanczos")
+
+
 Kind = Literal[
     "scale dimensions",
     "scale by multiplier",

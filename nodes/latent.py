@@ -14,7 +14,7 @@ from torch import Tensor
 from graphflow.api import Artifact, File, Folder, Latent, Mask, UnsupportedFile, node
 
 from ._fields import MAX_SIDE, BatchSize, Crop, Flip, LatentOffset, LatentResize, LatentSide, Rotation, span
-from ._tensors import check_batches, fit_batch, paste, resize
+from ._tensors import check_batches, check_kin, fit_batch, paste, resize
 from .image import quarters
 
 Blend = Annotated[float, span(0.0, 1.0, 0.01, "Weight of the first.")]
@@ -222,11 +222,8 @@ def _like(target: Tensor, x: Tensor, method: str = "bilinear") -> Tensor:
 
 
 def _sized_like(target: Tensor, x: Tensor, method: str = "bilinear") -> Tensor:
-    """`x` with the size of the target. Raises `ValueError` when their channels differ."""
-    if x.ndim != target.ndim or x.shape[1] != target.shape[1]:
-        raise ValueError(
-            f"latents of {tuple(target.shape)} and {tuple(x.shape)} do not go together: they are of different models"
-        )
+    """`x` with the size of the target. Raises `ValueError` when their channels or frames differ."""
+    check_kin(target, x)
     if x.shape[1:] != target.shape[1:]:
         return resize(x, target.shape[-1], target.shape[-2], method, "center")
     return x

@@ -42,6 +42,16 @@ def empty_chroma_radiance_latent_image(width: By16 = 1024, height: By16 = 1024, 
     return _zeros(batch_size, 3, height, width)
 
 
+@node("EmptyHiDreamO1LatentImage", title="Empty HiDream-O1 Latent Image", category="latent")
+def empty_hidream_o1_latent_image(
+    width: Annotated[int, span(64, 4096, 32, "In pixels; trained on about four megapixels.")] = 2048,
+    height: Annotated[int, span(64, 4096, 32, "In pixels; trained on about four megapixels.")] = 2048,
+    batch_size: Annotated[int, span(1, 64)] = 1,
+) -> Latent:
+    """3 channels, as large as the picture: HiDream-O1 works on pixels."""
+    return _zeros(batch_size, 3, height, width)
+
+
 @node("EmptyHunyuanImageLatent", category="latent")
 def empty_hunyuan_image_latent(
     width: Annotated[int, span(64, MAX_SIDE, 32)] = 2048,

@@ -56,13 +56,17 @@ def latent_operation_sharpen(
 def tonemap_reinhard(latent: Tensor, multiplier: float) -> Tensor:
     """Lengths m become m / (m / top + 1), where top is the mean and five deviations, times the multiplier."""
     length: Tensor = latent.norm(dim=1, keepdim=True)
-    mean, deviation = (f(length, dim=(1, 2, 3), keepdim=True) for f in (torch.mean, torch.std))
-    top = (deviation * 5 + mean) * multiplier
+    inner = tuple(range(1, latent.ndim))
+    deviation = length.std(dim=inner, keepdim=True) if length[0].numel() > 1 else torch.zeros_like(length)
+    top = (deviation * 5 + length.mean(dim=inner, keepdim=True)) * multiplier + 1e-10
     return latent / (length + 1e-10) * (length / top / (length / top + 1) * top)
 
 
 def sharpen(latent: Tensor, radius: float, sigma: float, alpha: float) -> Tensor:
-    """The unit vectors sharpened as a picture would be, then given back their lengths."""
+    """The unit vectors sharpened as a picture would be, frame by frame, then given back their lengths."""
+    if latent.ndim == 5:
+        frames = [sharpen(frame, radius, sigma, alpha) for frame in latent.unbind(2)]
+        return torch.stack(frames, 2)
     length: Tensor = latent.norm(dim=1, keepdim=True) + 1e-6
     return length * filtered(latent / length, sharpening(int(radius), sigma, alpha))
 

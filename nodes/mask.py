@@ -238,9 +238,9 @@ def porter_duff_image_composite(
     height, width = destination.data.shape[1:3]
     sources = resized(source, width, height, "bicubic", "center") if _differ(source, destination) else source
     inputs = (
-        sources.data,
+        sources.data[..., :3],
         _opaque(source_alpha, width, height),
-        destination.data,
+        destination.data[..., :3],
         _opaque(destination_alpha, width, height),
     )
     count = min(len(x) for x in inputs)

@@ -167,6 +167,7 @@ def test_empty_latents_have_the_shapes_of_their_models() -> None:
         e.empty_flux2_latent_image(64, 32): (1, 128, 2, 4),
         e.empty_chroma_radiance_latent_image(64, 32, 2): (2, 3, 32, 64),
         e.empty_hunyuan_image_latent(64, 128): (1, 64, 4, 2),
+        e.empty_hidream_o1_latent_image(64, 96): (1, 3, 96, 64),
         e.empty_qwen_image_layered_latent_image(64, 32, 3): (1, 16, 4, 4, 8),
         e.empty_hunyuan_latent_video(64, 32, 25): (1, 16, 7, 4, 8),
         e.empty_hunyuan_video15_latent(64, 32, 25): (1, 32, 7, 2, 4),

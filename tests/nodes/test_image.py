@@ -104,6 +104,12 @@ def test_scaling_to_the_longer_side(sides: tuple[int, int], wanted: tuple[int, i
     assert n.get_image_size(n.image_scale_to_max_dimension(n.empty_image(*sides), "area", 16))[:2] == wanted
 
 
+def test_scaling_to_an_edge() -> None:
+    wide = n.empty_image(8, 4)
+    assert n.get_image_size(n.resize_images_by_longer_edge(wide, 16))[:2] == (16, 8)
+    assert n.get_image_size(n.resize_images_by_shorter_edge(wide, 16))[:2] == (32, 16)
+
+
 @pytest.mark.parametrize(
     ("kind", "options", "wanted"),
     [
