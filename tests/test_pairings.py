@@ -1,0 +1,353 @@
+"""What cannot go together is told when the plan is made, at the node and input; what can is let through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import graphflow_nodes
+from graphflow.errors import InvalidWorkflow, Problem
+from graphflow.files import ModelFiles
+from graphflow.pairings import check_pairings
+from graphflow.plan import compile
+from graphflow.registry import Registry, nodes_in
+from graphflow.workflow import parse
+
+Shapes = dict[str, list[int]]
+
+
+def header(path: Path, shapes: Shapes) -> None:
+    """A safetensors file of these tensors, in one byte a number."""
+    position, entries = 0, {}
+    for key, shape in shapes.items():
+        size = 1
+        for n in shape:
+            size *= n
+        entries[key] = {"dtype": "U8", "shape": shape, "data_offsets": [position, position + size]}
+        position += size
+    text = json.dumps(entries).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(position))
+
+
+def unet(projection: int, *, label: bool = False, channels: int = 4) -> Shapes:
+    more = {"label_emb.0.0.weight": [1, 1]} if label else {}
+    return {
+        "input_blocks.0.0.weight": [1, channels, 1, 1], "time_embed.0.weight": [1, 1],
+        "middle_block.0.in_layers.0.weight": [1], "middle_block.1.proj_in.weight": [1] * projection, **more,
+    }  # fmt: skip
+
+
+def keys(*names: str, rank: int = 2) -> Shapes:
+    return {name: [1] * rank for name in names}
+
+
+NETWORKS: dict[str, Shapes] = {
+    "sd15": unet(4), "sd2": unet(2), "sdxl": unet(2, label=True),
+    "sd3": keys("joint_blocks.0.context_block.adaLN_modulation.1.weight", "x_embedder.proj.weight"),
+    "flux": keys("double_blocks.0.img_attn.qkv.weight", "img_in.weight", "vector_in.in_layer.weight"),
+    "chroma": keys("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.weight"),
+    "qwen_image": keys("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"),
+    "z_image": keys("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
+    "wan": keys("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight"),
+}  # fmt: skip
+CLIP_L = {
+    "text_model.encoder.layers.0.layer_norm1.weight": [1],
+    "text_model.embeddings.token_embedding.weight": [1, 768],
+}
+CLIP_G = {**CLIP_L, "text_model.embeddings.token_embedding.weight": [1, 1280]}
+T5 = keys("encoder.block.0.layer.0.SelfAttention.q.weight")
+UMT5 = {**T5, **keys("encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight")}
+QWEN3 = keys("model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.q_norm.weight")
+QWEN25 = keys("model.layers.0.self_attn.q_proj.weight", "visual.blocks.0.attn.qkv.weight")
+
+
+def vae(channels: int) -> Shapes:
+    return {"decoder.conv_in.weight": [1, channels, 1, 1], "encoder.conv_in.weight": [1, 3, 1, 1],
+            "decoder.norm_out.weight": [1]}  # fmt: skip
+
+
+def lora(name: str, width: int = 1) -> Shapes:
+    return {f"{name}.lora_down.weight": [1, width], f"{name}.lora_up.weight": [1, 1]}
+
+
+def under(prefix: str, shapes: Shapes) -> Shapes:
+    return {prefix + key: shape for key, shape in shapes.items()}
+
+
+def whole(network: Shapes, encoders: Shapes) -> Shapes:
+    return {**under("model.diffusion_model.", network), **under("first_stage_model.", vae(4)), **encoders}
+
+
+ATTENTION = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+FILES: dict[str, Shapes] = {
+    "checkpoints/sd15": whole(NETWORKS["sd15"], under("cond_stage_model.transformer.", CLIP_L)),
+    "checkpoints/sdxl": whole(NETWORKS["sdxl"], under("conditioner.embedders.0.transformer.", CLIP_L)),
+    **{f"diffusion_models/{name}": shapes for name, shapes in NETWORKS.items()},
+    "text_encoders/clip_l": CLIP_L, "text_encoders/clip_g": CLIP_G, "text_encoders/t5": T5, "text_encoders/umt5": UMT5,
+    "text_encoders/qwen3": QWEN3, "text_encoders/qwen25": QWEN25,
+    "vae/kl4": vae(4), "vae/kl16": vae(16), "vae/wan": keys("decoder.middle.0.residual.0.gamma", rank=1),
+    "loras/sd15": lora(ATTENTION, 768), "loras/sdxl": lora(ATTENTION, 2048), "loras/sd2": lora(ATTENTION, 1024),
+    "loras/flux": lora("lora_unet_double_blocks_0_img_attn_qkv"),
+    "loras/qwen_image": lora("transformer_blocks.0.img_mod.1"),
+    "loras/z_image": lora("diffusion_model.layers.0.attention.to_q"),
+    "loras/unsure": lora("lora_unet_something"),
+    "controlnet/sd15": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "mid_block.attentions.0.proj_in.weight": [1] * 4},
+    "controlnet/sdxl": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "add_embedding.linear_1.weight": [1, 1]},
+    "controlnet/flux": keys("controlnet_blocks.0.weight"),
+    "checkpoints/lora": lora(ATTENTION, 768), "controlnet/lora": lora(ATTENTION, 768), "vae/network": NETWORKS["sd15"],
+    "loras/network": NETWORKS["sd15"], "text_encoders/vae": vae(4),
+    "text_encoders/clip_h": {**CLIP_L, "text_model.embeddings.token_embedding.weight": [1, 1024]},
+    "embeddings/sd15": {"emb_params": [2, 768]}, "embeddings/sdxl": {"clip_g": [2, 1280], "clip_l": [2, 768]},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any]], list[tuple[str | None, str | None]]]:
+    """Where a workflow's pairings are refused: nodes and inputs."""
+    root = tmp_path_factory.mktemp("models")
+    for name, shapes in FILES.items():
+        header(root / f"{name}.safetensors", shapes)
+    nodes = {node.definition.type: node for node in nodes_in(graphflow_nodes, "core")}
+    definitions = Registry(nodes).definitions()
+
+    def run(document: dict[str, Any]) -> list[tuple[str | None, str | None]]:
+        targets = None if "save" in document["nodes"] else ["lora"]
+        problems: Sequence[Problem] = ()
+        try:
+            compile(parse(document), definitions, ModelFiles([root]), targets=targets, checks=[check_pairings])
+        except InvalidWorkflow as refused:
+            problems = refused.problems
+        assert {p.code for p in problems} <= {"wrong_pairing"}, problems
+        assert all(p.details["expected"] and p.details["found"] for p in problems)
+        return [(p.node, p.input) for p in problems]
+
+    return run
+
+
+# --- pieces of workflows ---------------------------------------------------------------------------------------------
+
+
+def of(node: str, output: str) -> dict[str, str]:
+    return {"from": f"{node}.{output}"}
+
+
+def checkpoint(name: str) -> dict[str, Any]:
+    return {"load": {"type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": f"{name}.safetensors"}}}
+
+
+def network(name: str) -> dict[str, Any]:
+    return {"net": {"type": "UNETLoader", "inputs": {"unet_name": f"{name}.safetensors", "weight_dtype": "default"}}}
+
+
+def encoder(name: str, type: str) -> dict[str, Any]:
+    return {"clip": {"type": "CLIPLoader", "inputs": {"clip_name": f"{name}.safetensors", "type": type}}}
+
+
+def encoders(one: str, other: str, type: str) -> dict[str, Any]:
+    names = {"clip_name1": f"{one}.safetensors", "clip_name2": f"{other}.safetensors"}
+    return {"clip": {"type": "DualCLIPLoader", "inputs": {**names, "type": type}}}
+
+
+def autoencoder(name: str) -> dict[str, Any]:
+    return {"vae": {"type": "VAELoader", "inputs": {"vae_name": f"{name}.safetensors"}}}
+
+
+def lora_on(name: str, model: str) -> dict[str, Any]:
+    inputs = {"model": of(model, "MODEL"), "lora_name": f"{name}.safetensors", "strength_model": 1.0}
+    return {"lora": {"type": "LoraLoaderModelOnly", "inputs": inputs}}
+
+
+def control(name: str) -> dict[str, Any]:
+    inputs = {
+        "positive": of("text", "CONDITIONING"), "negative": of("text", "CONDITIONING"), "control_net": of("net", "CONTROL_NET"),
+        "image": of("picture", "IMAGE"),
+    }  # fmt: skip
+    return {
+        "net": {"type": "ControlNetLoader", "inputs": {"control_net_name": f"{name}.safetensors"}},
+        "picture": {"type": "EmptyImage", "inputs": {}},
+        "control": {"type": "ControlNetApplyAdvanced", "inputs": inputs},
+    }
+
+
+def sampling(
+    model: str, clip: str, vae_: str | None = None, *, latent: dict[str, str] | None = None, cond: dict[str, str] | None = None,
+    text: str = "a cat",
+) -> dict[str, Any]:  # fmt: skip
+    """From model and text encoder to a picture."""
+    positive = cond or of("text", "CONDITIONING")
+    inputs = {
+        "model": of(model, "MODEL"), "positive": positive, "negative": of("text", "CONDITIONING"),
+        "latent_image": latent or of("empty", "LATENT"),
+    }  # fmt: skip
+    nodes: dict[str, Any] = {
+        "text": {"type": "CLIPTextEncode", "inputs": {"clip": of(clip, "CLIP"), "text": text}},
+        "empty": {"type": "EmptyLatentImage", "inputs": {}},
+        "sample": {"type": "KSampler", "inputs": inputs},
+        "save": {"type": "SaveLatent", "inputs": {"samples": of("sample", "LATENT")}},
+    }
+    if vae_:
+        nodes["decode"] = {"type": "VAEDecode", "inputs": {"samples": of("sample", "LATENT"), "vae": of(vae_, "VAE")}}
+        nodes["show"] = {"type": "PreviewImage", "inputs": {"images": of("decode", "IMAGE")}}
+    return nodes
+
+
+def encoded(vae_: str) -> dict[str, Any]:
+    return {
+        "photo": {"type": "EmptyImage", "inputs": {}},
+        "encode": {"type": "VAEEncode", "inputs": {"pixels": of("photo", "IMAGE"), "vae": of(vae_, "VAE")}},
+    }
+
+
+ENCODED = of("encode", "LATENT")
+Case = tuple[dict[str, Any], list[tuple[str, str]]]
+
+WRONG: dict[str, Case] = {
+    **{
+        f"a LoRA for {name} on {base}": (
+            {**network(base), **encoder("clip_l", "stable_diffusion"), **lora_on(name, "net")},
+            [("lora", "lora_name")],
+        )
+        for name, base in (("sdxl", "sd15"), ("sd15", "sdxl"), ("sd2", "sd15"), ("flux", "sdxl"), ("sdxl", "flux"),
+                           ("flux", "qwen_image"), ("qwen_image", "flux"), ("z_image", "flux"), ("flux", "chroma"))
+    },
+    **{
+        f"{file} for prompts of {base}": (
+            {**network(base), **encoder(file, type), **sampling("net", "clip")},
+            [("sample", "positive"), ("sample", "negative")],
+        )
+        for base, file, type in (("sdxl", "clip_l", "stable_diffusion"), ("flux", "t5", "sd3"), ("z_image", "umt5", "wan"),
+                                 ("wan", "qwen3", "lumina2"), ("qwen_image", "qwen3", "lumina2"), ("sd15", "t5", "chroma"))
+    },
+    "the text encoder of another checkpoint": (
+        {**checkpoint("sdxl"), **network("sd15"), **sampling("net", "load")}, [("sample", "positive"), ("sample", "negative")],
+    ),
+    "an encoder that the type does not take": (
+        {**network("sd15"), **encoder("t5", "stable_diffusion"), **sampling("net", "clip")}, [("clip", "type")],
+    ),
+    "T5 for Qwen-Image": (
+        {**network("qwen_image"), **encoder("t5", "qwen_image"), **sampling("net", "clip")}, [("clip", "type")],
+    ),
+    "a VAE of 16 channels for SD 1.5": (
+        {**checkpoint("sd15"), **autoencoder("kl16"), **sampling("load", "load", "vae")}, [("decode", "vae")],
+    ),
+    "a VAE of 4 channels for Flux": (
+        {**network("flux"), **encoders("clip_l", "t5", "flux"), **autoencoder("kl4"), **sampling("net", "clip", "vae")},
+        [("decode", "vae")],
+    ),
+    "Flux's VAE for Wan": (
+        {**network("wan"), **encoder("umt5", "wan"), **autoencoder("kl16"), **sampling("net", "clip", "vae")},
+        [("decode", "vae")],
+    ),
+    "the VAE of an SDXL checkpoint for SD 1.5": (
+        {**checkpoint("sdxl"), **network("sd15"), **encoder("clip_l", "stable_diffusion"), **sampling("net", "clip", "load")},
+        [("decode", "vae")],
+    ),
+    "a picture encoded for another model": (
+        {**checkpoint("sd15"), **autoencoder("kl16"), **encoded("vae"), **sampling("load", "load", latent=ENCODED)},
+        [("sample", "latent_image")],
+    ),
+    "a picture encoded by Wan's VAE for Flux": (
+        {**network("flux"), **encoders("clip_l", "t5", "flux"), **autoencoder("wan"), **encoded("vae"),
+         **sampling("net", "clip", latent=ENCODED)},
+        [("sample", "latent_image")],
+    ),
+    "an SDXL ControlNet for SD 1.5": (
+        {**checkpoint("sd15"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive"))},
+        [("control", "control_net")],
+    ),
+    "an SD 1.5 ControlNet for SDXL": (
+        {**checkpoint("sdxl"), **control("sd15"), **sampling("load", "load", cond=of("control", "positive"))},
+        [("control", "control_net")],
+    ),
+    "a Flux ControlNet for SD 1.5": (
+        {**checkpoint("sd15"), **control("flux"), **sampling("load", "load", cond=of("control", "positive"))},
+        [("control", "control_net")],
+    ),
+    "a LoRA among the checkpoints": (
+        {**checkpoint("lora"), **encoder("clip_l", "stable_diffusion"), **sampling("load", "clip")}, [("load", "ckpt_name")],
+    ),
+    "a LoRA among the ControlNets": (
+        {**checkpoint("sd15"), **control("lora"), **sampling("load", "load", cond=of("control", "positive"))},
+        [("net", "control_net_name")],
+    ),
+    "a network among the VAEs": (
+        {**checkpoint("sd15"), **autoencoder("network"), **sampling("load", "load", "vae")}, [("vae", "vae_name")],
+    ),
+    "a network among the LoRAs": ({**network("sd15"), **lora_on("network", "net")}, [("lora", "lora_name")]),
+    "a VAE among the text encoders": (
+        {**network("sd15"), **encoder("vae", "stable_diffusion"), **sampling("net", "clip")}, [("clip", "clip_name")],
+    ),
+    "SDXL's textual inversion in SD 2": (
+        {**network("sd2"), **encoder("clip_h", "stable_diffusion"), **sampling("net", "clip", text="a embedding:sdxl")},
+        [("text", "text")],
+    ),
+}  # fmt: skip
+
+
+def right() -> dict[str, dict[str, Any]]:
+    cases: dict[str, dict[str, Any]] = {
+        "a checkpoint by itself": {**checkpoint("sd15"), **sampling("load", "load", "load")},
+        "an SDXL checkpoint by itself": {**checkpoint("sdxl"), **sampling("load", "load", "load")},
+        "SD 1.5 with a VAE of its own": {**checkpoint("sd15"), **autoencoder("kl4"), **sampling("load", "load", "vae")},
+        "SDXL with a VAE of its own": {**checkpoint("sdxl"), **autoencoder("kl4"), **sampling("load", "load", "vae")},
+        "SDXL from parts": {
+            **network("sdxl"), **encoders("clip_g", "clip_l", "sdxl"), **autoencoder("kl4"), **sampling("net", "clip", "vae"),
+        },
+        "SD3 with T5 alone": {**network("sd3"), **encoder("t5", "sd3"), **autoencoder("kl16"), **sampling("net", "clip", "vae")},
+        "Flux from parts": {
+            **network("flux"), **encoders("t5", "clip_l", "flux"), **autoencoder("kl16"), **sampling("net", "clip", "vae"),
+        },
+        "Chroma with T5": {**network("chroma"), **encoder("t5", "chroma"), **autoencoder("kl16"), **sampling("net", "clip", "vae")},
+        "Chroma with Flux's encoders": {**network("chroma"), **encoders("t5", "clip_l", "flux"), **sampling("net", "clip")},
+        "Qwen-Image": {
+            **network("qwen_image"), **encoder("qwen25", "qwen_image"), **autoencoder("wan"), **sampling("net", "clip", "vae"),
+        },
+        "Z-Image by Lumina's type": {**network("z_image"), **encoder("qwen3", "lumina2"), **sampling("net", "clip")},
+        "Z-Image by its own type": {**network("z_image"), **encoder("qwen3", "z_image"), **sampling("net", "clip")},
+        "Wan": {**network("wan"), **encoder("umt5", "wan"), **autoencoder("wan"), **sampling("net", "clip", "vae")},
+        "a picture to start from": {**checkpoint("sd15"), **encoded("load"), **sampling("load", "load", "load", latent=ENCODED)},
+        "a picture encoded by another VAE of the space": {
+            **checkpoint("sd15"), **autoencoder("kl4"), **encoded("vae"), **sampling("load", "load", latent=ENCODED),
+        },
+        "an SD 1.5 ControlNet": {
+            **checkpoint("sd15"), **control("sd15"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "an SDXL ControlNet": {
+            **checkpoint("sdxl"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "a textual inversion": {**checkpoint("sd15"), **sampling("load", "load", text="a embedding:sd15")},
+        "SDXL's textual inversion": {**checkpoint("sdxl"), **sampling("load", "load", text="a embedding:sdxl")},
+        "SD 1.5's textual inversion in SDXL, whose first encoder is the same": {
+            **checkpoint("sdxl"), **sampling("load", "load", text="a embedding:sd15"),
+        },
+    }  # fmt: skip
+    for name, base in (("sd15", "sd15"), ("sdxl", "sdxl"), ("sd2", "sd2"), ("flux", "flux"), ("qwen_image", "qwen_image"),
+                       ("z_image", "z_image"), ("unsure", "sd15"), ("unsure", "flux"), ("unsure", "wan")):  # fmt: skip
+        cases[f"a LoRA for {name} on {base}"] = {**network(base), **lora_on(name, "net")}
+    second = sampling("load", "load")["sample"]
+    second["inputs"]["latent_image"] = of("sample", "LATENT")
+    cases["a second pass over what the first made"] = {
+        **checkpoint("sd15"), **sampling("load", "load", "load"), "again": second,
+        "more": {"type": "SaveLatent", "inputs": {"samples": of("again", "LATENT")}},
+    }  # fmt: skip
+    return cases
+
+
+RIGHT = right()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_pairing_is_refused_where_it_can_be_mended(name: str, check: Any) -> None:
+    nodes, places = WRONG[name]
+
+    assert sorted(set(check({"graphflow": 1, "nodes": nodes}))) == sorted(places)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_pairing_is_let_through(name: str, check: Any) -> None:
+    assert check({"graphflow": 1, "nodes": RIGHT[name]}) == []
