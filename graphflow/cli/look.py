@@ -16,6 +16,7 @@ from graphflow.config import Config
 from graphflow.errors import BadRequest, GraphflowError, InvalidWorkflow, NotFound
 from graphflow.files import FOLDERS, missing
 from graphflow.node import NodeDef
+from graphflow.pairings import check_pairings
 from graphflow.plan import compile
 from graphflow.service import model_files, worker_settings
 from graphflow.workflow import Workflow, pretty
@@ -26,7 +27,7 @@ def validate_file(config: Config, file: str, sets: Sequence[str], *, as_json: bo
     definitions = known_definitions(config)
     try:
         workflow = with_sets(open_file(file, definitions).workflow, sets)
-        plan = compile(workflow, definitions, LocalFinder(config, Path(file).parent))
+        plan = compile(workflow, definitions, LocalFinder(config, Path(file).parent), checks=[check_pairings])
     except InvalidWorkflow as error:
         if as_json:
             _print_json({"valid": False, "problems": [p.model_dump(mode="json") for p in error.problems]})
@@ -49,7 +50,9 @@ async def plan_file(config: Config, file: str, sets: Sequence[str], *, as_json: 
     try:
         workflow = with_sets(open_file(file, worker.definitions).workflow, sets)
         realm = worker.greeting.realm if worker.greeting else ""
-        plan = compile(workflow, worker.definitions, LocalFinder(config, Path(file).parent), realm=realm)
+        plan = compile(
+            workflow, worker.definitions, LocalFinder(config, Path(file).parent), realm=realm, checks=[check_pairings]
+        )
         cached = await worker.peek([task.key for task in plan.tasks])
     finally:
         await worker.close()

@@ -34,6 +34,7 @@ from graphflow.events import (
     NodeSkipped,
     NodeStarted,
 )
+from graphflow.pairings import check_pairings
 from graphflow.plan import Plan, compile
 from graphflow.service import worker_settings
 from graphflow.worker.local import LocalWorker
@@ -55,7 +56,9 @@ async def run_file(
         beside = Path(file).parent if file != "-" else Path.cwd()
         realm = worker.greeting.realm if worker.greeting else ""
         finder = LocalFinder(config, beside)
-        plan = compile(workflow, worker.definitions, finder, targets=targets, realm=realm, job=JOB)
+        plan = compile(
+            workflow, worker.definitions, finder, targets=targets, realm=realm, job=JOB, checks=[check_pairings]
+        )
         result = await _run(worker, plan, workflow, output, quiet=as_json)
     finally:
         await worker.close()

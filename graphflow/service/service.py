@@ -189,12 +189,15 @@ class Service:
     def _prepare(
         self, document: Any, overrides: Mapping[str, Any], targets: Sequence[str] | None, definitions: Definitions
     ) -> tuple[Workflow, Plan]:
+        from graphflow.pairings import check_pairings
         from graphflow.plan import compile  # networkx takes its time to load
 
         workflow = document if isinstance(document, Workflow) else read(document, definitions).workflow
         workflow = workflow.with_values(overrides) if overrides else workflow
         realm = next((slot.worker.greeting.realm for slot in self.slots if slot.worker.greeting is not None), "")
-        return workflow, compile(workflow, definitions, self.finder, targets=targets, realm=realm)
+        return workflow, compile(
+            workflow, definitions, self.finder, targets=targets, checks=[check_pairings], realm=realm
+        )
 
     async def submit(
         self,
