@@ -18,6 +18,7 @@ from graphflow.diffusion.samplers import SamplerName
 from graphflow.diffusion.sampling import Sampled, Task, controls_needed, fit_latent, noise_for, sample
 from graphflow.diffusion.schedules import SchedulerName, model_sigmas, window
 from graphflow.models import loaded
+from graphflow.models.previews import tiny_decoder
 
 from ._fields import Fraction, span
 
@@ -191,7 +192,7 @@ def _sample(
             hints={
                 id(c): hint for c in controls if (hint := _latent_hint(c, nets[id(c)], latent, network)) is not None
             },
-            picture=previewer(network.latent_format),
+            picture=previewer(network.latent_format, tiny_decoder(network.latent_format)),
         )
         sampled: Sampled = yield from sample(task)
         return sampled

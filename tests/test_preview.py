@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import PIL.Image
 import pytest
 import torch
+from diffusers.models.autoencoders.vae import DecoderTiny
+from safetensors.torch import save_file
 
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.preview import fit_rgb, previewer, rgb
+from graphflow.files import ModelFiles
+from graphflow.models import Residency
+from graphflow.models.previews import tiny_decoder
 
 FORM = LatentFormat(2, rgb=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), rgb_bias=(0.0, 0.0, -1.0))
 
@@ -51,3 +57,33 @@ def test_a_tiny_decoder_is_asked_for_the_first_sample_alone() -> None:
     white = picture(previewer(LatentFormat(4), decoder)(torch.zeros(3, 4, 4, 4)))
     assert asked == [(1, 4, 4, 4)]
     assert white.getpixel((5, 5)) == (255, 255, 255)
+
+
+def test_a_tiny_decoder_is_used_where_its_file_lies(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = DecoderTiny(
+        4, 3, num_blocks=(3, 3, 3, 1), block_out_channels=(64,) * 4, upsampling_scaling_factor=2, act_fn="relu",
+        upsample_fn="nearest",
+    ).eval()  # fmt: skip
+    state = {}
+    for key, value in module.state_dict().items():
+        _, number, rest = key.split(".", 2)
+        state[f"{int(number) + 1}.{rest}"] = value
+    (tmp_path / "vae_approx").mkdir()
+    save_file(state, tmp_path / "vae_approx" / "taesd_decoder.safetensors")
+    latent = torch.randn(1, 4, 4, 4)
+
+    with Residency(device="cpu", shelf=ModelFiles([tmp_path])).active():
+        decoder = tiny_decoder(LatentFormat(4, tiny="taesd"))
+        assert decoder is not None
+        with torch.inference_mode():
+            assert torch.allclose(decoder(latent), (module(latent) + 1) / 2, atol=1e-6)
+        assert tiny_decoder(LatentFormat(4, tiny="taesdxl")) is None
+        assert tiny_decoder(LatentFormat(4)) is None
+
+
+def test_a_file_that_is_no_tiny_decoder_leaves_the_map(tmp_path: Path) -> None:
+    (tmp_path / "vae_approx").mkdir()
+    save_file({"1.weight": torch.zeros(2)}, tmp_path / "vae_approx" / "taesd_decoder.safetensors")
+    with Residency(device="cpu", shelf=ModelFiles([tmp_path])).active():
+        assert tiny_decoder(LatentFormat(4, tiny="taesd")) is None

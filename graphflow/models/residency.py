@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from graphflow.errors import GraphflowError
+from graphflow.files import Finder
 from graphflow.models.weights import nbytes
 from graphflow.values import Patch, Weights
 
@@ -95,14 +96,17 @@ class Residency:
         dtype: str = "",
         limit: int | None = None,
         host_limit: int | None = None,
+        shelf: Finder | None = None,
     ) -> None:
         """`limit` bounds the bytes of weights on the device (for None, nine tenths of its memory, less what one
-        sampling needs); `host_limit` those kept beside it, half of the memory for None.
+        sampling needs); `host_limit` those kept beside it, half of the memory for None. On the `shelf` lie files that
+        no node names: the tiny decoders of previews.
         """
         self.device = torch.device(device) if device else best_device()
         self.policy = Policy(self.device, getattr(torch, dtype) if dtype else None)
         self.limit = _device_limit(self.device) if limit is None else limit
         self.host_limit = _host_limit() if host_limit is None else host_limit
+        self.shelf = shelf
         self._residents: dict[Weights, Resident] = {}
         self._clock = itertools.count(1)
         self._lock = threading.RLock()

@@ -58,6 +58,7 @@ def build(settings: WorkerSettings) -> Bench:
         auto.get(settings.device, settings.device),
         auto.get(settings.dtype, settings.dtype),
         settings.vram_limit or None,
+        shelf=files(settings),
     )
     cache = Cache(settings.memory_cache, settings.cache, settings.disk_cache)
     registry = _registry(settings)
