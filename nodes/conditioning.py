@@ -134,7 +134,7 @@ def conditioning_set_area_strength(conditioning: Conditioning, strength: Strengt
     return conditioning.each(strength=strength)
 
 
-@node("ConditioningSetMask", title="Conditioning (Set Mask)", category="conditioning", example="masks")
+@node("ConditioningSetMask", title="Conditioning (Set Mask)", category="conditioning", example="prompt-masks")
 def conditioning_set_mask(
     conditioning: Conditioning, mask: Mask, strength: Strength = 1.0, set_cond_area: Bounds = "default"
 ) -> Conditioning:

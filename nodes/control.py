@@ -41,7 +41,7 @@ UnionType = Literal[
 CONTROLNET = "conditioning/controlnet"
 
 
-@node("ControlNetApplyAdvanced", title="Apply ControlNet", category=CONTROLNET, example="controlnet")
+@node("ControlNetApplyAdvanced", title="Apply ControlNet", category=CONTROLNET)
 def control_net_apply_advanced(
     positive: Conditioning,
     negative: Conditioning,
