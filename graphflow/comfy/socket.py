@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from graphflow.comfy.call import Door, door_of
+from graphflow.comfy.call import Door, Particulars, door_of
 from graphflow.comfy.messages import TO_ALL, Message, Run, message, status
 from graphflow.errors import NotFound
 from graphflow.events import (
@@ -152,6 +152,9 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
         return
     is_known = event.job in socket.runs
     run = socket.runs.setdefault(event.job, Run(event.job, about.types, about.outputs))
+    if isinstance(event, NodeOutput) and any(output.details.get("socket") for output in event.outputs):
+        await _tell_pictures(socket, run, event, about)
+        return
     texts = await _texts(socket.door, event)
     if is_known or not isinstance(event, JobCancelled):  # one that never ran has nothing to interrupt
         for one in run.messages(event, texts):
@@ -165,6 +168,18 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
         socket.runs.pop(event.job, None)
         socket.early.pop(event.job, None)
         socket.seen.pop(event.job, None)
+
+
+async def _tell_pictures(socket: _Socket, run: Run, event: NodeOutput, about: Particulars) -> None:
+    """Pictures that go over the socket in full, each as one more step of its node."""
+    for place, output in enumerate(event.outputs):
+        done = NodeProgress(job=event.job, node=event.node, value=place + 1, total=len(event.outputs))
+        for one in run.messages(done):
+            await _send(socket, one, about.client)
+        if about.client is None or (about.client == socket.id and socket.is_current):
+            data = await socket.door.data(output.asset)
+            picture = Preview(event.job, event.node, output.media_type, data)
+            await socket.response.send_bytes(run.preview(picture, metadata=socket.metadata))
 
 
 async def _texts(door: Door, event: BaseEvent) -> dict[str, str]:

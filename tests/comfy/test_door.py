@@ -13,6 +13,7 @@ import pytest
 from aiohttp import FormData
 
 from graphflow import pictures
+from graphflow.events import NodeOutput, Output
 from tests.comfy.conftest import Client, Socket, prompt, queue
 from tests.fakes import World, png
 
@@ -163,6 +164,25 @@ async def test_garbage_on_the_socket_does_no_harm(client: Client, socket: Socket
     await socket.raw.send_bytes(b"\0" * 100)
     await queue(client, prompt(), client_id="me")
     assert "execution_success" in types(await socket.run())
+
+
+@pytest.mark.parametrize("flags", [False, True])
+async def test_pictures_for_the_socket_come_in_full(client: Client, socket: Socket, it: World, flags: bool) -> None:
+    if flags:
+        await socket.raw.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+        await socket.next()
+    asset = await it.service.upload("a.png", png(), kind="temp")
+    id = await queue(client, prompt("Wait"), client_id="me")
+    await socket.until("executing", node="2")
+    made = Output(node="2", name=asset.name, asset=asset.id, media_type="image/png", details={"socket": True})
+    it.service.hub.publish(NodeOutput(job=id, node="2", outputs=(made,), seq=100))
+    heard = await socket.until("progress", value=1, max=1)
+    frame = await socket.next()
+    it.worker.gate.set()
+
+    assert "executed" not in types(heard)
+    assert frame.endswith(png())
+    assert frame[:8] == b"\0\0\0\x01\0\0\0\x02" if not flags else frame[:4] == b"\0\0\0\x04"
 
 
 async def test_a_client_that_goes_away_does_not_stop_its_run(client: Client, socket: Socket, it: World) -> None:
