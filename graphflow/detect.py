@@ -754,7 +754,8 @@ _VAE_CLASSES = {
 
 def _in_folder(header: Header) -> Detected:
     index: Mapping[str, Any] = header.metadata["model_index"]
-    parts, details = [], {}
+    parts: list[Part] = []
+    details: dict[str, Any] = {}
     for name, entry in index.items():
         if not isinstance(entry, list) or len(entry) != 2 or not isinstance(entry[1], str):
             continue

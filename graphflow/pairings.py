@@ -87,7 +87,9 @@ def check_pairings(nodes: Mapping[str, CheckedNode]) -> list[Problem]:
 
 def _in_order(nodes: Mapping[str, CheckedNode]) -> list[str]:
     """Sources before what takes from them."""
-    waiting = {id: {_link(v)[0] for v in node.inputs.values() if _link(v)} & nodes.keys() for id, node in nodes.items()}
+    waiting = {
+        id: {link[0] for v in node.inputs.values() if (link := _link(v))} & nodes.keys() for id, node in nodes.items()
+    }
     takers: dict[str, list[str]] = {}
     for id, sources in waiting.items():
         for source in sources:
@@ -104,9 +106,9 @@ def _in_order(nodes: Mapping[str, CheckedNode]) -> list[str]:
     return order
 
 
-def _link(value: Any) -> tuple[str, str] | tuple[()]:
+def _link(value: Any) -> tuple[str, str] | None:
     node, output = getattr(value, "node", None), getattr(value, "output", None)
-    return (str(node), str(output)) if node is not None and output is not None else ()
+    return (str(node), str(output)) if node is not None and output is not None else None
 
 
 # --- what files are --------------------------------------------------------------------------------------------------
@@ -195,9 +197,8 @@ def _learn(id: str, node: CheckedNode, seen: Mapping[str, Known], facts: Facts) 
     for name, known in seen.items():
         by_type.setdefault(types[name], known)
     for port in node.definition.outputs:
-        known = _from_files(node, port.type) or _from_inputs(port.type, by_type)
-        if known:
-            facts[id, port.type] = known
+        if made := _from_files(node, port.type) or _from_inputs(port.type, by_type):
+            facts[id, port.type] = made
 
 
 def _from_files(node: CheckedNode, wire: str) -> Known | None:

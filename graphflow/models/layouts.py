@@ -46,7 +46,7 @@ def split(entry: Entry, tensor: Tensor, shapes: Mapping[str, Sequence[int]]) -> 
         return {name: tensor.reshape(tuple(shapes[name])) if _reshapes(entry, tensor, shapes[name]) else tensor}
     if sum(rows) != tensor.shape[0]:
         raise ValueError(f"{entry.theirs} has {tensor.shape[0]} rows where {sum(rows)} are needed")
-    return dict(zip(entry.ours, tensor.split(rows), strict=True))
+    return dict(zip(entry.ours, torch.split(tensor, rows), strict=True))
 
 
 def _reshapes(entry: Entry, tensor: Tensor, shape: Sequence[int]) -> bool:

@@ -15,10 +15,10 @@ from torch import nn
 
 from graphflow.detect import Detected, Header, Part, count, detect, layout_of, require
 from graphflow.errors import UnsupportedFile
-from graphflow.models import language
+from graphflow.models import autoencoders, language
 from graphflow.models.control import KINDS, ControlContent
 from graphflow.models.families import Facts, TextPart, family
-from graphflow.models.layouts import Layout, flat_clip, ldm_vae, open_clip, same
+from graphflow.models.layouts import Layout, flat_clip, open_clip, same
 from graphflow.models.networks import NetworkContent
 from graphflow.models.residency import Policy
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
@@ -281,48 +281,11 @@ def load_vae(weights: Weights, policy: Policy) -> VaeContent:
         return VaeContent(Pixels(), torch.float32, 1, 3)
     with source(weights.files[0]) as src:
         part, header, tensors = src.part("vae")
-        diffusers = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
-        config = src.config(part, "vae") or vae_config(part.family, header)
-        module = hollow(lambda: build_vae(part.family, config))
+        ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
+        config = src.config(part, "vae") or autoencoders.config(part.family, header)
+        kind = autoencoders.kind_of(part.family, header, config)
+        module = hollow(lambda: autoencoders.build(kind, config))
         dtype = policy.dtype(("bfloat16",))
-        fill(module, tensors, same if diffusers else VAE_LAYOUTS[part.family], dtype=dtype, name=weights.files[0].name)
-        return VaeContent(module, dtype, downscale(config), config["latent_channels"])
-
-
-VAE_LAYOUTS: Mapping[str, Layout] = {"kl": ldm_vae}
-
-
-def build_vae(kind: str, config: Mapping[str, Any]) -> nn.Module:
-    """diffusers' class for a kind of autoencoder."""
-    import diffusers
-
-    names = {"kl": "AutoencoderKL", "tiny": "AutoencoderTiny", "wan": "AutoencoderKLWan", "dc": "AutoencoderDC"}
-    known = {"tiny": ("block_out_channels",)}.get(kind, ())
-    plain = {key: value for key, value in config.items() if key not in known}
-    return getattr(diffusers, names[kind]).from_config(plain)  # type: ignore[no-any-return]
-
-
-def downscale(config: Mapping[str, Any]) -> int:
-    """Pixels of the picture to one of the latent."""
-    channels = config.get("block_out_channels") or config.get("encoder_block_out_channels") or ()
-    return int(2 ** (len(channels) - 1))
-
-
-def vae_config(kind: str, header: Header) -> dict[str, Any]:
-    """An autoencoder's config by the shapes of a file in the original layout."""
-    if kind != "kl":
-        raise UnsupportedFile(f"{header.path.name}: this kind of VAE needs its config in {header.path.stem}.config/vae")
-    levels = count(header, "encoder.down.{}.")
-    channels = [header.shape(f"encoder.down.{n}.block.0.conv1.weight")[0] for n in range(levels)]
-    return {
-        "in_channels": header.shape("encoder.conv_in.weight")[1],
-        "out_channels": header.shape("decoder.conv_out.weight")[0],
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "block_out_channels": channels,
-        "layers_per_block": count(header, "encoder.down.0.block.{}."),
-        "latent_channels": header.shape("decoder.conv_in.weight")[1],
-        "norm_num_groups": 32 if channels[0] % 32 == 0 else 16,
-        "use_quant_conv": "quant_conv.weight" in header.tensors,
-        "use_post_quant_conv": "post_quant_conv.weight" in header.tensors,
-    }
+        layout = same if ours else autoencoders.LAYOUTS.get(part.family, same)
+        fill(module, tensors, layout, dtype=dtype, name=weights.files[0].name)
+        return autoencoders.content(kind, module, dtype, config, weights.family)

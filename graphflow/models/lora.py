@@ -327,7 +327,7 @@ class Merged:
             ) from error
         merged = weight + patch.strength * delta
         rows = [p.shape[0] if p.ndim else 1 for p in parameters]
-        for name, parameter, part in zip(target.entry.ours, parameters, merged.split(rows), strict=True):
+        for name, parameter, part in zip(target.entry.ours, parameters, torch.split(merged, rows), strict=True):
             self._before.setdefault((target.component, name), parameter.data.cpu())
             put(module, name, part.reshape(parameter.shape).to(parameter.device, parameter.dtype))
 

@@ -85,7 +85,7 @@ class ResidentNetwork:
                 for edit in conds[0].edits:
                     stack.enter_context(edit.applied(content.module))
                 out = self.family.forward(content.module, call).float()
-        outs = out.split([len(row.x) for row in rows])
+        outs = torch.split(out, [len(row.x) for row in rows])
         return [
             cond.parametrisation.to_denoised(row.x, row.sigma, o)
             for row, cond, o in zip(rows, conds, outs, strict=True)

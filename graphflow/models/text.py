@@ -97,7 +97,7 @@ class ClipEncoder:
         else:
             hidden = states[max(layer, -len(states))]
             hidden = inner.final_layer_norm(hidden) if self.norm else hidden
-        ends = (ids == self.vocabulary.end).int().argmax(dim=-1)
+        ends = torch.eq(ids, self.vocabulary.end or 0).int().argmax(dim=-1)
         pooled = last[torch.arange(len(last), device=last.device), ends]
         projection = getattr(self.module, "text_projection", None)
         return hidden.float(), (projection(pooled) if projection is not None else pooled).float()

@@ -90,5 +90,7 @@ class ResidentUpscaler:
     def _tile(self, x: Tensor) -> Tensor:
         with self._residency.ready(self._recipe.weights, (), self._load) as resident:
             content: Any = resident.content
-            out = torch.cat([content.descriptor(one.to(self._residency.device, content.dtype)) for one in x.split(1)])
+            out = torch.cat(
+                [content.descriptor(one.to(self._residency.device, content.dtype)) for one in torch.split(x, 1)]
+            )
             return out.float().cpu()

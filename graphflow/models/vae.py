@@ -133,7 +133,7 @@ class ResidentVae:
         return latent.movedim(2, 1).flatten(0, 1).contiguous() if self.dims == 2 and latent.ndim == 5 else latent
 
     def _batched(self, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-        return torch.cat([call(part) for part in x.split(BATCH if self.dims == 2 else 1)])
+        return torch.cat([call(part) for part in torch.split(x, BATCH if self.dims == 2 else 1)])
 
     @torch.inference_mode()
     def _encode(self, x: Tensor) -> Tensor:

@@ -32,14 +32,15 @@ class _Shards:
     """safetensors files as one."""
 
     def __init__(self, paths: Collection[Path]) -> None:
-        self._open = [safe_open(str(path), framework="pt") for path in paths]
+        self._open: list[Any] = [safe_open(str(path), framework="pt") for path in paths]
         self._where = {key: file for file in self._open for key in file.keys()}  # noqa: SIM118 - no mapping
 
     def keys(self) -> Collection[str]:
         return self._where.keys()
 
     def get(self, key: str) -> Tensor:
-        return self._where[key].get_tensor(key)
+        tensor: Tensor = self._where[key].get_tensor(key)
+        return tensor
 
 
 class _Gguf:

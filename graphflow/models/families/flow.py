@@ -50,7 +50,7 @@ def even(x: Tensor, multiple: int = 2) -> Tensor:
     wide = x.ndim == 5
     flat = x.flatten(1, 2) if wide else x
     grown = functional.pad(flat, (0, right, 0, down), mode="circular")
-    return grown.unflatten(1, x.shape[1:3]) if wide else grown
+    return grown.reshape(*x.shape[:3], *grown.shape[-2:]) if wide else grown
 
 
 def pack(x: Tensor) -> Tensor:

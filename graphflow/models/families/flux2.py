@@ -89,7 +89,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
         txt_ids=text.to(call.x),
         guidance=call.guidance if settings.guidance_embeds else None,
     )
-    return out[:, : height * width].transpose(1, 2).unflatten(2, (height, width))
+    return out[:, : height * width].transpose(1, 2).reshape(len(out), -1, height, width)
 
 
 FAMILY = Family(

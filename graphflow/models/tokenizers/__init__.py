@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import lzma
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,8 @@ def clip(pad: int | None = None) -> Vocabulary:
 def _clip_tokenizer() -> Any:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
-    merges = [
-        tuple(line.split()) for line in lzma.decompress((HERE / "clip-merges.txt.xz").read_bytes()).decode().split("\n")
-    ]
+    lines = lzma.decompress((HERE / "clip-merges.txt.xz").read_bytes()).decode().split("\n")
+    merges = [(first, second) for first, second in (line.split() for line in lines)]
     vocabulary = _clip_vocabulary(merges)
     tokenizer = Tokenizer(
         models.BPE(vocabulary, merges, end_of_word_suffix="</w>", unk_token="<|endoftext|>", fuse_unk=False)
@@ -84,7 +83,7 @@ def _clip_tokenizer() -> Any:
     return tokenizer
 
 
-def _clip_vocabulary(merges: Sequence[Sequence[str]]) -> Mapping[str, int]:
+def _clip_vocabulary(merges: Sequence[tuple[str, str]]) -> dict[str, int]:
     """In CLIP's order: 256 bytes, the same at a word's end, the merges, start, end."""
     letters = _byte_letters()
     names = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]
