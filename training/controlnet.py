@@ -119,7 +119,7 @@ def follow(parts: Parts, controlnet: ControlNetModel, prompts: list[str], lines:
     )
     controlled.set_progress_bar_config(disable=True)
     image = torch.from_numpy(lines)[:, None].repeat(1, 3, 1, 1)
-    return paint(controlled, prompts, batch=len(prompts), image=image)
+    return paint(controlled, prompts, steps=10, batch=len(prompts), image=image)
 
 
 def agreement(pictures: np.ndarray, lines: np.ndarray, reach: int = 1) -> float:
@@ -138,22 +138,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=RUNS / "controlnet", help="default: %(default)s")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="the pipeline it belongs to (default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=6_000, help="default: %(default)s")
-    parser.add_argument("--scenes", type=int, default=1_500, help="scenes in the pool (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=2_400, help="default: %(default)s")
+    parser.add_argument("--scenes", type=int, default=600, help="scenes in the pool (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (default: %(default)s)")
     args = parser.parse_args()
     torch.manual_seed(0)
     parts = open_parts(args.base)
     plan = Plan(
-        args.folder, args.samples, args.batch, args.rate, warm_up=200, decay=0.5, average=0.99, picture_samples=1_500
+        args.folder, args.samples, args.batch, args.rate, warm_up=200, decay=0.5, average=0.99, picture_samples=1_200
     )
     trained = train(Following(parts, args.scenes), plan).half().float()  # as it will be stored
     trained.half().save_pretrained(args.folder / "emoji-edges")
     asked = scenes.first_scenes(16, seed=2, held_out=True)
     lines, prompts = np.stack([edges(scenes.draw(scene)) for scene in asked]), [scene.caption for scene in asked]
     with_it = agreement(follow(parts, trained.float(), prompts, lines), lines)  # type: ignore[arg-type]
-    print(f"edges followed: {with_it:.2f} with it, {agreement(paint(parts.pipeline, prompts), lines):.2f} without")
+    print(
+        f"edges followed: {with_it:.2f} with it, {agreement(paint(parts.pipeline, prompts, steps=10), lines):.2f} without"
+    )
 
 
 if __name__ == "__main__":

@@ -3,19 +3,23 @@
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from training.autoencoder import open_autoencoder
 from training.loop import RUNS
 from training.pipeline import open_parts
 
 SHIPPED = Path("graphflow/builtin/checkpoints/graphflow-emoji")
 
 
-def export(source: Path, target: Path) -> int:
-    """Copy the pipeline at `source` to `target` in float16; returns its size in bytes."""
-    pipeline = open_parts(source).pipeline.to(torch.float16)
+def export(source: Path, target: Path, vae: Path | None = None) -> int:
+    """Write the pipeline at `source`, with another autoencoder if given, in float16; returns its size in bytes."""
+    parts = open_parts(source)
+    parts = replace(parts, vae=open_autoencoder(vae)) if vae else parts
+    pipeline = parts.pipeline.to(torch.float16)
     shutil.rmtree(target, ignore_errors=True)
     pipeline.save_pretrained(target, safe_serialization=True)
     for config in target.rglob("*config.json"):
@@ -37,8 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--source", type=Path, default=RUNS / "diffusion" / "pipeline", help="default: %(default)s")
     parser.add_argument("--target", type=Path, default=SHIPPED, help="default: %(default)s")
+    parser.add_argument("--autoencoder", type=Path, help="folder of an autoencoder run, in place of the pipeline's")
     args = parser.parse_args()
-    print(f"{args.target}: {export(args.source, args.target) / 1e6:.1f} MB")
+    print(f"{args.target}: {export(args.source, args.target, args.autoencoder) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

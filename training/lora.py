@@ -7,6 +7,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -18,6 +19,7 @@ from training.captions import Item, say
 from training.diffusion import PROMPTS, noised
 from training.export import SHIPPED
 from training.loop import RUNS, Plan, Step, grid, train
+from training.palette import Picture
 from training.pipeline import Parts, open_parts, paint, token_ids
 
 TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2")
@@ -102,15 +104,15 @@ class Styling:
 
     def picture(self, averaged: nn.Module) -> Image.Image:
         """Fixed prompts in the style, with the weights of the moment."""
-        return grid(paint(self.parts.pipeline, list(PROMPTS[:8])), 8)
+        return grid(paint(self.parts.pipeline, list(PROMPTS[:8]), steps=10), 8)
 
 
-def is_print(picture: torch.Tensor) -> bool:
-    """Whether a picture, (64, 64, 3), holds only colours between ink and paper: the classifier of the style."""
-    ink, paper = torch.from_numpy(styles.INK), torch.from_numpy(styles.PAPER)
-    along = (picture - ink) @ (paper - ink) / (paper - ink).square().sum()
-    nearest = ink + along.clamp(0, 1)[..., None] * (paper - ink)
-    return bool((picture - nearest).square().sum(-1).sqrt().mean() < 0.12)
+def is_print(picture: Picture) -> bool:
+    """Whether a picture holds hardly a colour but those between ink and paper: the classifier of the style."""
+    line = styles.PAPER - styles.INK
+    along = ((picture - styles.INK) @ line / (line @ line)).clip(0, 1)[..., None]
+    distance = np.linalg.norm(picture - (styles.INK + along * line), axis=-1)
+    return bool(distance.mean() < 0.1)
 
 
 def main() -> None:
@@ -119,24 +121,25 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=RUNS / "lora", help="default: %(default)s")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="the pipeline it belongs to (default: %(default)s)")
     parser.add_argument("--rank", type=int, default=16, help="default: %(default)s")
-    parser.add_argument("--samples", type=int, default=3_000, help="default: %(default)s")
+    parser.add_argument("--samples", type=int, default=1_600, help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default: %(default)s)")
     args = parser.parse_args()
     torch.manual_seed(0)
     parts = open_parts(args.base)
-    before = paint(parts.pipeline, list(PROMPTS))
+    prompts = list(PROMPTS[:8])
+    before = paint(parts.pipeline, prompts, steps=10)
     task = Styling(parts, args.rank)
     plan = Plan(
-        args.folder, args.samples, args.batch, args.rate, warm_up=200, decay=0.5, average=0.98, picture_samples=1_000
-    )
-    save(train(task, plan), args.folder / "ink-print.safetensors")  # type: ignore[arg-type]
-    after = paint(parts.pipeline, list(PROMPTS))
-    counts = [sum(is_print(torch.from_numpy(picture)) for picture in some) for some in (before, after)]
-    print(f"prints among {len(PROMPTS)} pictures: {counts[0]} without the LoRA, {counts[1]} with it")
-    grid(torch.cat([torch.from_numpy(before), torch.from_numpy(after)]).numpy(), 8).save(
-        args.folder / "before-after.png"
-    )
+        args.folder, args.samples, args.batch, args.rate, warm_up=160, decay=0.6, average=0.97, picture_samples=args.samples
+    )  # fmt: skip
+    trained = train(task, plan)
+    save(trained, args.folder / "ink-print.safetensors")  # type: ignore[arg-type]
+    task.modules.load_state_dict(trained.state_dict())
+    after = paint(parts.pipeline, prompts, steps=10)
+    counts = [sum(is_print(picture) for picture in pictures) for pictures in (before, after)]
+    print(f"prints among {len(prompts)} pictures: {counts[0]} without the LoRA, {counts[1]} with it")
+    grid(np.concatenate([before, after]), 8).save(args.folder / "before-after.png")
 
 
 if __name__ == "__main__":
