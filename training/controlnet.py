@@ -148,11 +148,12 @@ def main() -> None:
     plan = Plan(
         args.folder, args.samples, args.batch, args.rate, warm_up=200, decay=0.5, average=0.99, picture_samples=1_200
     )
-    trained = train(Following(parts, args.scenes), plan).half().float()  # as it will be stored
-    trained.half().save_pretrained(args.folder / "emoji-edges")
+    trained = train(Following(parts, args.scenes), plan)
+    trained.half().save_pretrained(args.folder / "graphflow-edges")
+    trained.float()  # what follows measures it as it is stored
     asked = scenes.first_scenes(16, seed=2, held_out=True)
     lines, prompts = np.stack([edges(scenes.draw(scene)) for scene in asked]), [scene.caption for scene in asked]
-    with_it = agreement(follow(parts, trained.float(), prompts, lines), lines)  # type: ignore[arg-type]
+    with_it = agreement(follow(parts, trained, prompts, lines), lines)  # type: ignore[arg-type]
     print(
         f"edges followed: {with_it:.2f} with it, {agreement(paint(parts.pipeline, prompts, steps=10), lines):.2f} without"
     )

@@ -144,7 +144,7 @@ def main() -> None:
     pool = build_pool(parts.vae, args.scenes)
     plan = Plan(
         args.folder, args.samples, args.batch, args.rate, warm_up=args.samples // 20, decay=0.6, average=0.99,
-        picture_samples=1_600,
+        picture_samples=100_000,
     )  # fmt: skip
     trained = train(Diffusing(parts, pool, args.emoji_share), plan)
     averaged_parts(parts, trained).pipeline.save_pretrained(args.folder / "pipeline")

@@ -134,7 +134,7 @@ def main() -> None:
         args.folder, args.samples, args.batch, args.rate, warm_up=160, decay=0.6, average=0.97, picture_samples=args.samples
     )  # fmt: skip
     trained = train(task, plan)
-    save(trained, args.folder / "ink-print.safetensors")  # type: ignore[arg-type]
+    save(trained, args.folder / "graphflow-ink.safetensors")  # type: ignore[arg-type]
     task.modules.load_state_dict(trained.state_dict())
     after = paint(parts.pipeline, prompts, steps=10)
     counts = [sum(is_print(picture) for picture in pictures) for pictures in (before, after)]

@@ -143,7 +143,8 @@ def main() -> None:
     plan = Plan(folder, args.samples, args.batch, args.rate, decay=0.8, betas=(0.9, 0.99), average=0.99)
     trained = train(Upscaling(args.scale), plan).eval()
     save_file(
-        {key: value.half() for key, value in trained.state_dict().items()}, folder / f"emoji-x{args.scale}.safetensors"
+        {key: value.half() for key, value in trained.state_dict().items()},
+        folder / f"graphflow-{args.scale}x.safetensors",
     )
     gain = measure(trained, args.scale)
     print(f"x{args.scale}: {gain.upscaler:.2f} dB, Lanczos {gain.lanczos:.2f} dB on held-out icons")
