@@ -28,7 +28,9 @@ class Editor:
         return url.startswith((self.server, self.server.replace("http", "ws", 1), "blob:", "data:"))
 
     def _complain(self, wrong: bool, text: str) -> None:
-        expected = re.search(r"status of (404|412|422|400|415)|ERR_CONNECTION|ERR_FAILED|ERR_INTERNET|WebSocket", text)
+        expected = re.search(
+            r"status of (404|412|422|400|415|500)|ERR_CONNECTION|ERR_FAILED|ERR_INTERNET|WebSocket", text
+        )
         if wrong and not expected:
             self.complaints.append(text)
 
@@ -41,6 +43,11 @@ class Editor:
         expect(self.page.get_by_label("Name of the workflow")).to_be_visible()
         if "template" in address:
             expect(self.cards.first).to_be_visible()
+        return self.settled()
+
+    def settled(self) -> Editor:
+        """Waits until the graph lies where it will stay."""
+        expect(self.page.get_by_role("region", name="Canvas")).to_have_attribute("aria-busy", "false", timeout=20_000)
         return self
 
     def open_workflow(self, document: Mapping[str, Any]) -> Editor:
@@ -52,7 +59,7 @@ class Editor:
         with self.page.expect_file_chooser() as chooser:
             self.command("Open a file…")
         chooser.value.set_files(FilePayload(name=name, mimeType=type, buffer=data))
-        return self
+        return self.settled()
 
     def command(self, name: str) -> None:
         """Does something from the command list."""

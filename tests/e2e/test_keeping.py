@@ -146,6 +146,35 @@ def test_damaged_files_are_refused_with_a_clear_message_and_nothing_is_lost(edit
         expect(editor.card("KSampler")).to_be_visible()
 
 
+def test_a_truncated_picture_is_refused_or_said_to_be_damaged(editor: Editor) -> None:
+    out = BytesIO()
+    Image.effect_noise((64, 64), 90).save(out, "PNG")
+    drop(editor, "cut.png", out.getvalue()[:400], "image/png")
+    expect(editor.page.locator(".toast")).to_be_visible()
+    expect(editor.card("KSampler")).to_be_visible()
+
+
+def test_a_subgraph_that_holds_itself_opens_and_is_named_as_a_problem(blank: Editor) -> None:
+    loop = {"type": "subgraph/Loop", "inputs": {"x": {"from": "$inputs.x"}}}
+    ports = {"inputs": [{"name": "x", "type": "IMAGE"}], "outputs": [{"name": "y", "type": "IMAGE", "from": "a.y"}]}
+    document = workflow({"a": ("subgraph/Loop", {}), "s": ("PreviewImage", {"images": {"from": "a.y"}})})
+    document["subgraphs"] = {"Loop": {**ports, "nodes": {"a": loop}, "layout": {}}}
+    blank.open_workflow(document)
+    expect(blank.card("Loop")).to_be_visible()
+    expect(blank.panel("Problems")).to_contain_text("contains itself")
+
+
+def test_a_server_that_fails_is_said_and_nothing_is_lost(editor: Editor) -> None:
+    editor.page.route(
+        "**/v1/jobs",
+        lambda route: route.fulfill(status=500, body="oops") if route.request.method == "POST" else route.continue_(),
+    )
+    editor.field("Prompt", "text").fill("still here")
+    editor.run()
+    editor.says("The server answered 500.")
+    expect(editor.field("Prompt", "text")).to_have_value("still here")
+
+
 def test_a_workflow_is_saved_found_versioned_compared_and_restored(editor: Editor) -> None:
     editor.page.get_by_label("Name of the workflow").fill("My apples")
     editor.page.keyboard.press("Control+s")
@@ -219,6 +248,18 @@ def test_the_workflow_is_copied_as_curl_and_as_python(editor: Editor) -> None:
     editor.command("Copy as Python")
     editor.says("Python program")
     compile(editor.page.evaluate("navigator.clipboard.readText()"), "snippet", "exec")
+
+
+def test_a_draft_that_another_workflow_took_the_place_of_is_found_again(editor: Editor) -> None:
+    editor.page.get_by_label("Name of the workflow").fill("Forgotten draft")
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    editor.command("New workflow")
+    expect(editor.cards).to_have_count(0)
+    editor.command("Workflows and templates")
+    drafts = editor.page.get_by_role("dialog").get_by_role("list", name="Drafts that were not saved")
+    drafts.get_by_role("button", name="Forgotten draft").first.click()
+    expect(editor.page.get_by_label("Name of the workflow")).to_have_value("Forgotten draft")
+    expect(editor.card("KSampler")).to_be_visible()
 
 
 def test_a_template_starts_a_new_workflow(blank: Editor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.e2e.editor import Editor, workflow
+from tests.e2e.editor import Editor, middle, workflow
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -163,7 +164,7 @@ def test_a_new_server_build_asks_for_a_reload(editor: Editor) -> None:
     expect(editor.page.get_by_role("alert").filter(has_text="GraphFlow was updated.")).to_be_visible()
 
 
-def test_500_nodes_stay_quick_to_type_in(blank: Editor) -> None:
+def test_500_nodes_stay_quick_to_type_in_and_to_drag(blank: Editor) -> None:
     nodes = {f"n{i}": ("CLIPTextEncode", {"text": f"prompt {i}"}) for i in range(500)}
     document = workflow(nodes)
     document["layout"] = {id: {"position": [(i % 25) * 300, (i // 25) * 260]} for i, id in enumerate(nodes)}
@@ -174,14 +175,28 @@ def test_500_nodes_stay_quick_to_type_in(blank: Editor) -> None:
     expect(blank.page.locator(".card.selected")).to_be_visible()
     prompt = blank.page.locator(".card.selected textarea")
     session = blank.page.context.new_cdp_session(blank.page)
-    session.send("Performance.enable")
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})  # processor time: others may be busy, too
 
     def busy() -> float:
         metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-        return metrics["ScriptDuration"]
+        return float(metrics["TaskDuration"])
 
-    before = busy()
-    prompt.press_sequentially("a quick brown fox jumps")
-    spent = (busy() - before) / 23 * 1000
-    assert spent < 16, f"{spent:.1f} ms of script a key"
+    def spent(events: int, act: Callable[[], None]) -> float:
+        before = busy()
+        act()
+        return (busy() - before) / events * 1000
+
+    title = middle(blank.page.locator(".card.selected .card-name"))
+
+    def drag() -> None:
+        blank.page.mouse.move(*title)
+        blank.page.mouse.down()
+        blank.page.mouse.move(title[0] + 90, title[1] + 60, steps=30)
+        blank.page.mouse.up()
+
+    typing = spent(23, lambda: prompt.press_sequentially("a quick brown fox jumps"))
+    dragging = spent(30, drag)
+    slow = float(os.environ.get("GRAPHFLOW_SLOW", "1"))
+    assert typing < 16 * slow, f"{typing:.1f} ms a key"
+    assert dragging < 16 * slow, f"{dragging:.1f} ms a move"
     expect(prompt).to_have_value(re.compile("fox jumps"))

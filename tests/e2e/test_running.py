@@ -173,6 +173,19 @@ def test_the_gallery_shows_new_pictures_their_settings_and_opens_their_workflow(
     expect(editor.field("Prompt", "text")).to_have_value("a violet square")
 
 
+def test_only_the_branch_that_made_a_picture_is_opened(editor: Editor) -> None:
+    quick(editor)
+    editor.page.mouse.dblclick(*editor.empty_spot())
+    editor.search("load image")
+    editor.page.keyboard.press("Enter")
+    expect(editor.cards).to_have_count(8)
+    editor.run()
+    finished(editor)
+    editor.panel("Results").get_by_role("button", name=re.compile("text-to-image")).first.click()
+    editor.page.get_by_role("dialog").get_by_role("button", name="Open only its branch").click()
+    expect(editor.cards).to_have_count(7)
+
+
 def test_run_to_the_selected_node_runs_only_what_it_needs(editor: Editor) -> None:
     bodies: list[str] = []
     editor.page.on(

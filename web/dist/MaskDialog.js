@@ -1,6 +1,6 @@
 import { r as __toESM } from "./rolldown-runtime.js";
 import { S as require_react, v as require_jsx_runtime } from "./vendor.js";
-import { $ as assetUrl, F as say, I as show, J as edit, O as upload, S as Icon, W as t, X as setValue, tt as newKey, z as loadUploads } from "./editor.js";
+import { $ as setValue, B as loadUploads, I as say, K as t, L as show, O as upload, S as Icon, X as edit, it as newKey, nt as assetUrl } from "./editor.js";
 import { n as Dialog } from "./dialogs.js";
 // src/panels/MaskDialog.tsx
 var import_react = /* @__PURE__ */ __toESM(require_react(), 1);

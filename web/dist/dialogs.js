@@ -1,7 +1,7 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./MaskDialog.js","./rolldown-runtime.js","./vendor.js","./editor.js"])))=>i.map(i=>d[i]);
 import { n as __exportAll, r as __toESM } from "./rolldown-runtime.js";
 import { S as require_react, v as require_jsx_runtime } from "./vendor.js";
-import { $ as assetUrl, A as keepMine, B as useSchema, C as newWorkflow, D as templates, E as saveAs, F as say, G as __vitePreload, H as bytes, I as show, J as edit, K as useRun, L as useView, M as takeTheirs, N as useSession, P as reveal, Q as widgetOf, R as definitionIn, S as Icon, T as openTemplate, U as count, V as difference, W as t, X as setValue, Y as useDocument, Z as definitionOf, _ as tryConnect, a as matching, at as wires, b as TextOutput, c as COMMANDS, d as runGrid, et as call, f as find, g as openPalette, h as looseEnd, i as Dot, it as sourceOf, j as openWorkflow, k as workflowOf, l as addAt, m as titleOf, n as replaceNode, nt as thumbnailUrl, o as Picker, ot as cleanWorkflow, p as score, q as current, r as replacements, rt as url, s as display, st as parseJson, t as Changes, u as run, v as openPlaces, w as openSaved, x as weightKey, y as proposal } from "./editor.js";
+import { $ as setValue, A as keepMine, C as newWorkflow, D as templates, E as saveAs, F as reveal, G as count, H as difference, I as say, J as useRun, K as t, L as show, M as openWorkflow, N as takeTheirs, P as useSession, Q as remove, R as useView, S as Icon, T as openTemplate, U as bytes, V as useSchema, W as clock, X as edit, Y as current, Z as useDocument, _ as tryConnect, a as matching, at as thumbnailUrl, b as TextOutput, c as COMMANDS, ct as sourceOf, d as runGrid, dt as isRecord, et as definitionOf, f as find, ft as parseJson, g as openPalette, h as looseEnd, i as Dot, j as openDraft, k as workflowOf, l as addAt, lt as wires, m as titleOf, n as replaceNode, nt as assetUrl, o as Picker, ot as url, p as score, q as __vitePreload, r as replacements, rt as call, s as display, st as ancestors, t as Changes, tt as widgetOf, u as run, ut as cleanWorkflow, v as openPlaces, w as openSaved, x as weightKey, y as proposal, z as definitionIn } from "./editor.js";
 // src/panels/Dialog.tsx
 var import_react = /* @__PURE__ */ __toESM(require_react(), 1);
 var import_jsx_runtime = require_jsx_runtime();
@@ -286,6 +286,58 @@ function MiniGraph({ document }) {
 		}, id))]
 	});
 }
+// src/panels/Drafts.tsx
+var SHOWN = 8;
+var documentOf = (draft) => isRecord(draft.draft?.workflow) ? draft.draft.workflow : {};
+async function newest() {
+	const { drafts } = await call("v1/drafts");
+	const own = useSession.getState().draft;
+	const others = drafts.filter((draft) => draft.id !== own).slice(0, SHOWN);
+	return Promise.all(others.map((draft) => call(`v1/drafts/${draft.id}`)));
+}
+/** What was open before and never saved: nothing that was made is out of reach. */
+function Drafts() {
+	const [drafts, setDrafts] = (0, import_react.useState)([]);
+	(0, import_react.useEffect)(() => void newest().then(setDrafts, () => void 0), []);
+	if (!drafts.length) return null;
+	const open = async (id) => {
+		await openDraft(id);
+		show(null);
+	};
+	const remove = async (id) => {
+		await call(`v1/drafts/${id}`, { method: "DELETE" }).catch((error) => say(error.message, "error"));
+		setDrafts((known) => known.filter((draft) => draft.id !== id));
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("library.drafts") }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
+		className: "library-cards",
+		"aria-label": t("library.drafts"),
+		children: drafts.map((draft) => {
+			const name = String(documentOf(draft).name || t("file.untitled"));
+			return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
+				className: "library-card",
+				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					onClick: () => void open(draft.id),
+					children: [
+						/* @__PURE__ */ (0, import_jsx_runtime.jsx)(MiniGraph, { document: documentOf(draft) }),
+						/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: name }),
+						/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("small", { children: [
+							(/* @__PURE__ */ new Date(draft.updated * 1e3)).toLocaleDateString(),
+							" ",
+							clock(draft.updated)
+						] })
+					]
+				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost remove",
+					"aria-label": t("library.remove", { name }),
+					onClick: () => void remove(draft.id),
+					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "trash" })
+				})]
+			}, draft.id);
+		})
+	})] });
+}
 // src/panels/LibraryDialog.tsx
 function Card({ title, text, picture, open, workflow, children }) {
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
@@ -371,6 +423,7 @@ function LibraryDialog() {
 					children: t("library.none")
 				})]
 			}),
+			!query && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Drafts, {}),
 			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("library.templates") }),
 			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
 				className: "library-cards",
@@ -630,15 +683,22 @@ function Settings({ workflow }) {
 		})
 	});
 }
+/** Only what a node needs: the branch that made its picture. */
+function branchOf(workflow, node) {
+	const needed = ancestors(workflow, [node]);
+	return remove(workflow, Object.keys(workflow.nodes).filter((id) => !needed.has(id)));
+}
 /** A result, what made it, and its workflow. */
 function Viewer({ asset }) {
 	const [workflow, setWorkflow] = (0, import_react.useState)(null);
 	(0, import_react.useEffect)(() => void workflowOf(asset.id).then(setWorkflow, () => void 0), [asset.id]);
-	const openIt = () => {
-		if (!workflow) return;
+	const openIt = (opened) => {
+		if (!opened) return;
 		show(null);
-		openWorkflow(workflow);
+		openWorkflow(opened);
 	};
+	const branch = workflow && asset.node && workflow.nodes[asset.node] ? branchOf(workflow, asset.node) : null;
+	const smaller = branch && workflow && Object.keys(branch.nodes).length < Object.keys(workflow.nodes).length;
 	const size = asset.width && asset.height ? `${asset.width} × ${asset.height}` : "";
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Dialog, {
 		label: asset.name,
@@ -663,18 +723,26 @@ function Viewer({ asset }) {
 				children: [
 					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
 						className: "buttons",
-						children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-							type: "button",
-							className: "primary",
-							disabled: !workflow,
-							onClick: openIt,
-							children: t("viewer.open")
-						}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("a", {
-							className: "button",
-							href: assetUrl(asset.id),
-							download: asset.name,
-							children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "download" }), t("viewer.download")]
-						})]
+						children: [
+							/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+								type: "button",
+								className: "primary",
+								disabled: !workflow,
+								onClick: () => openIt(workflow),
+								children: t("viewer.open")
+							}),
+							smaller && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+								type: "button",
+								onClick: () => openIt(branch),
+								children: t("viewer.branch")
+							}),
+							/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("a", {
+								className: "button",
+								href: assetUrl(asset.id),
+								download: asset.name,
+								children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "download" }), t("viewer.download")]
+							})
+						]
 					}),
 					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: [
 						size,

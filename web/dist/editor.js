@@ -1268,6 +1268,7 @@ var en_default = {
 	"job.failed": "failed",
 	"job.queued": "waiting",
 	"job.running": "running",
+	"library.drafts": "Drafts that were not saved",
 	"library.mine": "Saved on this server",
 	"library.none": "Nothing saved yet.",
 	"library.remove": "Delete {name}",
@@ -1404,6 +1405,7 @@ var en_default = {
 	"view.snap": "Snap to grid",
 	"view.zoomIn": "Zoom in",
 	"view.zoomOut": "Zoom out",
+	"viewer.branch": "Open only its branch",
 	"viewer.download": "Download",
 	"viewer.noWorkflow": "No workflow is kept in this file.",
 	"viewer.open": "Open its workflow",
@@ -1675,7 +1677,8 @@ var useView = create(() => ({
 	toast: null,
 	snap: true,
 	marks: {},
-	tour: null
+	tour: null,
+	fitted: 0
 }));
 var show = (dialog) => useView.setState({ dialog });
 var PANEL = "graphflow.panel";
@@ -1936,7 +1939,8 @@ async function loadHistory() {
 		}]))
 	} }));
 	const last = jobs.find((job) => job.status === "done" && job.client === useSession.getState().draft);
-	if (last && useRun.getState().shown === null) keepResults(last);
+	const { shown, jobs: now } = useRun.getState();
+	if (last && (shown === null || now[shown]?.status === "done")) keepResults(last);
 }
 function apply(message) {
 	if ("job" in message) ofJob(message);
@@ -3404,7 +3408,10 @@ function Field({ node, port, label }) {
 	const value = useDocument((state) => state.graph.nodes[node]?.inputs[port.name]) ?? port.default;
 	const widget = widgetOf(port.field ?? {});
 	const Show = WIDGETS[widget.kind];
-	const set = (next) => edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name}`);
+	const set = (next) => {
+		const words = typeof next === "string" ? next.split(/\s+/).length : 0;
+		edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name} ${words}`);
+	};
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
 		className: `field ${widget.kind}`,
 		title: port.description || void 0,
@@ -4191,21 +4198,20 @@ function takeNodeChanges(changes) {
 function takeEdgeChanges(changes) {
 	useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges) }));
 }
-/** Fits the view once after a workflow was opened and its cards were measured. */
+/** Fits the view once after a workflow was opened and its cards were measured; until then the canvas is busy. */
 function Fit() {
 	const opened = useDocument((state) => state.opened);
 	const ready = useNodesInitialized();
-	const fitted = (0, import_react.useRef)(0);
 	(0, import_react.useEffect)(() => {
-		const { flow, nodes } = useView.getState();
-		if (nodes.length === 0) fitted.current = opened;
-		if (!ready || !flow || fitted.current === opened) return;
-		fitted.current = opened;
-		flow.fitView({
+		const { flow, nodes, fitted } = useView.getState();
+		const done = () => useView.setState({ fitted: opened });
+		if (fitted === opened) return;
+		if (nodes.length === 0) done();
+		else if (ready && flow) flow.fitView({
 			padding: .1,
 			maxZoom: 1,
 			minZoom: .2
-		});
+		}).then(done);
 	}, [ready, opened]);
 	return null;
 }
@@ -4234,6 +4240,8 @@ function Canvas() {
 	const nodes = useView((view) => view.nodes);
 	const edges = useView((view) => view.edges);
 	const snap = useView((view) => view.snap);
+	const fitted = useView((view) => view.fitted);
+	const opened = useDocument((state) => state.opened);
 	const reconnecting = (0, import_react.useRef)(null);
 	const area = (0, import_react.useRef)(null);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
@@ -4242,6 +4250,7 @@ function Canvas() {
 		role: "region",
 		tabIndex: -1,
 		"aria-label": t("canvas.label"),
+		"aria-busy": fitted !== opened,
 		onDoubleClick: openAtPointer,
 		onDrop: drop,
 		onDragOver: (event) => event.preventDefault(),
@@ -6651,6 +6660,7 @@ function TopBar() {
 						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "redo" })
 					}),
 					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "add" }),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "save" }),
 					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "library" }),
 					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "find" }),
 					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "arrange" })
@@ -6921,4 +6931,4 @@ async function start() {
 	setTimeout(() => void __vitePreload(() => import("./dialogs.js").then((n) => n.t), __vite__mapDeps([2,1,3]), import.meta.url), 1500);
 }
 start();
-export { assetUrl as $, keepMine as A, useSchema as B, newWorkflow as C, templates as D, saveAs as E, say as F, __vitePreload as G, bytes as H, show as I, edit as J, useRun as K, useView as L, takeTheirs as M, useSession as N, upload as O, reveal as P, widgetOf as Q, definitionIn as R, Icon as S, openTemplate as T, count as U, difference as V, t as W, setValue as X, useDocument as Y, definitionOf as Z, tryConnect as _, matching as a, wires as at, TextOutput as b, COMMANDS as c, runGrid as d, call as et, find as f, openPalette as g, looseEnd as h, Dot as i, sourceOf as it, openWorkflow as j, workflowOf as k, addAt as l, titleOf as m, replaceNode as n, thumbnailUrl as nt, Picker as o, cleanWorkflow as ot, score as p, current as q, replacements as r, url as rt, display as s, parseJson as st, Changes as t, newKey as tt, run as u, openPlaces as v, openSaved as w, weightKey as x, proposal as y, loadUploads as z };
+export { setValue as $, keepMine as A, loadUploads as B, newWorkflow as C, templates as D, saveAs as E, reveal as F, count as G, difference as H, say as I, useRun as J, t as K, show as L, openWorkflow as M, takeTheirs as N, upload as O, useSession as P, remove as Q, useView as R, Icon as S, openTemplate as T, bytes as U, useSchema as V, clock as W, edit as X, current as Y, useDocument as Z, tryConnect as _, matching as a, thumbnailUrl as at, TextOutput as b, COMMANDS as c, sourceOf as ct, runGrid as d, isRecord as dt, definitionOf as et, find as f, parseJson as ft, openPalette as g, looseEnd as h, Dot as i, newKey as it, openDraft as j, workflowOf as k, addAt as l, wires as lt, titleOf as m, replaceNode as n, assetUrl as nt, Picker as o, url as ot, score as p, __vitePreload as q, replacements as r, call as rt, display as s, ancestors as st, Changes as t, widgetOf as tt, run as u, cleanWorkflow as ut, openPlaces as v, openSaved as w, weightKey as x, proposal as y, definitionIn as z };

@@ -29,17 +29,16 @@ function takeEdgeChanges(changes: EdgeChange<WireEdge>[]): void {
   useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges as WireEdge[]) }));
 }
 
-/** Fits the view once after a workflow was opened and its cards were measured. */
+/** Fits the view once after a workflow was opened and its cards were measured; until then the canvas is busy. */
 function Fit() {
   const opened = useDocument((state) => state.opened);
   const ready = useNodesInitialized();
-  const fitted = useRef(0);
   useEffect(() => {
-    const { flow, nodes } = useView.getState();
-    if (nodes.length === 0) fitted.current = opened;
-    if (!ready || !flow || fitted.current === opened) return;
-    fitted.current = opened;
-    void flow.fitView({ padding: 0.1, maxZoom: 1, minZoom: 0.2 });
+    const { flow, nodes, fitted } = useView.getState();
+    const done = () => useView.setState({ fitted: opened });
+    if (fitted === opened) return;
+    if (nodes.length === 0) done();
+    else if (ready && flow) void flow.fitView({ padding: 0.1, maxZoom: 1, minZoom: 0.2 }).then(done);
   }, [ready, opened]);
   return null;
 }
@@ -66,11 +65,13 @@ export function Canvas() {
   const nodes = useView((view) => view.nodes);
   const edges = useView((view) => view.edges);
   const snap = useView((view) => view.snap);
+  const fitted = useView((view) => view.fitted);
+  const opened = useDocument((state) => state.opened);
   const reconnecting = useRef<WireEdge | null>(null);
   const area = useRef<HTMLDivElement>(null);
   return (
     <div
-      className="canvas" ref={area} role="region" tabIndex={-1} aria-label={t("canvas.label")} onDoubleClick={openAtPointer} onDrop={drop} onDragOver={(event) => event.preventDefault()}
+      className="canvas" ref={area} role="region" tabIndex={-1} aria-label={t("canvas.label")} aria-busy={fitted !== opened} onDoubleClick={openAtPointer} onDrop={drop} onDragOver={(event) => event.preventDefault()}
     >
       <ReactFlow<ViewNode, WireEdge>
         nodes={nodes as ViewNode[]} edges={edges as WireEdge[]} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES}

@@ -7,6 +7,7 @@ import type { SavedWorkflow, Template } from "../server/types";
 import { say, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
+import { Drafts } from "./Drafts";
 import { MiniGraph } from "./MiniGraph";
 
 interface CardProps {
@@ -65,6 +66,7 @@ export function LibraryDialog() {
         ))}
         {!mine.length && <li className="nothing">{t("library.none")}</li>}
       </ul>
+      {!query && <Drafts />}
       <h3>{t("library.templates")}</h3>
       <ul className="library-cards" aria-label={t("library.templates")}>
         {offered.map((one) => <Card key={one.name} title={one.title} text={one.description} picture={pictureOf(one.thumbnail)} workflow={one.workflow} open={() => openTemplate(one)} />)}

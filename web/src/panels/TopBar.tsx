@@ -83,7 +83,7 @@ export function TopBar() {
       <span className="tools wide">
         <button type="button" className="ghost" aria-label={t("do.undo")} title={`${t("do.undo")} (${display("Ctrl+Z")})`} disabled={!canUndo} onClick={undo}><Icon name="undo" /></button>
         <button type="button" className="ghost" aria-label={t("do.redo")} title={`${t("do.redo")} (${display("Ctrl+Shift+Z")})`} disabled={!canRedo} onClick={redo}><Icon name="redo" /></button>
-        <Tool id="add" /><Tool id="library" /><Tool id="find" /><Tool id="arrange" />
+        <Tool id="add" /><Tool id="save" /><Tool id="library" /><Tool id="find" /><Tool id="arrange" />
       </span>
       <span className="segmented" role="group" aria-label={t("bar.view")}>
         <button type="button" aria-label={t("bar.graph")} aria-pressed={mode === "canvas"} onClick={() => setMode("canvas")}><Icon name="graph" /><span>{t("bar.graph")}</span></button>

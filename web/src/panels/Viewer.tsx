@@ -4,7 +4,8 @@ import { workflowOf } from "../server/assets";
 import type { Asset } from "../server/types";
 import { titleOf } from "../graph/find";
 import type { Workflow } from "../graph/workflow";
-import { sourceOf } from "../graph/workflow";
+import { ancestors, sourceOf } from "../graph/workflow";
+import { remove } from "../graph/edit";
 import { Icon } from "../icons";
 import { useSchema } from "../state/schema";
 import { openWorkflow } from "../state/session";
@@ -32,15 +33,23 @@ export function Settings({ workflow }: { readonly workflow: Workflow }) {
   );
 }
 
+/** Only what a node needs: the branch that made its picture. */
+function branchOf(workflow: Workflow, node: string): Workflow {
+  const needed = ancestors(workflow, [node]);
+  return remove(workflow, Object.keys(workflow.nodes).filter((id) => !needed.has(id)));
+}
+
 /** A result, what made it, and its workflow. */
 export function Viewer({ asset }: { readonly asset: Asset }) {
   const [workflow, setWorkflow] = useState<Workflow | null>(null);
   useEffect(() => void workflowOf(asset.id).then(setWorkflow, () => undefined), [asset.id]);
-  const openIt = () => {
-    if (!workflow) return;
+  const openIt = (opened: Workflow | null) => {
+    if (!opened) return;
     show(null);
-    openWorkflow(workflow);
+    openWorkflow(opened);
   };
+  const branch = workflow && asset.node && workflow.nodes[asset.node] ? branchOf(workflow, asset.node) : null;
+  const smaller = branch && workflow && Object.keys(branch.nodes).length < Object.keys(workflow.nodes).length;
   const size = asset.width && asset.height ? `${asset.width} × ${asset.height}` : "";
   return (
     <Dialog label={asset.name} className="viewer">
@@ -52,7 +61,8 @@ export function Viewer({ asset }: { readonly asset: Asset }) {
         </div>
         <div className="viewer-side">
           <p className="buttons">
-            <button type="button" className="primary" disabled={!workflow} onClick={openIt}>{t("viewer.open")}</button>
+            <button type="button" className="primary" disabled={!workflow} onClick={() => openIt(workflow)}>{t("viewer.open")}</button>
+            {smaller && <button type="button" onClick={() => openIt(branch)}>{t("viewer.branch")}</button>}
             <a className="button" href={assetUrl(asset.id)} download={asset.name}><Icon name="download" />{t("viewer.download")}</a>
           </p>
           <p><small>{[size, asset.size ? bytes(asset.size) : "", asset.media_type].filter(Boolean).join(" · ")}</small></p>

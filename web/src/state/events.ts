@@ -134,7 +134,8 @@ export async function loadHistory(): Promise<void> {
     jobs: { ...state.jobs, ...Object.fromEntries(unknown.map((job) => [job.id, { ...NEW, ...state.jobs[job.id], ...job }])) },
   }));
   const last = jobs.find((job) => job.status === "done" && job.client === useSession.getState().draft);
-  if (last && useRun.getState().shown === null) keepResults(last);
+  const { shown, jobs: now } = useRun.getState();
+  if (last && (shown === null || now[shown]?.status === "done")) keepResults(last);
 }
 
 function apply(message: LiveMessage): void {

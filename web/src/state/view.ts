@@ -44,11 +44,13 @@ interface ViewState {
   /** Nodes to mark: those that would run again, or that a version changed. */
   readonly marks: Readonly<Record<string, "rerun" | "added" | "changed">>;
   readonly tour: number | null;
+  /** The opened workflow (`opened` of the document) that the view was fitted to. */
+  readonly fitted: number;
 }
 
 export const useView = create<ViewState>(() => ({
   nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: null, mode: "canvas",
-  renaming: null, toast: null, snap: true, marks: {}, tour: null,
+  renaming: null, toast: null, snap: true, marks: {}, tour: null, fitted: 0,
 }));
 
 export const show = (dialog: Dialog | null): void => useView.setState({ dialog });

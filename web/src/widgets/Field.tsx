@@ -51,7 +51,10 @@ export function Field({ node, port, label }: { readonly node: string; readonly p
   const value = useDocument((state) => state.graph.nodes[node]?.inputs[port.name]) ?? port.default;
   const widget = widgetOf(port.field ?? {});
   const Show = WIDGETS[widget.kind];
-  const set = (next: Json) => edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name}`);
+  const set = (next: Json) => {
+    const words = typeof next === "string" ? next.split(/\s+/).length : 0; // a step of undo is a word
+    edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name} ${words}`);
+  };
   return (
     <div className={`field ${widget.kind}`} title={port.description || undefined}>
       <label htmlFor={id}>{label ?? port.name}</label>
