@@ -304,19 +304,20 @@ class Flights:
         """
         waited = False
         while True:
+            if (found := ready()) is not None:
+                return Landed(found, waited)
             with self._lock:
-                if (found := ready()) is not None:
-                    return Landed(found, waited)
                 landing = self._landing.get(key)
                 if landing is None:
-                    landing = self._landing[key] = threading.Event()
+                    own = self._landing[key] = threading.Event()
                     break
             waited = True
             while not landing.wait(0.05):
                 waits()
         try:
-            return Landed(compute(), waited)
+            found = ready()  # it may have landed between the look and the take-off
+            return Landed(found, waited) if found is not None else Landed(compute(), waited)
         finally:
             with self._lock:
                 del self._landing[key]
-            landing.set()
+            own.set()
