@@ -5,7 +5,6 @@ Run with `python -m benchmarks.graph`. Times are of the processor, so that a bus
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from graphflow.cache import Cache
 from graphflow.engine import Engine
 from graphflow.files import ModelFiles
 from graphflow.plan import compile
+from graphflow.process import settle
 from graphflow.registry import discover
 from graphflow.workflow import Workflow, parse
 
@@ -44,8 +44,7 @@ def timed(work: Callable[[], object]) -> float:
 def measure(count: int) -> tuple[float, float]:
     """Milliseconds a node, new and all cached; the best of some rounds."""
     registry, files, document = discover(), ModelFiles(()), chain(count)
-    gc.collect()
-    gc.freeze()  # as a worker does once it is up
+    settle()  # as server and worker do once they are up
     best = (float("inf"), float("inf"))
     for _ in range(ROUNDS):
         engine = Engine(registry, Cache(2**30), files)

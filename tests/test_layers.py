@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = [
-    "paths", "errors", "node", "events", "workflow", "registry", "files", "detect", "pairings", "plan", "config", "containers", "pictures",
+    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "detect", "pairings", "plan", "config",
+    "containers", "pictures",
     "documents",
     "values", "diffusion", "models", "cache", "engine", "worker",
     "database", "migrations", "jobs", "assets", "workflows", "service", "server", "comfy", "client", "cli",
@@ -21,7 +22,8 @@ ORDER = [
 """Ground to roof: a module may import those before it; `api` is the node author's window on all of the data wing."""
 
 CONTROL = [
-    "paths", "errors", "node", "events", "workflow", "registry", "files", "detect", "pairings", "plan", "config", "containers", "pictures",
+    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "detect", "pairings", "plan", "config",
+    "containers", "pictures",
     "documents",
     "jobs", "assets", "workflows", "database", "service", "server", "comfy", "client", "cli",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from graphflow.cli.main import FAILED, INVALID
 from graphflow.cli.show import err, out, show_problems
 from graphflow.config import Config, with_token
 from graphflow.errors import Conflict, GraphflowError
+from graphflow.process import settle
 from graphflow.server import create_app
 from graphflow.service import Service, WorkerNotice, build_service
 
@@ -96,6 +97,7 @@ async def _serve(config: Config, listening: socket.socket, *, verbose: bool) -> 
         await asyncio.to_thread(_greet, config, service, listening.getsockname()[1])
         telling = asyncio.create_task(_tell_workers(service))
         await asyncio.to_thread(importlib.import_module, "graphflow.plan")  # the first job need not wait for it
+        settle()
         await stop.wait()
         err.print("stopping", style="dim")
         telling.cancel()

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.plan import Plan
+from graphflow.process import let_threads_sleep
 from graphflow.registry import Definitions
-from graphflow.worker.protocol import ENDS, Greeting, Item, Status, WorkerSettings, be_a_good_neighbour
+from graphflow.worker.protocol import ENDS, Greeting, Item, Status, WorkerSettings
 
 if TYPE_CHECKING:
     from graphflow.worker.setup import Bench
@@ -58,7 +59,7 @@ class LocalWorker:
     def _make(self) -> Bench:
         if self._build is not None:
             return self._build(self._settings)
-        be_a_good_neighbour()
+        let_threads_sleep()
         from graphflow.worker.setup import build  # torch is imported when it is wanted
 
         return build(self._settings)

@@ -27,10 +27,11 @@ from pydantic import ValidationError
 from graphflow import __version__
 from graphflow.errors import WorkerDied
 from graphflow.registry import Definitions
-from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings, be_a_good_neighbour
+from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
 
 if TYPE_CHECKING:
     from graphflow.plan import Plan
+from graphflow.process import let_threads_sleep
 
 log = logging.getLogger(__name__)
 
@@ -304,7 +305,7 @@ def child(pipe: Connection, settings: WorkerSettings) -> None:
     """The child's main function: builds the engine, greets, and serves until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    be_a_good_neighbour()
+    let_threads_sleep()
     from graphflow.worker.setup import build, warm_up  # torch belongs to the child alone
 
     bench = build(settings)

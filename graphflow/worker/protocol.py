@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,6 @@ Item = Event | Preview | Made
 """What a running plan gives."""
 ENDS = (JobDone, JobFailed, JobCancelled)
 """The last thing that a running plan gives is one of these."""
-
-
-def be_a_good_neighbour() -> None:
-    """Lets torch's threads sleep while they wait, not spin: on a shared machine spinning makes a step ten times slower.
-
-    Has an effect before torch is imported only; an `OMP_WAIT_POLICY` that is set already stays.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from graphflow.cache import Cache
 from graphflow.engine import Engine
 from graphflow.files import ModelFiles
 from graphflow.models.residency import Residency
+from graphflow.process import settle
 from graphflow.registry import BrokenPack, Registry, discover
 from graphflow.worker.protocol import Greeting, WorkerSettings
 
@@ -92,11 +92,10 @@ def build(settings: WorkerSettings) -> Bench:
 
 
 def warm_up() -> None:
-    """Imports what the first job would wait for, and keeps the garbage collector off everything imported."""
+    """Imports what the first job would wait for."""
     importlib.import_module("diffusers.models.unets.unet_2d_condition")
     importlib.import_module("transformers.models.clip.modeling_clip")
-    gc.collect()
-    gc.freeze()
+    settle()
 
 
 def files(settings: WorkerSettings) -> ModelFiles:
