@@ -8,6 +8,7 @@ from typing import Literal, cast
 import numpy as np
 import PIL.Image
 import torch
+from scipy.ndimage import maximum_filter1d
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -210,3 +211,41 @@ def filtered(x: Tensor, kernel: Tensor) -> Tensor:
         raise ValueError(f"a radius of {radius} is too large for {x.shape[-1]} × {x.shape[-2]}; make it smaller")
     padded = F.pad(x, (radius,) * 4, "reflect")
     return F.conv2d(padded, kernel.to(x).repeat(channels, 1, 1, 1), groups=channels)
+
+
+def blurred(x: Tensor, radius: int, sigma: float) -> Tensor:
+    """`x` under the bell of `gaussian`, borders mirrored."""
+    bell = gaussian(radius, sigma)
+    if radius < SEPARATE:
+        return filtered(x, bell)
+    line = bell.sum(0)  # the bell is the product of two such lines
+    across = filtered_along(x, line, -1)
+    return filtered_along(across, line, -2)
+
+
+SEPARATE = 8
+"""Radius from which on two passes of a line are taken for one of a square: the same but for rounding, and far faster."""
+
+
+def filtered_along(x: Tensor, line: Tensor, dim: int) -> Tensor:
+    """`x` filtered along one axis (-1 or -2), borders mirrored. Raises `ValueError` as `filtered` does."""
+    radius, channels = len(line) // 2, x.shape[1]
+    if x.shape[dim] <= radius:
+        raise ValueError(f"a radius of {radius} is too large for {x.shape[-1]} × {x.shape[-2]}; make it smaller")
+    across = dim == -1
+    padded = F.pad(x, (radius, radius, 0, 0) if across else (0, 0, radius, radius), "reflect")
+    kernel = line.to(x).reshape((1, 1, 1, -1) if across else (1, 1, -1, 1)).repeat(channels, 1, 1, 1)
+    return F.conv2d(padded, kernel, groups=channels)
+
+
+def largest(x: Tensor, before: int, after: int) -> Tensor:
+    """For each place the largest value from `before` places before it to `after` behind, along both last axes.
+
+    What lies outside counts for nothing.
+    """
+    size = before + after + 1
+    values = x.numpy()
+    for axis in (-1, -2):
+        # scipy's origin moves the window's middle, which is at size // 2, towards the end
+        values = maximum_filter1d(values, size, axis, mode="constant", cval=-np.inf, origin=before - size // 2)
+    return torch.from_numpy(values)

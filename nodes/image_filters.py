@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import PIL.Image
 import torch
+from scipy.ndimage import label
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,17 +16,19 @@ from graphflow.api import Image, Seed, node
 
 from ._fields import Fraction, span
 from ._tensors import (
+    SEPARATE,
+    blurred,
     check_batches,
     filtered,
     from_pillow,
     gaussian,
+    largest,
     picture,
     planes,
     resized,
     same_channels,
     to_bytes,
 )
-from .mask import largest_around
 
 # --- blends ----------------------------------------------------------------------------------------------------------
 
@@ -76,7 +79,7 @@ def image_blur(
     sigma: Annotated[float, span(0.1, 10.0, 0.1, "Width of the bell in units of the radius.")] = 1.0,
 ) -> Image:
     """Blurred by a round bell; borders are mirrored."""
-    return picture(filtered(planes(image), gaussian(blur_radius, sigma)))
+    return picture(blurred(planes(image), blur_radius, sigma))
 
 
 @node("ImageSharpen", category="image/postprocessing")
@@ -87,14 +90,16 @@ def image_sharpen(
     alpha: Annotated[float, span(0.0, 5.0, 0.01, "How strongly.")] = 1.0,
 ) -> Image:
     """Each pixel moved away from the blurred picture, by ten times `alpha`; cut off to 0 to 1."""
-    return picture(filtered(planes(image), sharpening(sharpen_radius, sigma, alpha)).clamp(0, 1))
+    return picture(sharpened(planes(image), sharpen_radius, sigma, alpha).clamp(0, 1))
 
 
-def sharpening(radius: int, sigma: float, alpha: float) -> Tensor:
-    """The kernel that adds 10 alpha times what a blur would take away; it sums to 1."""
+def sharpened(x: Tensor, radius: int, sigma: float, alpha: float) -> Tensor:
+    """`x` and 10 alpha times what a blur would take away from it."""
+    if radius >= SEPARATE:
+        return x + (x - blurred(x, radius, sigma)) * (10 * alpha)
     kernel = gaussian(radius, sigma) * (-10 * alpha)
     kernel[radius, radius] += 1 - kernel.sum()
-    return kernel
+    return filtered(x, kernel)
 
 
 # --- edges and morphology --------------------------------------------------------------------------------------------
@@ -147,13 +152,15 @@ def _crests(strength: Tensor, angle: Tensor) -> Tensor:
 
 
 def _connected(weak: Tensor, strong: Tensor) -> Tensor:
-    """The strong, and the weak ones that hang together with them."""
-    while True:
-        near = largest_around(strong[:, 0].float(), 1, 1)[:, None] > 0
-        grown = strong | (weak & near)
-        if torch.equal(grown, strong):
-            return strong
-        strong = grown
+    """The strong, and the weak ones that hang together with them, also corner to corner."""
+    kept = []
+    for edges, seeds in zip((weak | strong)[:, 0].numpy(), strong[:, 0].numpy(), strict=True):
+        labels, count = label(edges, structure=np.ones((3, 3)))
+        wanted = np.zeros(count + 1, bool)
+        wanted[np.unique(labels[seeds])] = True
+        wanted[0] = False  # the background
+        kept.append(torch.from_numpy(wanted[labels]))
+    return torch.stack(kept)[:, None]
 
 
 @node("Morphology", title="ImageMorphology", category="image/postprocessing")
@@ -169,19 +176,12 @@ def morphology(
 
 def dilated(x: Tensor, size: int) -> Tensor:
     """The largest value in the square about each place, whose middle is the pixel before it where `size` is even."""
-    return _largest(x, (size - 1) // 2, size // 2)
+    return largest(x, (size - 1) // 2, size // 2)
 
 
 def eroded(x: Tensor, size: int) -> Tensor:
     """The smallest value in the square about each place, whose middle is the pixel behind it where `size` is even."""
-    return -_largest(-x, size // 2, (size - 1) // 2)
-
-
-def _largest(x: Tensor, before: int, after: int) -> Tensor:
-    """The largest value within so many places before and behind, each way; outside counts for nothing."""
-    size = before + after + 1
-    rows = F.max_pool2d(F.pad(x, (before, after, 0, 0), value=-torch.inf), (1, size), stride=1)
-    return F.max_pool2d(F.pad(rows, (0, 0, before, after), value=-torch.inf), (size, 1), stride=1)
+    return -largest(-x, size // 2, (size - 1) // 2)
 
 
 _MORPHOLOGY: Mapping[str, Callable[[Tensor, int], Tensor]] = {

@@ -12,8 +12,7 @@ from torch import Tensor
 from graphflow.api import Latent, Value, node
 
 from ._fields import span
-from ._tensors import filtered
-from .image_filters import sharpening
+from .image_filters import sharpened
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def sharpen(latent: Tensor, radius: float, sigma: float, alpha: float) -> Tensor
         frames = [sharpen(frame, radius, sigma, alpha) for frame in latent.unbind(2)]
         return torch.stack(frames, 2)
     length: Tensor = latent.norm(dim=1, keepdim=True) + 1e-6
-    return length * filtered(latent / length, sharpening(int(radius), sigma, alpha))
+    return length * sharpened(latent / length, int(radius), sigma, alpha)
 
 
 _OPERATIONS: Mapping[str, Callable[..., Tensor]] = {"tonemap_reinhard": tonemap_reinhard, "sharpen": sharpen}

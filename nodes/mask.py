@@ -7,12 +7,11 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from graphflow.api import Image, Mask, Widget, node
 
 from ._fields import MAX_SIDE, Fraction, Offset, Side, span
-from ._tensors import check_batches, fit_batch, resized, resized_mask
+from ._tensors import check_batches, fit_batch, largest, resized, resized_mask
 from .image import ImageAndMask
 
 # --- made and converted ----------------------------------------------------------------------------------------------
@@ -81,22 +80,20 @@ def grow_mask(
     sign = 1 if expand > 0 else -1
     x = mask.data * sign
     if not tapered_corners:
-        return Mask(largest_around(x, abs(expand), abs(expand)) * sign)
+        return Mask(largest(x, abs(expand), abs(expand)) * sign)
     for _ in range(min(abs(expand), sum(x.shape[1:]))):  # after that many nothing changes any more
-        x = torch.maximum(largest_around(x, 1, 0), largest_around(x, 0, 1))
+        x = _largest_beside(x)
     return Mask(x * sign)
 
 
-def largest_around(x: Tensor, rows: int, columns: int) -> Tensor:
-    """For each place of (B, H, W) the largest value within so many rows and columns; outside counts for nothing."""
-    for dim, reach in ((1, rows), (2, columns)):
-        reach = min(reach, x.shape[dim] - 1)
-        if reach:
-            kernel, padding = [1, 1], [0, 0]
-            kernel[dim - 1], padding[dim - 1] = 2 * reach + 1, reach
-            padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]), value=-torch.inf)
-            x = F.max_pool2d(padded, kernel, stride=1)
-    return x
+def _largest_beside(x: Tensor) -> Tensor:
+    """For each place of (B, H, W) the largest of its value and those of the four beside it."""
+    grown = x.clone()
+    for here, there in ((grown[:, 1:], x[:, :-1]), (grown[:, :-1], x[:, 1:])):
+        torch.maximum(here, there, out=here)
+    for here, there in ((grown[:, :, 1:], x[:, :, :-1]), (grown[:, :, :-1], x[:, :, 1:])):
+        torch.maximum(here, there, out=here)
+    return grown
 
 
 @node("FeatherMask", category="mask")

@@ -55,6 +55,13 @@ def test_blurring_keeps_flat_pictures_and_spreads_dots() -> None:
     assert rows(n.image_blur(Image(dot), 1, 1.0))[2] == [0, 0.1238, 0.2042, 0.1238, 0]
 
 
+def test_a_wide_blur_in_two_passes_is_the_same() -> None:
+    x = torch.rand(1, 2, 40, 40, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(t.blurred(x, 9, 0.7), t.filtered(x, t.gaussian(9, 0.7)), atol=1e-6)
+    wide = n.sharpened(x, 9, 0.7, 0.5)
+    assert torch.allclose(wide, x + 5 * (x - t.filtered(x, t.gaussian(9, 0.7))), atol=1e-5)
+
+
 def test_sharpening_keeps_flat_pictures_and_lifts_edges() -> None:
     flat = Image(torch.full((1, 5, 5, 3), 0.3))
     assert torch.allclose(n.image_sharpen(flat, 1, 1.0, 1.0).data, flat.data, atol=1e-5)
@@ -63,8 +70,9 @@ def test_sharpening_keeps_flat_pictures_and_lifts_edges() -> None:
 
 
 def test_a_radius_that_does_not_fit_is_told() -> None:
-    with pytest.raises(ValueError, match="a radius of 3 is too large for 3 × 3"):
-        n.image_blur(Image(torch.zeros(1, 3, 3, 3)), 3)
+    for radius in (3, 9):
+        with pytest.raises(ValueError, match=f"a radius of {radius} is too large for 3 × 3"):
+            n.image_blur(Image(torch.zeros(1, 3, 3, 3)), radius)
 
 
 def test_edges_are_thin_lines_where_brightness_jumps() -> None:
