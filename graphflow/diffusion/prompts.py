@@ -107,8 +107,8 @@ def pieces(text: str, vocabulary: Vocabulary, embedding: Lookup | None) -> list[
     """The tokens of a prompt, one list for each piece that is tokenised on its own; without `embedding`, all is text."""
     found = []
     for segment in parse(text):
-        for kind, part in _split(segment.text, embedding) if embedding else [("text", segment.text)]:
-            tokens: list[Token] = list(part) if kind == "vectors" else list(vocabulary.words(str(part)))
+        for _, part in _split(segment.text, embedding) if embedding else [("text", segment.text)]:
+            tokens: list[Token] = list(vocabulary.words(part)) if isinstance(part, str) else list(part)
             found.append([(token, segment.weight) for token in tokens])
     return [piece for piece in found if piece]
 

@@ -104,9 +104,7 @@ class Walk:
             self._tell(JobFailed, error=error.body())
         except Exception:  # a fault of ours; the job must end all the same, and nothing of it leaks to a client
             log.exception("job %s failed by a fault of the engine", job)
-            self._tell(
-                JobFailed(job=job, error=ErrorBody(code="internal", message="a fault inside GraphFlow: see its log"))
-            )
+            self._tell(JobFailed, error=ErrorBody(code="internal", message="a fault inside GraphFlow: see its log"))
 
     def cancel(self) -> None:
         """Ends the job within a step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,10 +82,11 @@ def make_worker(config: Config, device: str) -> Worker:
 
         return LocalWorker(settings)
     try:
-        from graphflow.worker.ray import RayWorker
+        room = importlib.import_module("graphflow.worker.ray")  # which imports Ray, an extra
     except ImportError as error:
         raise BadRequest("workers = ray needs Ray: install it with pip install 'graphflow[ray]'") from error
-    return RayWorker(settings, config.ray_address)
+    worker: Worker = room.RayWorker(settings, config.ray_address)
+    return worker
 
 
 def devices(config: Config, environment: Mapping[str, str]) -> tuple[str, ...]:

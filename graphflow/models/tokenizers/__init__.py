@@ -68,7 +68,13 @@ def _clip_tokenizer() -> Any:
     merges = [(first, second) for first, second in (line.split() for line in lines)]
     vocabulary = _clip_vocabulary(merges)
     tokenizer = Tokenizer(
-        models.BPE(vocabulary, merges, end_of_word_suffix="</w>", unk_token="<|endoftext|>", fuse_unk=False)
+        models.BPE(
+            dict(vocabulary),
+            [(one, two) for one, two in merges],
+            end_of_word_suffix="</w>",
+            unk_token="<|endoftext|>",
+            fuse_unk=False,
+        )
     )
     spaces = normalizers.Replace(Regex(r"\s+"), " ")
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
