@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from graphflow.api import Latent, Value, node
+from graphflow.api import Latent, Model, Value, node
+from graphflow.diffusion.patches import BeforeMix, Mix
 
 from ._fields import span
 from .image_filters import sharpened
@@ -32,6 +33,24 @@ class LatentOperation(Value):
 def latent_apply_operation(samples: Latent, operation: LatentOperation) -> Latent:
     """The latent after an operation."""
     return samples.with_data(operation(samples.data))
+
+
+@dataclass(frozen=True)
+class OperationOnGuidance(BeforeMix):
+    """An operation on the difference that guidance adds."""
+
+    operation: LatentOperation
+
+    def before(self, mix: Mix) -> tuple[Tensor, Tensor]:
+        """cond replaced by uncond and the changed difference."""
+        assert mix.uncond is not None
+        return mix.uncond + self.operation(mix.cond - mix.uncond), mix.uncond
+
+
+@node("LatentApplyOperationCFG", category="latent/advanced/operations", experimental=True)
+def latent_apply_operation_cfg(model: Model, operation: LatentOperation) -> Model:
+    """The operation on what guidance adds, at each step: with the tone map strong guidance does not burn."""
+    return model.patched(OperationOnGuidance(operation))
 
 
 @node("LatentOperationTonemapReinhard", category="latent/advanced/operations", experimental=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from graphflow.api import Model, node
 from graphflow.diffusion.guidance_patches import (
@@ -10,6 +10,7 @@ from graphflow.diffusion.guidance_patches import (
     CfgZeroStar,
     DifferentialDiffusion,
     EpsilonScaling,
+    FrameScale,
     FrequencyScale,
     GuidanceInterval,
     Mahiro,
@@ -23,12 +24,14 @@ from graphflow.diffusion.guidance_patches import (
     TangentialDamping,
 )
 from graphflow.diffusion.sampling_patches import AttentionScalePatch, FreeUPatch, HyperTilePatch, MergeTokensPatch
+from graphflow.diffusion.shrink import Method, ShrinkPatch
 
 from ._fields import Fraction, span
 from .conditioning import Percent
 
 Factor = Annotated[float, span(0.0, 10.0, 0.01)]
 Layers = Annotated[str, span(None, None, description="Numbers of blocks, with commas.")]
+ShrinkMethod = Literal["bicubic", "nearest-exact", "bilinear", "area", "bislerp"]
 GUIDANCE = "advanced/guidance"
 
 
@@ -215,6 +218,49 @@ def hyper_tile(
 def tome_patch_model(model: Model, ratio: Fraction = 0.3) -> Model:
     """Faster: that share of the picture's tokens is merged with others like them in self-attention. Only UNets."""
     return model.patched(MergeTokensPatch(ratio))
+
+
+@node(
+    "PatchModelAddDownscale", title="PatchModelAddDownscale (Kohya Deep Shrink)", category="model_patches/unet"
+)  # fmt: skip
+def patch_model_add_downscale(
+    model: Model,
+    block_number: Annotated[int, span(1, 32, 1)] = 3,
+    downscale_factor: Annotated[float, span(0.1, 9.0, 0.001)] = 2.0,
+    start_percent: Percent = 0.0,
+    end_percent: Percent = 0.35,
+    downscale_after_skip: bool = True,
+    downscale_method: ShrinkMethod = "bicubic",
+    upscale_method: ShrinkMethod = "bicubic",
+) -> Model:
+    """Whole figures in pictures larger than the model knows: it lays them out on a smaller latent. Only UNets.
+
+    `bislerp` is done as bicubic: features have no length to keep.
+    """
+    down, up = (_plain(method) for method in (downscale_method, upscale_method))
+    return model.patched(
+        ShrinkPatch(block_number, downscale_factor, start_percent, end_percent, downscale_after_skip, down, up)
+    )
+
+
+def _plain(method: ShrinkMethod) -> Method:
+    return "bicubic" if method == "bislerp" else method
+
+
+VIDEO = "sampling/video_models"
+LeastScale = Annotated[float, span(0.0, 100.0, 0.5, "Of the frames that are guided least.")]
+
+
+@node("VideoLinearCFGGuidance", category=VIDEO)
+def video_linear_cfg_guidance(model: Model, min_cfg: LeastScale = 1.0) -> Model:
+    """Guidance that rises from the first frame to the last; the frames are the batch."""
+    return model.patched(FrameScale(min_cfg))
+
+
+@node("VideoTriangleCFGGuidance", category=VIDEO)
+def video_triangle_cfg_guidance(model: Model, min_cfg: LeastScale = 1.0) -> Model:
+    """Guidance that rises to the middle frame and falls again; the frames are the batch."""
+    return model.patched(FrameScale(min_cfg, triangle=True))
 
 
 ATTENTION = "_for_testing/attention_experiments"

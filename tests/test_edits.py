@@ -22,6 +22,7 @@ from graphflow.diffusion.edits import (
 from graphflow.diffusion.network import NetworkEdit
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.sampling_patches import HyperTilePatch, MergeTokensPatch
+from graphflow.diffusion.shrink import Shrink, ShrinkPatch
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,10 @@ EDITS = [
     FreeU(1.3, 1.4, 0.9, 0.2, 2),
     Tiles(size=4, swap=1, depth=1, scale_depth=False, seed=0),
     MergeTokens(0.4, seed=0),
+    Shrink(block=2, factor=2.0, after_skip=True, down="bicubic", up="bilinear"),
+    Shrink(block=0, factor=2.0, after_skip=True, down="area", up="bicubic"),
+    Shrink(block=2, factor=1.5, after_skip=False, down="bicubic", up="bicubic"),
+    Shrink(block=4, factor=2.0, after_skip=True, down="bicubic", up="bicubic"),
 ]
 
 
@@ -141,3 +146,20 @@ def test_a_transformer_without_a_block_is_told_apart_from_a_unet() -> None:
     assert torch.equal(ask(), plain)
     with pytest.raises(ValueError, match="changes the attention of UNets"):
         MergeTokens(0.5, 0).applied(nn.Sequential())
+
+
+def test_the_middle_sees_a_smaller_latent_while_it_is_shrunk(unet: nn.Module) -> None:
+    seen: list[tuple[int, ...]] = []
+    handle = unet.mid_block.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape[-2:])))
+    run(unet)
+    run(unet, Shrink(2, 2.0, True, "bicubic", "bicubic"))
+    handle.remove()
+    assert seen == [(4, 4), (2, 2)]
+
+
+def test_shrinking_holds_in_its_part_of_the_sampling_and_names_a_block_that_is_not_there(unet: nn.Module) -> None:
+    p, patch = Parametrisation(), ShrinkPatch(end=0.35)
+    assert len(patch.edits(p.percent_to_sigma(0.2), p)) == 1
+    assert patch.edits(p.percent_to_sigma(0.5), p) == ()
+    with pytest.raises(ValueError, match="block_number is 9; this model has 6 blocks"):
+        Shrink(9, 2.0, True, "area", "area").applied(unet)

@@ -339,6 +339,13 @@ def test_noise_is_scaled_down() -> None:
     assert torch.allclose(mixed(kinds.EpsilonScaling(2.0), x=8.0), torch.tensor(8 - (8 - 4) / 2))
 
 
+def test_frames_are_guided_one_by_one() -> None:
+    x, cond, uncond = torch.zeros(3, 1, 1, 1), torch.full((3, 1, 1, 1), 2.0), torch.ones(3, 1, 1, 1)
+    mix = kinds.Mix(x, torch.tensor(1.0), 5.0, cond, uncond, cond, EPS)
+    assert kinds.FrameScale(1.0).mixed(mix).flatten().tolist() == [2.0, 4.0, 6.0]
+    assert kinds.FrameScale(1.0, triangle=True).mixed(mix).flatten().tolist() == [2.0, 6.0, 2.0]
+
+
 def test_patches_compose_in_order() -> None:
     patches = (kinds.RenormCfg(100.0, 0.0), kinds.CfgNorm(1.0), kinds.EpsilonScaling(2.0))
     model = guided(Flat(), Cfg(3.0), patches, positive=conditioning(says(2)), negative=conditioning(says(1)))

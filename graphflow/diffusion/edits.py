@@ -18,7 +18,8 @@ from torch.utils.hooks import RemovableHandle
 
 
 @contextlib.contextmanager
-def _hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
+    """Hooks that are taken off again."""
     try:
         yield
     finally:
@@ -131,7 +132,7 @@ class ScaleAttention:
                 (attention.to_out[0], self.out),
             )  # fmt: skip
             handles += [layer.register_forward_hook(_scaled(factor)) for layer, factor in pairs if factor != 1.0]
-        return _hooked(handles)
+        return hooked(handles)
 
 
 def _scaled(factor: float) -> Callable[[nn.Module, Any, Tensor], Tensor]:
@@ -206,7 +207,7 @@ class FreeU:
                 if channels in factors:
                     handles.append(resnet.register_forward_pre_hook(self._change(channels, *factors[channels])))
                 channels = resnet.out_channels
-        return _hooked(handles)
+        return hooked(handles)
 
     def _change(self, channels: int, b: float, s: float) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
         def hook(resnet: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -253,7 +254,7 @@ class Tiles:
         generator = torch.Generator().manual_seed(self.seed)
         blocks = [block.attn1 for block in _blocks(module, "HyperTile")]
         return _both(
-            _hooked([module.register_forward_pre_hook(sizes.note, with_kwargs=True)]),
+            hooked([module.register_forward_pre_hook(sizes.note, with_kwargs=True)]),
             _set(
                 blocks, "forward", lambda attention: self._tiled(attention, type(attention).forward, sizes, generator)
             ),
@@ -299,7 +300,7 @@ class MergeTokens:
         generator = torch.Generator().manual_seed(self.seed)
         blocks = [block.attn1 for block in _blocks(module, "token merging")]
         return _both(
-            _hooked([module.register_forward_pre_hook(sizes.note, with_kwargs=True)]),
+            hooked([module.register_forward_pre_hook(sizes.note, with_kwargs=True)]),
             _set(
                 blocks, "forward", lambda attention: self._merged(attention, type(attention).forward, sizes, generator)
             ),

@@ -35,7 +35,7 @@ def _per_sample(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *([1] * (like.ndim - 1)))
 
 
-def _between(sigma: float, start: float, end: float, parametrisation: Parametrisation) -> bool:
+def between(sigma: float, start: float, end: float, parametrisation: Parametrisation) -> bool:
     """Whether sigma lies between two shares of the sampling."""
     first = parametrisation.percent_to_sigma(start) if start > 0 else math.inf
     last = parametrisation.percent_to_sigma(end) if end < 1 else -math.inf
@@ -54,7 +54,24 @@ class GuidanceInterval(ScalePatch):
 
     def scale(self, sigma: float, scale: float, parametrisation: Parametrisation) -> float:
         """The scale inside, 1 outside."""
-        return scale if _between(sigma, self.start, self.end, parametrisation) else 1.0
+        return scale if between(sigma, self.start, self.end, parametrisation) else 1.0
+
+
+@dataclass(frozen=True)
+class FrameScale(InsteadOfMix):
+    """A scale for each sample of a batch of frames: rising from the first to the last, or to the middle and back."""
+
+    least: float = 1.0
+    triangle: bool = False
+
+    def mixed(self, mix: Mix) -> Tensor:
+        """Plain guidance, frame by frame."""
+        assert mix.uncond is not None
+        count = len(mix.cond)
+        ramp = torch.linspace(0, 1, count, device=mix.cond.device)
+        ramp = 1 - (2 * ramp - 1).abs() if self.triangle else ramp
+        scale = _per_sample(self.least + (mix.scale - self.least) * ramp, mix.cond)
+        return mix.uncond + scale * (mix.cond - mix.uncond)
 
 
 # --- in place of the mix ---------------------------------------------------------------------------------------------
@@ -269,7 +286,7 @@ class SkipLayers(AskingAfterMix):
 
     def asking(self, mix: Mix, again: Again) -> Asking:
         """guided + scale * (cond - skipped)."""
-        if self.scale <= 0 or not _between(float(mix.sigma), self.start, self.end, mix.parametrisation):
+        if self.scale <= 0 or not between(float(mix.sigma), self.start, self.end, mix.parametrisation):
             return mix.guided
         skipped = yield from again("positive", edits=(SkipBlocks(self.double, self.single),))
         guided = mix.guided + (mix.cond - skipped) * self.scale
@@ -290,7 +307,7 @@ class SkipLayersUncond(AskingAfterMix):
 
     def asking(self, mix: Mix, again: Again) -> Asking:
         """Guided against the skipped unguided prediction."""
-        if mix.uncond is None or not _between(float(mix.sigma), self.start, self.end, mix.parametrisation):
+        if mix.uncond is None or not between(float(mix.sigma), self.start, self.end, mix.parametrisation):
             return mix.guided
         skipped = yield from again("negative", edits=(SkipBlocks(self.double, self.single),))
         return skipped + (mix.cond - skipped) * mix.scale
