@@ -38,6 +38,33 @@ def test_with_the_server_away_an_edit_survives_in_the_browser(editor: Editor) ->
     expect(editor.field("Prompt", "text")).to_have_value("kept offline")
 
 
+def test_an_edit_made_just_before_the_page_is_left_is_there_again(editor: Editor) -> None:
+    editor.field("Prompt", "text").fill("in the last moment")
+    editor.page.goto(f"{editor.server}/healthz")
+    editor.page.goto(f"{editor.server}/")
+    expect(editor.field("Prompt", "text")).to_have_value("in the last moment")
+
+
+def test_an_edit_kept_here_never_overwrites_one_made_elsewhere_meanwhile(editor: Editor) -> None:
+    editor.field("Prompt", "text").fill("before")
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    draft = editor.page.evaluate("sessionStorage.getItem('graphflow.last')")
+    editor.page.route(
+        "**/v1/drafts/*", lambda route: route.abort() if route.request.method == "PUT" else route.continue_()
+    )
+    editor.field("Prompt", "text").fill("made here")
+    expect(editor.page.get_by_text("kept in this browser")).to_be_visible()
+    elsewhere = workflow({"e": ("EmptyLatentImage", {})}, name="made elsewhere")
+    assert editor.page.request.put(f"{editor.server}/v1/drafts/{draft}", data={"workflow": elsewhere}).ok
+    editor.page.unroute("**/v1/drafts/*")
+    editor.page.goto(f"{editor.server}/healthz")
+    editor.page.goto(f"{editor.server}/")
+    expect(editor.field("Prompt", "text")).to_have_value("made here")
+    expect(editor.page.get_by_text("draft saved")).to_be_visible()
+    theirs = editor.page.request.get(f"{editor.server}/v1/drafts/{draft}").json()
+    assert theirs["draft"]["workflow"]["name"] == "made elsewhere"
+
+
 def test_two_windows_never_overwrite_each_other_silently(editor: Editor, window: Callable[[], Editor]) -> None:
     editor.field("Prompt", "text").fill("shared start")
     expect(editor.page.get_by_text("draft saved")).to_be_visible()

@@ -2012,11 +2012,16 @@ function openWorkflow(workflow, file = null, readOnly = false) {
 	sessionStorage.setItem(LAST, useSession.getState().draft);
 	loadHistory();
 }
-function record() {
-	return {
-		workflow: current().workflow,
-		file: useSession.getState().file
-	};
+var record = () => ({
+	workflow: current().workflow,
+	file: useSession.getState().file
+});
+/** Keeps the workflow in this browser, until the server has it. */
+function keepHere(draft = useSession.getState().draft) {
+	localStorage.setItem(local(draft), writeJson({
+		...record(),
+		revision: useSession.getState().revision
+	}));
 }
 async function put() {
 	const { draft, revision } = useSession.getState();
@@ -2038,7 +2043,7 @@ async function put() {
 		useSession.setState({ saved: conflict ? "conflict" : "offline" });
 		if (!conflict) return;
 		localStorage.removeItem(local(draft));
-		localStorage.setItem(local(`${draft}-${newKey().slice(0, 4)}`), writeJson(record()));
+		keepHere(`${draft}-${newKey().slice(0, 4)}`);
 		show({ kind: "conflict" });
 	}
 }
@@ -2072,7 +2077,8 @@ function read$1(json) {
 	} : null;
 	return {
 		workflow: cleanWorkflow(body.workflow),
-		file
+		file,
+		revision: typeof body.revision === "string" ? body.revision : null
 	};
 }
 /** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
@@ -2085,7 +2091,13 @@ async function openDraft(draft) {
 		revision = response.headers.get("ETag");
 		found = read$1(parseJson(await response.text()));
 	} catch {}
-	if (kept) found = read$1(parseJson(kept)) ?? found;
+	const own = kept ? read$1(parseJson(kept)) : null;
+	if (own && found && own.revision !== revision && !sameJson(own.workflow, found.workflow)) {
+		localStorage.removeItem(local(draft));
+		draft = newKey();
+		revision = null;
+	}
+	found = own ?? found;
 	if (!found) return false;
 	forgetRun();
 	useSession.setState({
@@ -2148,10 +2160,11 @@ function startDrafts() {
 		clearTimeout(timer);
 		useSession.setState({ saved: "saving" });
 		timer = setTimeout(() => {
-			localStorage.setItem(local(useSession.getState().draft), writeJson(record()));
+			keepHere();
 			put();
 		}, 600);
 	});
+	addEventListener("pagehide", () => useSession.getState().saved === "saving" && keepHere());
 	setInterval(() => useSession.getState().saved === "offline" && void put(), 5e3);
 }
 // src/graph/arrange.ts
@@ -5364,7 +5377,7 @@ function NodeMenu() {
 	if (!menu) return null;
 	if (menu.node && !selection().includes(menu.node)) select([menu.node]);
 	const close = () => useView.setState({ menu: null });
-	const [left, top] = [Math.min(menu.screen[0], innerWidth - 260), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
+	const [left, top] = [Math.min(menu.screen[0], innerWidth - 292), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
 		className: "veil clear",
 		onPointerDown: close
@@ -6733,8 +6746,9 @@ function Tour() {
 		useView.setState({ tour: to < STEPS.length ? to : null });
 	};
 	const wide = box && box.width > innerWidth / 2;
-	const left = Math.max(12, Math.min(box ? wide ? innerWidth / 2 - 160 : box.x : innerWidth / 2 - 160, innerWidth - 336));
-	const top = Math.max(64, Math.min(box ? wide ? innerHeight / 2 : box.bottom + 12 : innerHeight / 3, innerHeight - 180));
+	const tall = box && box.height > innerHeight / 2 && !wide;
+	const left = Math.max(12, Math.min(box ? wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x : innerWidth / 2 - 160, innerWidth - 336));
+	const top = Math.max(64, Math.min(box ? wide ? innerHeight / 2 : tall ? box.y + 24 : box.bottom + 12 : innerHeight / 3, innerHeight - 180));
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
 		className: "tour popover",
 		role: "dialog",

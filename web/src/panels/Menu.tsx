@@ -38,7 +38,7 @@ export function NodeMenu() {
   if (!menu) return null;
   if (menu.node && !selection().includes(menu.node)) select([menu.node]);
   const close = () => useView.setState({ menu: null });
-  const [left, top] = [Math.min(menu.screen[0], innerWidth - 260), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
+  const [left, top] = [Math.min(menu.screen[0], innerWidth - 292), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
   return (
     <>
       <div className="veil clear" onPointerDown={close} />

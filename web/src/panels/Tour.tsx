@@ -31,8 +31,9 @@ export function Tour() {
     useView.setState({ tour: to < STEPS.length ? to : null });
   };
   const wide = box && box.width > innerWidth / 2;
-  const left = Math.max(12, Math.min(box ? (wide ? innerWidth / 2 - 160 : box.x) : innerWidth / 2 - 160, innerWidth - 336));
-  const top = Math.max(64, Math.min(box ? (wide ? innerHeight / 2 : box.bottom + 12) : innerHeight / 3, innerHeight - 180));
+  const tall = box && box.height > innerHeight / 2 && !wide;
+  const left = Math.max(12, Math.min(box ? (wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x) : innerWidth / 2 - 160, innerWidth - 336));
+  const top = Math.max(64, Math.min(box ? (wide ? innerHeight / 2 : tall ? box.y + 24 : box.bottom + 12) : innerHeight / 3, innerHeight - 180));
   return (
     <div className="tour popover" role="dialog" aria-label={t("do.tour")} style={{ left, top }}>
       <p><small>{t("tour.step", { step: step + 1, of: STEPS.length })}</small></p>

@@ -2,7 +2,7 @@
 import { create } from "zustand";
 import { cleanWorkflow } from "../graph/file";
 import type { Json } from "../graph/json";
-import { isRecord, parseJson, writeJson } from "../graph/json";
+import { isRecord, parseJson, sameJson, writeJson } from "../graph/json";
 import type { Workflow } from "../graph/workflow";
 import { ServerError, call, newKey, send } from "../server/api";
 import type { SavedWorkflow } from "../server/types";
@@ -37,8 +37,11 @@ export function openWorkflow(workflow: Workflow, file: SessionState["file"] = nu
   void loadHistory();
 }
 
-function record(): { workflow: Workflow; file: SessionState["file"] } {
-  return { workflow: current().workflow, file: useSession.getState().file };
+const record = () => ({ workflow: current().workflow, file: useSession.getState().file });
+
+/** Keeps the workflow in this browser, until the server has it. */
+function keepHere(draft = useSession.getState().draft): void {
+  localStorage.setItem(local(draft), writeJson({ ...record(), revision: useSession.getState().revision }));
 }
 
 async function put(): Promise<void> {
@@ -59,7 +62,7 @@ async function put(): Promise<void> {
     useSession.setState({ saved: conflict ? "conflict" : "offline" });
     if (!conflict) return;
     localStorage.removeItem(local(draft)); // the draft is the other window's now; ours is kept under a name of its own
-    localStorage.setItem(local(`${draft}-${newKey().slice(0, 4)}`), writeJson(record()));
+    keepHere(`${draft}-${newKey().slice(0, 4)}`);
     show({ kind: "conflict" });
   }
 }
@@ -84,19 +87,26 @@ export async function takeTheirs(): Promise<void> {
   await openDraft(useSession.getState().draft);
 }
 
-function read(json: Json): { workflow: Workflow; file: SessionState["file"] } | null {
+interface Kept {
+  readonly workflow: Workflow;
+  readonly file: SessionState["file"];
+  /** In this browser's copy: what the server had when it was last told. */
+  readonly revision: string | null;
+}
+
+function read(json: Json): Kept | null {
   if (!isRecord(json)) return null;
   const body = isRecord(json.draft) ? json.draft : json;
   if (!isRecord(body.workflow)) return null;
   const file = isRecord(body.file) ? { id: String(body.file.id), version: Number(body.file.version) } : null;
-  return { workflow: cleanWorkflow(body.workflow), file };
+  return { workflow: cleanWorkflow(body.workflow), file, revision: typeof body.revision === "string" ? body.revision : null };
 }
 
 /** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
 export async function openDraft(draft: string): Promise<boolean> {
   const kept = localStorage.getItem(local(draft));
   let revision: string | null = null;
-  let found: ReturnType<typeof read> = null;
+  let found: Kept | null = null;
   try {
     const response = await send(`v1/drafts/${draft}`);
     revision = response.headers.get("ETag");
@@ -104,7 +114,13 @@ export async function openDraft(draft: string): Promise<boolean> {
   } catch {
     // not on the server: this browser's copy may still be there
   }
-  if (kept) found = read(parseJson(kept)) ?? found;
+  const own = kept ? read(parseJson(kept)) : null;
+  if (own && found && own.revision !== revision && !sameJson(own.workflow, found.workflow)) {
+    localStorage.removeItem(local(draft)); // changed elsewhere while the server was away from here: both are kept
+    draft = newKey();
+    revision = null;
+  }
+  found = own ?? found;
   if (!found) return false;
   forgetRun();
   useSession.setState({ draft, revision, file: found.file, saved: kept ? "offline" : "saved", readOnly: false });
@@ -149,9 +165,10 @@ export function startDrafts(): void {
     clearTimeout(timer);
     useSession.setState({ saved: "saving" });
     timer = setTimeout(() => {
-      localStorage.setItem(local(useSession.getState().draft), writeJson(record()));
+      keepHere();
       void put();
     }, 600);
   });
+  addEventListener("pagehide", () => useSession.getState().saved === "saving" && keepHere());
   setInterval(() => useSession.getState().saved === "offline" && void put(), 5000);
 }
