@@ -96,7 +96,8 @@ def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
     form, device = task.network.latent_format, task.network.device
     start = task.latent.data.to(device, torch.float32)
     start = form.process_in(start) if bool(start.any()) else start
-    noise, sigmas = task.noise.to(start), task.sigmas.to(start)
+    noise = task.noise.to(start)
+    sigmas = task.sigmas.cpu().float()  # asked for their values each step; a GPU's scalars would wait for it each time
     guided = _guided(task, start, noise, sigmas)
     x = guided.parametrisation.start(sigmas[0], noise, start)
     walk = SAMPLERS[task.sampler.name](  # type: ignore[index]

@@ -71,7 +71,8 @@ def _adams_weights(
 
 
 def _weighted(predictions: list[Tensor], weights: Tensor) -> Tensor:
-    total: Tensor = torch.tensordot(weights, torch.stack(predictions), dims=1)
+    stacked = torch.stack(predictions)
+    total: Tensor = torch.tensordot(weights.to(stacked), stacked, dims=1)
     return total
 
 

@@ -63,7 +63,7 @@ class _Update:
     def _sum(self, weights: Tensor) -> Tensor | float:
         if self.differences is None:
             return 0.0
-        total: Tensor = torch.tensordot(weights, self.differences, dims=1)
+        total: Tensor = torch.tensordot(weights.to(self.differences), self.differences, dims=1)
         return total
 
     def predicted(self) -> Tensor:
@@ -92,7 +92,7 @@ def _update(x: Tensor, past: list[_Past], sigma: Tensor, order: int, variant: Li
         factorial *= k + 1
         phi = phi / -h - 1 / factorial
     matrix, vector = torch.stack(rows), torch.stack(right)
-    half = torch.full((1,), 0.5, dtype=x.dtype, device=x.device)
+    half = torch.full_like(h, 0.5)[None]
     alpha = torch.exp(_log_alpha(sigma))
     return _Update(
         linear=_std(sigma) / _std(last.sigma) * x - alpha * phi_1 * last.denoised,
