@@ -305,7 +305,15 @@ def _gguf_header(path: Path, stream: BinaryIO) -> Header:
         raise UnsupportedFile(f"{path.name} is a damaged GGUF file: {error}") from error
     if end > data:
         raise UnsupportedFile(f"{path.name} is cut off: its tensors need {end:,} bytes, the file has {max(data, 0):,}")
-    return Header(path, "gguf", {name: entry for name, entry, _ in infos}, metadata)
+    shapes = {
+        k.removeprefix(_SHAPE): tuple(v) for k, v in metadata.items() if k.startswith(_SHAPE) and isinstance(v, list)
+    }
+    tensors = {name: replace(entry, shape=shapes.get(name, entry.shape)) for name, entry, _ in infos}
+    return Header(path, "gguf", tensors, metadata)
+
+
+_SHAPE = "comfy.gguf.orig_shape."
+"""Before a tensor's name: the shape it has, where the format's four axes are too few."""
 
 
 def _gguf_tensor(reader: _Reader) -> tuple[str, Entry, int]:

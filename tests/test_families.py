@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphflow.detect import MODELS, Entry, Header, detect
 from graphflow.diffusion.network import RowCond
-from graphflow.models import Residency, loaded
+from graphflow.models import Residency, checkpoint, loaded
 from graphflow.models.families import FAMILIES
 from graphflow.models.layouts import join
-from graphflow.node import Row
-from graphflow.values import Model, Weights
-from tests.tiny import TINY, Tiny, network, single_file
+from graphflow.node import File, Row
+from graphflow.values import Lora, Model, Weights
+from tests.matrix import matrix
+from tests.tiny import TINY, Tiny, config_of, file, network, original_state, single_file, write_config
 
 
 @pytest.fixture(autouse=True)
@@ -283,8 +286,6 @@ def test_real_sizes_are_cut_as_diffusers_cuts_them(
 def test_u_nets_are_read_as_diffusers_reads_them(name: str) -> None:
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    from tests.tiny import config_of, original_state
-
     tiny = TINY[name]
     module = network(tiny)
     theirs = original_state(module, FAMILIES[name].layout, "model.diffusion_model.")
@@ -387,3 +388,98 @@ def test_a_u_net_s_config_follows_from_the_shapes_of_a_real_file(name: str) -> N
     heads = options["attention_head_dim"]
     assert config["attention_head_dim"] == heads
     assert next(s.family for s in MODELS if s.matches(header, "model.diffusion_model.")) == family
+
+
+# --- every family's folders, LoRAs and fp8 ---------------------------------------------------------------------------
+
+NEEDS_ONE = {name: tiny for name, tiny in TINY.items() if name == tiny.family}
+
+
+def predict(model: Model, tiny: Tiny) -> Tensor:
+    with loaded(model) as live:
+        (out,) = live.predict([row(live, tiny, 0.5)])
+    return out
+
+
+@pytest.mark.parametrize("name", NEEDS_ONE)
+def test_a_diffusers_folder_gives_what_the_single_file_gives(name: str, tmp_path: Path) -> None:
+    tiny = NEEDS_ONE[name]
+    module: Any = network(tiny)
+    folder = tmp_path / "folder"
+    module.save_pretrained(folder / tiny.folder, variant="fp16")
+    index = {"_class_name": "SomePipeline", tiny.folder: ["diffusers", type(module).__name__]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    whole = checkpoint(File("folder", folder, "folder")).model
+
+    assert whole.weights.family == tiny.family
+    assert torch.equal(predict(whole, tiny), predict(recipe(tmp_path, tiny, module), tiny))
+
+
+@pytest.mark.parametrize("name", NEEDS_ONE)
+def test_a_lora_by_the_original_s_names_changes_what_one_by_ours_does(name: str, tmp_path: Path) -> None:
+    tiny = NEEDS_ONE[name]
+    module = network(tiny)
+    model = recipe(tmp_path, tiny, module)
+    shapes = {key: tuple(value.shape) for key, value in module.named_parameters()}
+    entries = [e for e in FAMILIES[tiny.family].layout(shapes) if e.theirs.endswith(".weight") and not e.transform]
+    fused = [e for e in entries if len(e.ours) > 1 and len(shapes[e.ours[0]]) == 2]
+    entry = (fused or [e for e in entries if len(shapes[e.ours[0]]) == 2 and "block" in e.ours[0]])[0]
+    rows, columns = sum(shapes[o][0] for o in entry.ours), shapes[entry.ours[0]][1]
+    up, down = noise(rows, 2, seed=4), noise(2, columns, seed=5)
+    theirs = {f"lora_unet_{entry.theirs.removesuffix('.weight').replace('.', '_')}.lora_up.weight": up,
+              f"lora_unet_{entry.theirs.removesuffix('.weight').replace('.', '_')}.lora_down.weight": down}  # fmt: skip
+    parts = torch.split(up, [shapes[o][0] for o in entry.ours])
+    ours = {f"transformer.{o.removesuffix('.weight')}.lora_B.weight": part.contiguous()
+            for o, part in zip(entry.ours, parts, strict=True)}  # fmt: skip
+    ours |= {f"transformer.{o.removesuffix('.weight')}.lora_A.weight": down.clone() for o in entry.ours}
+    for path, state in ((tmp_path / "theirs.safetensors", theirs), (tmp_path / "ours.safetensors", ours)):
+        save_file(state, path)
+
+    plain, one, other = (
+        predict(model.patched(*patches), tiny)
+        for patches in ((), (Lora(file(tmp_path / "theirs.safetensors"), 1.0),), (Lora(file(tmp_path / "ours.safetensors"), 1.0),))
+    )  # fmt: skip
+
+    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    assert (one - plain).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NEEDS_ONE)
+def test_weights_can_be_kept_in_eight_bits(name: str, tmp_path: Path) -> None:
+    tiny = NEEDS_ONE[name]
+    model = recipe(tmp_path, tiny, network(tiny))
+    eight = Model(Weights(model.weights.files, "model", tiny.family, "fp8_e4m3fn"))
+
+    exact, near = predict(model, tiny), predict(eight, tiny)
+
+    assert near.isfinite().all()
+    assert 0 < (exact - near).abs().mean() < 0.5 * exact.abs().mean()
+
+
+@pytest.mark.parametrize("name", NEEDS_ONE)
+def test_a_gguf_file_is_read(name: str, tmp_path: Path) -> None:
+    import gguf
+
+    tiny = NEEDS_ONE[name]
+    module = network(tiny)
+    path = tmp_path / "model.gguf"
+    writer = gguf.GGUFWriter(str(path), tiny.family)
+    for key, tensor in original_state(module, FAMILIES[tiny.family].layout).items():
+        if tensor.ndim > 4:  # GGUF has four axes at most: the shape goes beside
+            writer.add_array(f"comfy.gguf.orig_shape.{key}", list(tensor.shape))
+            tensor = tensor.flatten(0, tensor.ndim - 4)
+        writer.add_tensor(key, tensor.numpy().astype("float32"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    write_config(path, tiny.folder, config_of(tiny.config))
+    assert detect(path).family == tiny.family
+
+    small = Model(Weights((file(path),), "model", tiny.family))
+
+    torch.testing.assert_close(predict(small, tiny), predict(recipe(tmp_path, tiny, module), tiny))
+
+
+def test_the_page_on_families_is_up_to_date() -> None:
+    assert (Path(__file__).parent.parent / "docs" / "families.md").read_text() == matrix()

@@ -43,13 +43,23 @@ class _Shards:
         return tensor
 
 
+ORIGINAL_SHAPE = "comfy.gguf.orig_shape."
+"""Before a tensor's name in a GGUF file: the shape it has, where the format's four axes are too few."""
+
+
 class _Gguf:
     """A GGUF file, its blocks taken apart."""
 
     def __init__(self, path: Path) -> None:
         import gguf
 
-        self._tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+        reader = gguf.GGUFReader(path)
+        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        self._shapes = {
+            name.removeprefix(ORIGINAL_SHAPE): tuple(int(n) for n in field.contents())
+            for name, field in reader.fields.items()
+            if name.startswith(ORIGINAL_SHAPE)
+        }
 
     def keys(self) -> Collection[str]:
         return self._tensors.keys()
@@ -58,7 +68,7 @@ class _Gguf:
         from gguf.quants import dequantize
 
         tensor = self._tensors[key]
-        shape = tuple(int(n) for n in reversed(tensor.shape))
+        shape = self._shapes.get(key) or tuple(int(n) for n in reversed(tensor.shape))
         return torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)).reshape(shape)
 
 
