@@ -8,6 +8,7 @@ is written beside its place, flushed to the disk and renamed, so that a name nev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import mimetypes
 import os
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from graphflow.database import Database, assets
-from graphflow.errors import BadRequest, NotFound, TooLarge, UnsupportedFile
+from graphflow.errors import BadRequest, GraphflowError, NotFound, TooLarge, UnsupportedFile
 from graphflow.files import Finder, missing
 from graphflow.node import File
 
@@ -300,7 +301,26 @@ class Assets:
     async def page(
         self, kind: Kind | None = None, *, limit: int = 100, before: str | None = None, job: str | None = None
     ) -> list[Asset]:
-        """Assets, newest first, older than the asset `before`."""
+        """Assets, newest first, older than the asset `before`; those whose file was taken away are forgotten."""
+        if kind == "input" and before is None:
+            await self._adopt(kind)
+        while True:
+            found = await self._page(kind, limit, before, job)
+            gone = [asset for asset in found if not (self.folder(asset.kind) / asset.name).is_file()]
+            if not gone:
+                return found
+            for asset in gone:
+                await self.delete(asset.kind, asset.name)
+
+    async def _adopt(self, kind: Kind) -> None:
+        """Makes assets of the files that somebody put into a folder by hand, a hundred at a time."""
+        known = {asset.name for asset in await self._rows(assets.c.kind == kind)}
+        names = await asyncio.to_thread(self.names, kind)
+        for name in [name for name in names if name not in known][:100]:
+            with contextlib.suppress(GraphflowError):  # what is no asset is not listed
+                await self.named(kind, name)
+
+    async def _page(self, kind: Kind | None, limit: int, before: str | None, job: str | None) -> list[Asset]:
         query = select(assets).order_by(assets.c.number.desc()).limit(limit)
         if kind is not None:
             query = query.where(assets.c.kind == kind)

@@ -138,6 +138,18 @@ async def test_a_file_put_into_the_folder_by_hand_is_an_asset(store: Assets) -> 
         await store.named("input", "mime.png")
 
 
+async def test_the_list_follows_what_lies_in_the_folder(store: Assets) -> None:
+    gone = await store.upload("input", "gone.png", png("red"))
+    await store.upload("input", "stays.png", png("green"))
+    store.path(gone).unlink()
+    (store.folder("input") / "new.png").write_bytes(png("blue"))
+    (store.folder("input") / "broken.png").write_bytes(b"nothing")
+
+    assert {asset.name for asset in await store.page("input")} == {"new.png", "stays.png"}
+    with pytest.raises(NotFound):
+        await store.get(gone.id)
+
+
 async def test_thumbnails_are_small_and_made_once(store: Assets) -> None:
     asset = await store.save("output", "x", NewFile(png("red", (400, 200)), "image/png"))
     path = await store.thumbnail(asset, 64)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 
 from graphflow.assets import Asset
-from graphflow.errors import BadRequest, NotFound, TooLarge
+from graphflow.errors import BadRequest, TooLarge
 from graphflow.server import schemas
 from graphflow.server.call import Call, Nothing, read_raw
 from graphflow.workflow import Converted, canonical
@@ -103,10 +103,10 @@ async def get_thumbnail(call: Call[schemas.ThumbnailQuery, Nothing]) -> web.Stre
 
 
 async def get_asset_workflow(call: Call[Nothing, Nothing]) -> schemas.ConvertedAnswer:
-    """The workflow that a picture carries, in our format."""
+    """The workflow that a picture, a video or a sound carries, in our format."""
     asset = await call.service.assets.get(call.part("id"))
-    if not asset.media_type.startswith("image/"):
-        raise NotFound(f"{asset.name} is no picture, so it carries no workflow")
+    if asset.size > call.config.max_upload:
+        raise TooLarge(f"{asset.name} has {asset.size:,} bytes; at most {call.config.max_upload:,} are looked through")
     path = call.service.assets.path(asset)
     data = await asyncio.to_thread(path.read_bytes)
     return _converted(await call.service.open(data))

@@ -25,7 +25,9 @@ async def list_workflows(call: Call[schemas.WorkflowsQuery, Nothing]) -> schemas
 async def create_workflow(call: Call[Nothing, schemas.CreateBody]) -> Answer:
     """Keeps a new workflow."""
     body = call.body
-    return _tagged(await call.service.workflows.create(body.workflow, body.name, body.tags), 201)
+    return _tagged(
+        await call.service.workflows.create(await call.service.native(body.workflow), body.name, body.tags), 201
+    )
 
 
 async def get_workflow(call: Call[Nothing, Nothing]) -> Answer:
@@ -41,7 +43,7 @@ async def save_workflow(call: Call[Nothing, schemas.SaveBody]) -> Answer:
     saved = await call.service.workflows.save(
         call.part("id"),
         expected,
-        document=body.workflow,
+        document=None if body.workflow is None else await call.service.native(body.workflow),
         name=body.name,
         tags=body.tags,
         thumbnail=body.thumbnail,

@@ -39,7 +39,7 @@ ROUTES: tuple[Route, ...] = (
         "GET", "/v1/assets/{id}/thumbnail", assets.get_thumbnail,
         query=s.ThumbnailQuery, media="image/webp", errors=(400, 404, 415),
     ),
-    Route("GET", "/v1/assets/{id}/workflow", assets.get_asset_workflow, answer=s.ConvertedAnswer, errors=(400, 404)),
+    Route("GET", "/v1/assets/{id}/workflow", assets.get_asset_workflow, answer=s.ConvertedAnswer, errors=(400, 404, 413)),
     Route("GET", "/v1/workflows", library.list_workflows, query=s.WorkflowsQuery, answer=s.WorkflowsAnswer),
     Route("POST", "/v1/workflows", library.create_workflow, body=s.CreateBody, answer=Saved, status=201, errors=INVALID),
     Route(

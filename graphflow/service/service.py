@@ -154,6 +154,12 @@ class Service:
         """The workflow in a file of any kind. Raises `BadRequest` or `InvalidWorkflow` when there is none."""
         return await asyncio.to_thread(open_document, data, self._known())
 
+    async def native(self, document: Any) -> dict[str, Any]:
+        """A workflow of any dialect as a document of ours. Raises `BadRequest` or `InvalidWorkflow`."""
+        found = await asyncio.to_thread(read, document, self._known())
+        native: dict[str, Any] = json.loads(canonical(found.workflow))
+        return native
+
     def broken_packs(self) -> list[BrokenPack]:
         """Node packs that a worker could not read, and why."""
         told = (slot.worker.greeting for slot in self.slots if slot.worker.greeting is not None)

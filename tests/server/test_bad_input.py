@@ -230,6 +230,14 @@ async def test_a_handler_that_breaks_tells_nothing_of_the_inside(client: TestCli
     assert "sqlite" not in json.dumps(error)
 
 
+async def test_another_programs_workflow_is_saved_as_one_of_ours(client: TestClient[Any, Any]) -> None:
+    prompt = {"1": {"class_type": "Color", "inputs": {"color": "red"}}}
+    saved = await (await client.post("/v1/workflows", json={"workflow": prompt})).json()
+    assert saved["workflow"]["graphflow"] == 1
+    assert [node["type"] for node in saved["workflow"]["nodes"].values()] == ["Color"]
+    await refused(await client.post("/v1/workflows", json={"workflow": {"nothing": 1}}), 400)
+
+
 async def test_drafts_say_when_another_window_was_there(client: TestClient[Any, Any]) -> None:
     first = await client.put("/v1/drafts/d", json={"workflow": {}, "file": {"id": "x", "version": 1}})
     assert first.headers["ETag"] == '"1"'
