@@ -37,7 +37,7 @@ def load_audio(audio: Annotated[File, Folder("input", media="audio")]) -> Audio:
 def empty_audio(
     duration: Annotated[float, span(0.0, FOREVER, 0.01, "In seconds.")] = 60.0,
     sample_rate: Annotated[int, span(None, None, description="Samples a second.")] = 44100,
-    channels: Annotated[int, span(1, 2)] = 2,
+    channels: Annotated[int, span(1, 2, description="1 is mono, 2 is stereo.")] = 2,
 ) -> Audio:
     """Silence."""
     if sample_rate < 1:

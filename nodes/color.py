@@ -79,7 +79,7 @@ def color_transfer(
     target_index: Annotated[
         int, span(0, 10000, description="Which frame."), Widget(extra={"when": {"source_stats": ["target_frame"]}})
     ] = 0,
-    strength: Annotated[float, span(0.0, 10.0, 0.01)] = 1.0,
+    strength: Annotated[float, span(0.0, 10.0, 0.01, "0 leaves the picture as it is.")] = 1.0,
 ) -> Image:
     """Pictures in the colours of others.
 

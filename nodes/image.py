@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from graphflow.api import Image, Mask, Widget, node
 
-from ._fields import MAX_SIDE, BatchSize, Crop, Flip, ImageResize, Offset, Rotation, Side, span
+from ._fields import MAX_SIDE, BatchSize, Crop, Factor, Flip, ImageResize, Offset, Rotation, Side, said, span
 from ._tensors import paste, picture, planes, resized, resized_mask, same_channels
 
 Scaled = Annotated[int, span(0, MAX_SIDE, 1, "In pixels; 0 follows from the other side by the picture's proportions.")]
@@ -76,7 +76,7 @@ def image_scale(
 def image_scale_by(
     image: Image,
     upscale_method: ImageResize = "nearest-exact",
-    scale_by: Annotated[float, span(0.01, 8.0, 0.01)] = 1.0,
+    scale_by: Factor = 1.0,
 ) -> Image:
     """Pictures larger or smaller by a factor."""
     height, width = image.data.shape[1:3]
@@ -153,7 +153,7 @@ def resize_image_mask(
     resize_type: Kind = "scale dimensions",
     width: Annotated[Scaled, _when("scale dimensions", "scale width")] = 512,
     height: Annotated[Scaled, _when("scale dimensions", "scale height")] = 512,
-    multiplier: Annotated[float, span(0.01, 8.0, 0.01), _when("scale by multiplier")] = 1.0,
+    multiplier: Annotated[Factor, _when("scale by multiplier")] = 1.0,
     longer_size: Annotated[Offset, _when("scale longer dimension")] = 512,
     shorter_size: Annotated[Offset, _when("scale shorter dimension")] = 512,
     megapixels: Annotated[float, span(0.01, 16.0, 0.01), _when("scale total pixels")] = 1.0,
@@ -258,13 +258,16 @@ def image_crop(image: Image, width: Side = 512, height: Side = 512, x: Offset = 
     return Image(image.data[:, y : y + height, x : x + width])
 
 
+Margin = Annotated[int, span(0, MAX_SIDE, 8, "Pixels that are added on this side.")]
+
+
 @node("ImagePadForOutpaint", title="Pad Image for Outpainting", category="image")
 def image_pad_for_outpaint(
     image: Image,
-    left: Annotated[int, span(0, MAX_SIDE, 8)] = 0,
-    top: Annotated[int, span(0, MAX_SIDE, 8)] = 0,
-    right: Annotated[int, span(0, MAX_SIDE, 8)] = 0,
-    bottom: Annotated[int, span(0, MAX_SIDE, 8)] = 0,
+    left: Margin = 0,
+    top: Margin = 0,
+    right: Margin = 0,
+    bottom: Margin = 0,
     feathering: Annotated[int, span(0, MAX_SIDE, 1, "Pixels over which the mask fades into the picture.")] = 40,
 ) -> ImageAndMask:
     """Pictures with grey margins, and the mask that says where to paint: 1 in the margins, fading inwards.
@@ -317,7 +320,7 @@ def image_composite_masked(
     source: Image,
     x: Offset = 0,
     y: Offset = 0,
-    resize_source: bool = False,
+    resize_source: Annotated[bool, said("Make it as large as the destination first.")] = False,
     mask: Mask | None = None,
 ) -> Image:
     """One picture laid over another, its corner at (x, y), where the mask is 1; what sticks out is cut off."""

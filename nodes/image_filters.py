@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from graphflow.api import Image, Seed, node
 
-from ._fields import Fraction, span
+from ._fields import Fraction, said, span
 from ._tensors import (
     SEPARATE,
     blurred,
@@ -206,11 +206,16 @@ def image_add_noise(image: Image, seed: Seed = 0, strength: Fraction = 0.5) -> I
     return Image((image.data + strength * noise).clamp(0, 1))
 
 
-Dither = Literal["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"]
+Dither = Annotated[
+    Literal["none", "floyd-steinberg", "bayer-2", "bayer-4", "bayer-8", "bayer-16"],
+    said("How colours in between are shown: not, by spreading the error, or by a pattern of that size."),
+]
 
 
 @node("ImageQuantize", category="image/postprocessing")
-def image_quantize(image: Image, colors: Annotated[int, span(1, 256, 1)] = 256, dither: Dither = "none") -> Image:
+def image_quantize(
+    image: Image, colors: Annotated[int, span(1, 256, 1, "At most.")] = 256, dither: Dither = "none"
+) -> Image:
     """Pictures of at most so many colours, each with a palette of its own; ordered dithering by Bayer's matrix."""
     frames = [PIL.Image.fromarray(to_bytes(one[..., :3])) for one in image.data]
     return Image(torch.stack([from_pillow(_quantized(frame, colors, dither).convert("RGB")) for frame in frames]))

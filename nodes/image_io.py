@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graphflow.api import Artifact, File, Folder, Image, Mask, Widget, node, pictures
 
-from ._fields import span
+from ._fields import said, span
 from ._tensors import from_pillow, to_bytes, to_pillow
 from .image import ImageAndMask
 
@@ -55,7 +55,9 @@ def load_image(image: Upload) -> ImageAndMask:
 
 
 @node("LoadImageMask", title="Load Image (as Mask)", category="mask")
-def load_image_mask(image: Upload, channel: Literal["alpha", "red", "green", "blue"] = "alpha") -> Mask:
+def load_image_mask(
+    image: Upload, channel: Annotated[Literal["alpha", "red", "green", "blue"], said("Alpha is inverted.")] = "alpha"
+) -> Mask:
     """One channel of an uploaded picture as a mask; alpha is inverted, so that 1 is where it is transparent."""
     pixels = from_pillow(pictures.read(image.path)[0].convert("RGBA"))
     values = pixels[..., ("red", "green", "blue", "alpha").index(channel)]
@@ -106,7 +108,7 @@ def image_compare(image_a: Image | None = None, image_b: Image | None = None) ->
 def save_image_advanced(
     images: Image,
     filename_prefix: Prefix = "ComfyUI",
-    format: Literal["png", "exr", "webp", "jpeg"] = "png",
+    format: Annotated[Literal["png", "exr", "webp", "jpeg"], said("Of the files.")] = "png",
     bit_depth: Annotated[
         Literal["8-bit", "16-bit", "32-bit float"],
         span(None, None, description="PNG has 8 or 16 bits a channel, EXR 32; the others 8."),

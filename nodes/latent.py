@@ -13,7 +13,19 @@ from torch import Tensor
 
 from graphflow.api import Artifact, File, Folder, Latent, Mask, UnsupportedFile, node
 
-from ._fields import MAX_SIDE, BatchSize, Crop, Flip, LatentOffset, LatentResize, LatentSide, Rotation, span
+from ._fields import (
+    MAX_SIDE,
+    BatchSize,
+    Crop,
+    Factor,
+    Flip,
+    LatentOffset,
+    LatentResize,
+    LatentSide,
+    Rotation,
+    said,
+    span,
+)
 from ._tensors import check_batches, check_kin, fit_batch, paste, resize
 from .image import quarters
 
@@ -57,7 +69,7 @@ def latent_upscale(
 def latent_upscale_by(
     samples: Latent,
     upscale_method: LatentResize = "nearest-exact",
-    scale_by: Annotated[float, span(0.01, 8.0, 0.01)] = 1.5,
+    scale_by: Factor = 1.5,
 ) -> Latent:
     """A latent for a picture larger or smaller by a factor."""
     rows, columns = samples.data.shape[-2:]
@@ -67,8 +79,8 @@ def latent_upscale_by(
 @node("LatentCrop", title="Crop Latent", category="latent/transform")
 def latent_crop(
     samples: Latent,
-    width: Annotated[int, span(64, MAX_SIDE, 8)] = 512,
-    height: Annotated[int, span(64, MAX_SIDE, 8)] = 512,
+    width: Annotated[int, span(64, MAX_SIDE, 8, "In pixels.")] = 512,
+    height: Annotated[int, span(64, MAX_SIDE, 8, "In pixels.")] = 512,
     x: LatentOffset = 0,
     y: LatentOffset = 0,
 ) -> Latent:
@@ -90,11 +102,14 @@ def latent_rotate(samples: Latent, rotation: Rotation = "none") -> Latent:
     return samples.with_data(samples.data.rot90(quarters(rotation), (-1, -2)).contiguous())
 
 
-Axis = Literal["x", "y", "t"]
+AXES = "x: columns, y: rows, t: frames of a video."
+Axis = Annotated[Literal["x", "y", "t"], said(AXES)]
 
 
 @node("LatentConcat", category="latent/advanced")
-def latent_concat(samples1: Latent, samples2: Latent, dim: Literal["x", "-x", "y", "-y", "t", "-t"] = "x") -> Latent:
+def latent_concat(
+    samples1: Latent, samples2: Latent, dim: Annotated[Literal["x", "-x", "y", "-y", "t", "-t"], said(AXES)] = "x"
+) -> Latent:
     """The second behind the first along an axis, or before it with `-`; the second's batch is fitted to the first's."""
     first, second = samples1.data, fit_batch(samples2.data, samples1.data.shape[0])
     along = _axis(first, dim.removeprefix("-"))
@@ -109,7 +124,7 @@ def latent_cut(
     samples: Latent,
     dim: Axis = "x",
     index: Annotated[int, span(-MAX_SIDE, MAX_SIDE, 1, "In latent units; negative counts from the end.")] = 0,
-    amount: Annotated[int, span(1, MAX_SIDE, 1)] = 1,
+    amount: Annotated[int, span(1, MAX_SIDE, 1, "In latent units.")] = 1,
 ) -> Latent:
     """`amount` columns (x), rows (y) or frames (t) from `index` on; as many as there are."""
     along = _axis(samples.data, dim)
@@ -120,7 +135,9 @@ def latent_cut(
 
 @node("LatentCutToBatch", category="latent/advanced", experimental=True)
 def latent_cut_to_batch(
-    samples: Latent, dim: Literal["t", "x", "y"] = "t", slice_size: Annotated[int, span(1, MAX_SIDE, 1)] = 1
+    samples: Latent,
+    dim: Annotated[Literal["t", "x", "y"], said(AXES)] = "t",
+    slice_size: Annotated[int, span(1, MAX_SIDE, 1, "In latent units.")] = 1,
 ) -> Latent:
     """Slices along an axis as a batch; what does not fill a slice is left out."""
     along = _axis(samples.data, dim)
@@ -137,7 +154,9 @@ def _axis(x: Tensor, name: str) -> int:
 
 
 @node("TrimVideoLatent", category="latent/video")
-def trim_video_latent(samples: Latent, trim_amount: Annotated[int, span(0, 99999)] = 0) -> Latent:
+def trim_video_latent(
+    samples: Latent, trim_amount: Annotated[int, span(0, 99999, description="In latent frames.")] = 0
+) -> Latent:
     """Without the first `trim_amount` latent frames."""
     frames = samples.data.shape[_axis(samples.data, "t")]
     if trim_amount >= frames:
@@ -172,7 +191,7 @@ def latent_composite_masked(
     source: Latent,
     x: LatentOffset = 0,
     y: LatentOffset = 0,
-    resize_source: bool = False,
+    resize_source: Annotated[bool, said("Make it as large as the destination first.")] = False,
     mask: Mask | None = None,
 ) -> Latent:
     """One latent laid over another, its corner at (x, y) in pixels, where the mask is 1; what sticks out is cut off."""
@@ -234,7 +253,9 @@ def _sized_like(target: Tensor, x: Tensor, method: str = "bilinear") -> Tensor:
 
 @node("LatentFromBatch", title="Latent From Batch", category="latent/batch")
 def latent_from_batch(
-    samples: Latent, batch_index: Annotated[int, span(0, 63)] = 0, length: Annotated[int, span(1, 64)] = 1
+    samples: Latent,
+    batch_index: Annotated[int, span(0, 63, description="Place of the first, from 0.")] = 0,
+    length: Annotated[int, span(1, 64, description="How many.")] = 1,
 ) -> Latent:
     """Some of a batch, with the noise that they would have had in it."""
     count = samples.data.shape[0]
@@ -248,7 +269,9 @@ def latent_from_batch(
 
 
 @node("RepeatLatentBatch", title="Repeat Latent Batch", category="latent/batch")
-def repeat_latent_batch(samples: Latent, amount: Annotated[int, span(1, 64)] = 1) -> Latent:
+def repeat_latent_batch(
+    samples: Latent, amount: Annotated[int, span(1, 64, description="How many times.")] = 1
+) -> Latent:
     """The batch several times over; each repetition gets noise of its own."""
     data, mask, index = samples.data, samples.noise_mask, samples.batch_index
     if mask is not None and mask.shape[0] > 1:
@@ -321,7 +344,10 @@ _VERSION = "latent_format_version_0"
 
 
 @node("SaveLatent", category="latent", output_node=True, experimental=True)
-def save_latent(samples: Latent, filename_prefix: str = "latents/ComfyUI") -> Artifact:
+def save_latent(
+    samples: Latent,
+    filename_prefix: Annotated[str, said("Beginning of the file's name; may hold folders.")] = "latents/ComfyUI",
+) -> Artifact:
     """A latent as a file that Load Latent reads, here and in ComfyUI."""
     data = save({"latent_tensor": samples.data.contiguous(), _VERSION: torch.zeros(0)})
     details: Mapping[str, object] = {"shape": list(samples.data.shape)}

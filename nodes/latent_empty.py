@@ -46,7 +46,7 @@ def empty_chroma_radiance_latent_image(width: By16 = 1024, height: By16 = 1024, 
 def empty_hidream_o1_latent_image(
     width: Annotated[int, span(64, 4096, 32, "In pixels; trained on about four megapixels.")] = 2048,
     height: Annotated[int, span(64, 4096, 32, "In pixels; trained on about four megapixels.")] = 2048,
-    batch_size: Annotated[int, span(1, 64)] = 1,
+    batch_size: Annotated[int, span(1, 64, description="How many at once.")] = 1,
 ) -> Latent:
     """3 channels, as large as the picture: HiDream-O1 works on pixels."""
     return _zeros(batch_size, 3, height, width)
@@ -54,8 +54,8 @@ def empty_hidream_o1_latent_image(
 
 @node("EmptyHunyuanImageLatent", category="latent")
 def empty_hunyuan_image_latent(
-    width: Annotated[int, span(64, MAX_SIDE, 32)] = 2048,
-    height: Annotated[int, span(64, MAX_SIDE, 32)] = 2048,
+    width: By32 = 2048,
+    height: By32 = 2048,
     batch_size: BatchSize = 1,
 ) -> Latent:
     """64 channels, a thirty-second of the picture: HunyuanImage 2.1."""
@@ -75,8 +75,8 @@ def empty_qwen_image_layered_latent_image(
 
 @node("StableCascade_EmptyLatentImage", category="latent/stable_cascade")
 def stable_cascade_empty_latent_image(
-    width: Annotated[int, span(256, MAX_SIDE, 8)] = 1024,
-    height: Annotated[int, span(256, MAX_SIDE, 8)] = 1024,
+    width: Annotated[int, span(256, MAX_SIDE, 8, "In pixels.")] = 1024,
+    height: Annotated[int, span(256, MAX_SIDE, 8, "In pixels.")] = 1024,
     compression: Annotated[int, span(4, 128, 1, "Pixels a latent pixel of stage C stands for, each way.")] = 42,
     batch_size: BatchSize = 1,
 ) -> Stages:
@@ -144,14 +144,16 @@ def empty_cosmos_latent_video(
 
 
 @node("EmptyLatentAudio", title="Empty Latent Audio", category="latent/audio")
-def empty_latent_audio(seconds: Annotated[float, span(1.0, 1000.0, 0.1)] = 47.6, batch_size: BatchSize = 1) -> Latent:
+def empty_latent_audio(
+    seconds: Annotated[float, span(1.0, 1000.0, 0.1, "Length of the sound.")] = 47.6, batch_size: BatchSize = 1
+) -> Latent:
     """64 channels, 2048 samples of 44.1 kHz each, an even number of them: Stable Audio."""
     return _zeros(batch_size, 64, round(seconds * 44100 / 2048 / 2) * 2)
 
 
 @node("EmptyAceStepLatentAudio", category="latent/audio")
 def empty_ace_step_latent_audio(
-    seconds: Annotated[float, span(1.0, 1000.0, 0.1)] = 120.0, batch_size: BatchSize = 1
+    seconds: Annotated[float, span(1.0, 1000.0, 0.1, "Length of the sound.")] = 120.0, batch_size: BatchSize = 1
 ) -> Latent:
     """8 channels of 16 bands, 4096 samples of 44.1 kHz each: ACE-Step."""
     return _zeros(batch_size, 8, 16, int(seconds * 44100 / 512 / 8))

@@ -63,9 +63,9 @@ def latent_operation_tonemap_reinhard(
 
 @node("LatentOperationSharpen", category="latent/advanced/operations", experimental=True)
 def latent_operation_sharpen(
-    sharpen_radius: Annotated[int, span(1, 31, 1)] = 9,
-    sigma: Annotated[float, span(0.1, 10.0, 0.1)] = 1.0,
-    alpha: Annotated[float, span(0.0, 5.0, 0.01)] = 0.1,
+    sharpen_radius: Annotated[int, span(1, 31, 1, "Latent pixels each way.")] = 9,
+    sigma: Annotated[float, span(0.1, 10.0, 0.1, "Width of the bell in units of the radius.")] = 1.0,
+    alpha: Annotated[float, span(0.0, 5.0, 0.01, "How strongly.")] = 0.1,
 ) -> LatentOperation:
     """The directions of the channel vectors are sharpened, their lengths kept."""
     return LatentOperation("sharpen", (("radius", sharpen_radius), ("sigma", sigma), ("alpha", alpha)))

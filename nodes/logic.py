@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 from graphflow.api import Lazy, Steps, node
 
-from ._fields import span
+from ._fields import said, span
 
 
 class Choice(NamedTuple):
@@ -16,7 +16,9 @@ class Choice(NamedTuple):
 
 @node("ComfySwitchNode", title="If/Else Switch", category="logic", outputs=("output",))
 def if_else_switch(
-    switch: bool = False, on_false: Lazy[Any] | None = None, on_true: Lazy[Any] | None = None
+    switch: Annotated[bool, said("Which of the two.")] = False,
+    on_false: Lazy[Any] | None = None,
+    on_true: Lazy[Any] | None = None,
 ) -> Steps[Any]:
     """One of two inputs. Only the chosen branch is computed, and only it needs a link."""
     name, chosen = ("on_true", on_true) if switch else ("on_false", on_false)
@@ -27,7 +29,9 @@ def if_else_switch(
 
 @node("ComfySoftSwitchNode", title="Soft Switch", category="logic", outputs=("output",))
 def soft_switch(
-    switch: bool = False, on_false: Lazy[Any] | None = None, on_true: Lazy[Any] | None = None
+    switch: Annotated[bool, said("Which of the two.")] = False,
+    on_false: Lazy[Any] | None = None,
+    on_true: Lazy[Any] | None = None,
 ) -> Steps[Any]:
     """The chosen input, or the other one where nothing is linked to it."""
     first, second = (on_true, on_false) if switch else (on_false, on_true)
@@ -39,7 +43,8 @@ def soft_switch(
 
 @node("CustomCombo", title="Custom Combo", category="utils", experimental=True)
 def custom_combo(
-    choice: str = "", index: Annotated[int, span(0, None, description="Place of the choice in its list.")] = 0
+    choice: Annotated[str, said("The text.")] = "",
+    index: Annotated[int, span(0, None, description="Place of the choice in its list.")] = 0,
 ) -> Choice:
     """A text chosen from a list of one's own, and its place in it."""
     return Choice(choice, index)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphflow.api import Image, Mask, Widget, node
 
-from ._fields import MAX_SIDE, Fraction, Offset, Side, span
+from ._fields import MAX_SIDE, Fraction, Offset, Side, said, span
 from ._tensors import check_batches, fit_batch, largest, resized, resized_mask
 from .image import ImageAndMask
 
@@ -96,8 +96,11 @@ def _largest_beside(x: Tensor) -> Tensor:
     return grown
 
 
+Ramp = Annotated[int, span(0, MAX_SIDE, 1, "Pixels over which this side fades.")]
+
+
 @node("FeatherMask", category="mask")
-def feather_mask(mask: Mask, left: Offset = 0, top: Offset = 0, right: Offset = 0, bottom: Offset = 0) -> Mask:
+def feather_mask(mask: Mask, left: Ramp = 0, top: Ramp = 0, right: Ramp = 0, bottom: Ramp = 0) -> Mask:
     """Masks that fade out towards their borders, over so many pixels on each side.
 
     The right and bottom ramps begin one pixel late and reach the opposite border, as ComfyUI's do, so that the same
@@ -125,7 +128,9 @@ def mask_composite(
     source: Mask,
     x: Offset = 0,
     y: Offset = 0,
-    operation: Literal["multiply", "add", "subtract", "and", "or", "xor"] = "multiply",
+    operation: Annotated[
+        Literal["multiply", "add", "subtract", "and", "or", "xor"], said("What becomes of both where they meet.")
+    ] = "multiply",
 ) -> Mask:
     """One mask combined with another, its corner at (x, y); what sticks out is cut off. and, or, xor round first."""
     check_batches(destination=destination.data, source=source.data)
@@ -226,7 +231,11 @@ _RULES: Mapping[str, _Rule] = {
 
 @node("PorterDuffImageComposite", title="Porter-Duff Image Composite", category="mask/compositing")
 def porter_duff_image_composite(
-    source: Image, source_alpha: Mask, destination: Image, destination_alpha: Mask, mode: Mode = "DST"
+    source: Image,
+    source_alpha: Mask,
+    destination: Image,
+    destination_alpha: Mask,
+    mode: Annotated[Mode, said("What becomes of source and destination where they meet.")] = "DST",
 ) -> ImageAndMask:
     """Two pictures with masks (1 is transparent) by one of the rules of Porter and Duff (1984) and their successors.
 

@@ -8,9 +8,14 @@ import string as library
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from graphflow.api import Grows, Multiline, node
+from graphflow.api import Grows, Multiline, Widget, node
 
-from ._fields import span
+from ._fields import said, span
+
+Pattern = Annotated[str, Widget("multiline"), said("In Python's notation: docs.python.org/3/library/re.html.")]
+CaseInsensitive = Annotated[bool, said("Small and capital letters are the same.")]
+ManyLines = Annotated[bool, said("^ and $ match at every line.")]
+DotAll = Annotated[bool, said("A dot matches line breaks, too.")]
 
 LETTERS = tuple(library.ascii_lowercase)
 NEWLINE = "\n"
@@ -23,7 +28,11 @@ def string_concatenate(string_a: Multiline = "", string_b: Multiline = "", delim
 
 
 @node("StringSubstring", title="Substring", category="utils/string")
-def string_substring(string: Multiline = "", start: int = 0, end: int = 0) -> str:
+def string_substring(
+    string: Multiline = "",
+    start: Annotated[int, said("The first character, from 0.")] = 0,
+    end: Annotated[int, said("The first character that is left out.")] = 0,
+) -> str:
     """The characters from `start` up to, but without, `end`; negative numbers count from the text's end."""
     return string[start:end]
 
@@ -84,10 +93,10 @@ def string_compare(
 @node("RegexMatch", title="Regex Match", category="utils/string", outputs=("matches",))
 def regex_match(
     string: Multiline = "",
-    regex_pattern: Multiline = "",
-    case_insensitive: bool = True,
-    multiline: bool = False,
-    dotall: bool = False,
+    regex_pattern: Pattern = "",
+    case_insensitive: CaseInsensitive = True,
+    multiline: ManyLines = False,
+    dotall: DotAll = False,
 ) -> bool:
     """Whether a regular expression is found in a text."""
     return _pattern(regex_pattern, case_insensitive, multiline, dotall).search(string) is not None
@@ -96,12 +105,12 @@ def regex_match(
 @node("RegexExtract", title="Regex Extract", category="utils/string")
 def regex_extract(
     string: Multiline = "",
-    regex_pattern: Multiline = "",
+    regex_pattern: Pattern = "",
     mode: Literal["First Match", "All Matches", "First Group", "All Groups"] = "First Match",
-    case_insensitive: bool = True,
-    multiline: bool = False,
-    dotall: bool = False,
-    group_index: Annotated[int, span(0, 100)] = 1,
+    case_insensitive: CaseInsensitive = True,
+    multiline: ManyLines = False,
+    dotall: DotAll = False,
+    group_index: Annotated[int, span(0, 100, description="0 is all that was found.")] = 1,
 ) -> str:
     """What a regular expression finds in a text, or one of its groups, a line each; nothing found is an empty text.
 
@@ -120,11 +129,11 @@ def regex_extract(
 @node("RegexReplace", title="Regex Replace", category="utils/string")
 def regex_replace(
     string: Multiline = "",
-    regex_pattern: Multiline = "",
+    regex_pattern: Pattern = "",
     replace: Multiline = "",
-    case_insensitive: bool = True,
-    multiline: bool = False,
-    dotall: bool = False,
+    case_insensitive: CaseInsensitive = True,
+    multiline: ManyLines = False,
+    dotall: DotAll = False,
     count: Annotated[int, span(0, 100, description="How many at most; 0 means all.")] = 0,
 ) -> str:
     r"""A text with what a regular expression finds replaced; `\1` stands for its first group."""

@@ -10,7 +10,7 @@ import torch
 
 from graphflow.api import Artifact, Audio, File, Folder, Image, Video, node
 
-from ._fields import span
+from ._fields import said, span
 from ._media import Format, read_video, write_video
 from ._tensors import to_bytes
 from .image_io import Prefix, file_name
@@ -79,8 +79,8 @@ def _cut(audio: Audio | None, start: float, end: float) -> Audio | None:
 def save_video(
     video: Video,
     filename_prefix: Prefix = "video/ComfyUI",
-    format: Literal["auto", "mp4"] = "auto",
-    codec: Literal["auto", "h264"] = "auto",
+    format: Annotated[Literal["auto", "mp4"], said("Of the file; auto is MP4.")] = "auto",
+    codec: Annotated[Literal["auto", "h264"], said("Of the pictures; auto is H.264.")] = "auto",
 ) -> SavedVideo:
     """A video as an MP4 file (H.264, AAC) that browsers play. The video is passed on."""
     return SavedVideo(video, _video(video.frames, video.fps, "video/mp4", H264, filename_prefix, video.audio))
