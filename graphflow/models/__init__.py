@@ -14,7 +14,7 @@ from typing import Any, overload
 from graphflow.detect import describe, detect, read_header
 from graphflow.errors import UnsupportedFile
 from graphflow.models.control import ResidentControl
-from graphflow.models.loading import load_control, load_network, load_text, load_vae
+from graphflow.models.loading import load_control, load_network, load_style, load_text, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit, weight_patches
 from graphflow.models.networks import ResidentNetwork
 from graphflow.models.recipes import (
@@ -25,7 +25,6 @@ from graphflow.models.recipes import (
     network,
     style_model,
     text_encoders,
-    unclip,
     upscale_model,
     vae,
 )
@@ -33,8 +32,9 @@ from graphflow.models.residency import Residency, residency
 from graphflow.models.text import TextEncoder
 from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
+from graphflow.models.vision import ResidentStyle, ResidentVision
 from graphflow.node import File
-from graphflow.values import Clip, ControlNet, Model, UpscaleModel, Vae
+from graphflow.values import Clip, ClipVision, ControlNet, Model, StyleModel, UpscaleModel, Vae
 
 _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     Model: (ResidentNetwork, load_network),
@@ -42,6 +42,8 @@ _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     Vae: (ResidentVae, load_vae),
     UpscaleModel: (ResidentUpscaler, load_upscaler),
     ControlNet: (ResidentControl, load_control),
+    ClipVision: (ResidentVision, load_vision),
+    StyleModel: (ResidentStyle, load_style),
 }
 
 
@@ -51,6 +53,10 @@ def loaded(recipe: Model) -> AbstractContextManager[ResidentNetwork]: ...
 def loaded(recipe: Clip) -> AbstractContextManager[TextEncoder]: ...
 @overload
 def loaded(recipe: Vae) -> AbstractContextManager[ResidentVae]: ...
+@overload
+def loaded(recipe: ClipVision) -> AbstractContextManager[ResidentVision]: ...
+@overload
+def loaded(recipe: StyleModel) -> AbstractContextManager[ResidentStyle]: ...
 @overload
 def loaded(recipe: ControlNet) -> AbstractContextManager[ResidentControl]: ...
 @overload
@@ -101,8 +107,10 @@ __all__ = [
     "Residency",
     "ResidentControl",
     "ResidentNetwork",
+    "ResidentStyle",
     "ResidentUpscaler",
     "ResidentVae",
+    "ResidentVision",
     "TextEncoder",
     "check_lora",
     "checkpoint",
@@ -113,7 +121,6 @@ __all__ = [
     "residency",
     "style_model",
     "text_encoders",
-    "unclip",
     "upscale_model",
     "vae",
 ]

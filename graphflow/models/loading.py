@@ -15,7 +15,7 @@ from torch import nn
 
 from graphflow.detect import Detected, Header, Part, count, detect, layout_of, require
 from graphflow.errors import UnsupportedFile
-from graphflow.models import autoencoders, language
+from graphflow.models import autoencoders, language, vision
 from graphflow.models.control import KINDS, ControlContent
 from graphflow.models.families import Facts, TextPart, family
 from graphflow.models.layouts import Layout, flat_clip, open_clip, same
@@ -25,6 +25,7 @@ from graphflow.models.text import ClipEncoder, Encoder, TextContent
 from graphflow.models.tokenizers import Vocabulary, of_folder, of_sentencepiece
 from graphflow.models.tokenizers import clip as clip_vocabulary
 from graphflow.models.vae import Pixels, VaeContent
+from graphflow.models.vision import StyleContent, VisionContent
 from graphflow.models.weights import Tensors, Under, fill, hollow, opened
 from graphflow.node import File
 from graphflow.values import Weights
@@ -140,6 +141,33 @@ def load_control(weights: Weights, policy: Policy) -> ControlContent:
         dtype = policy.dtype(kind.dtypes)
         fill(module, tensors, kind.layout if original else same, dtype=dtype, name=src.file.name)
         return ControlContent(module, kind, dtype)
+
+
+def load_vision(weights: Weights, policy: Policy) -> VisionContent:
+    """The image encoder of a file."""
+    with source(weights.files[0]) as src:
+        part, header, tensors = src.part("clip_vision")
+        siglip = vision.is_siglip(header)
+        config = src.config(part, "image_encoder") or vision.config(header)
+        module = hollow(lambda: vision.build(config, siglip=siglip))
+        if not siglip and "visual_projection.weight" not in header.tensors:
+            module.visual_projection = nn.Identity()
+        dtype = policy.dtype(("float16",))
+        fill(module, tensors, vision.layout, dtype=dtype, name=src.file.name)
+        return VisionContent(module, dtype, int(config["image_size"]), siglip)
+
+
+def load_style(weights: Weights, policy: Policy) -> StyleContent:
+    """The style model of a file."""
+    with source(weights.files[0]) as src:
+        part, header, tensors = src.part("style_model")
+        if part.family != "flux":
+            raise UnsupportedFile(f"{src.file.name} is a style model of {part.family}, which cannot be used")
+        inner, seen = header.shape("redux_up.weight")
+        module = hollow(lambda: vision.Redux(seen, inner, header.shape("redux_down.weight")[0]))
+        dtype = policy.dtype(("bfloat16",))
+        fill(module, tensors, same, dtype=dtype, name=src.file.name)
+        return StyleContent(module, dtype)
 
 
 # --- text encoders ---------------------------------------------------------------------------------------------------

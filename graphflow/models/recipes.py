@@ -43,13 +43,6 @@ def _encoders(found: Detected) -> list[Part]:
     return [part for part in found.parts if part.name not in ("model", "vae", "clip_vision")]
 
 
-def unclip(file: File) -> ClipVision | Blocked:
-    """The recipe of the image encoder in a checkpoint."""
-    if detect(file.path).part("clip_vision"):
-        return ClipVision(Weights((file,), "clip_vision"))
-    return Blocked(f"{file.name} has no image encoder; load one with CLIPVisionLoader")
-
-
 def clip_vision(file: File) -> ClipVision:
     """The recipe of an image encoder's file."""
     require(detect(file.path), file.path, part="clip_vision")
