@@ -488,3 +488,11 @@ def test_a_latent_of_another_family_is_refused_but_an_empty_one_fits() -> None:
         fit_latent(Latent(torch.ones(1, 4, 8, 8)), form)
     with pytest.raises(ValueError, match="holds NaN"):
         fit_latent(Latent(torch.full((1, 4, 8, 8), float("nan"))), LatentFormat(4))
+
+
+@pytest.mark.parametrize(("sampler", "levels"), [
+    ("euler_ancestral", [5.0, 9.0, 1.0, 0.0]), ("dpmpp_2m", [9.0, 5.0, 5.0, 1.0, 0.0]),
+])  # fmt: skip
+def test_sigmas_that_a_sampler_cannot_follow_are_told_with_the_step(sampler: str, levels: list[float]) -> None:
+    with pytest.raises(FloatingPointError, match=r"at step \d \(sigma .*another scheduler"):
+        drive(sample(task(sampler=Sampler(sampler), sigmas=torch.tensor(levels))))

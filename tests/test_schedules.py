@@ -110,6 +110,7 @@ def test_a_tiny_denoise_is_a_long_schedule_of_which_the_end_is_taken() -> None:
     sigmas = schedules.model_sigmas(EPS, "karras", 2, 1e-4)
     assert len(sigmas) == 3
     assert sigmas[0] < 0.0292
+    assert schedules.model_sigmas(EPS, "karras", 20, 1e-9)[0] < 0.03
 
 
 def test_a_window_on_the_steps() -> None:

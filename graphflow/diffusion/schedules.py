@@ -38,10 +38,14 @@ DISCARD_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_b
 def model_sigmas(
     parametrisation: Parametrisation, scheduler: SchedulerName, steps: int, denoise: float = 1.0, sampler: str = ""
 ) -> Tensor:
-    """The sigmas of `steps` steps; with `denoise` below 1 the end of a longer schedule, with 0 none."""
+    """The sigmas of `steps` steps; with `denoise` below 1 the end of a longer schedule, with 0 none.
+
+    The longer schedule has at most 10,000 steps, or a hundred times as many as asked for: a `denoise` of 1e-9 is taken
+    for the least that they can tell apart.
+    """
     if denoise <= 0.0 or steps < 1:
         return torch.zeros(0)
-    total = steps if denoise > 0.9999 else int(steps / denoise)
+    total = steps if denoise > 0.9999 else min(int(steps / denoise), max(100 * steps, 10_000))
     discards = sampler in DISCARD_PENULTIMATE
     sigmas = SCHEDULERS[scheduler](parametrisation, total + 1 if discards else total)
     if discards:

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping
 from typing import Literal, cast, get_args
 
-from graphflow.diffusion.samplers import cfg_pp, exponential, ode, stochastic, unipc
+from graphflow.diffusion.samplers import cfg_pp, dpm, exponential, ode, seeds, stochastic, unipc
 from graphflow.diffusion.samplers.common import SampledModel, SamplerFunction, Walk
 
 __all__ = ["FRESH_MASK_NOISE", "SAMPLERS", "SampledModel", "SamplerFunction", "SamplerName", "Walk"]
@@ -74,8 +74,8 @@ SAMPLERS: Mapping[SamplerName, SamplerFunction] = cast(
         "dpm_2": ode.dpm_2,
         "dpm_2_ancestral": ode.dpm_2_ancestral,
         "lms": ode.lms,
-        "dpm_fast": ode.dpm_fast,
-        "dpm_adaptive": ode.dpm_adaptive,
+        "dpm_fast": dpm.dpm_fast,
+        "dpm_adaptive": dpm.dpm_adaptive,
         "dpmpp_2s_ancestral": exponential.dpmpp_2s_ancestral,
         "dpmpp_2s_ancestral_cfg_pp": cfg_pp.dpmpp_2s_ancestral_cfg_pp,
         "dpmpp_sde": exponential.dpmpp_sde,
@@ -99,9 +99,9 @@ SAMPLERS: Mapping[SamplerName, SamplerFunction] = cast(
         "res_multistep_ancestral_cfg_pp": _with(cfg_pp.res_multistep_cfg_pp, eta=1.0),
         "gradient_estimation": ode.gradient_estimation,
         "gradient_estimation_cfg_pp": cfg_pp.gradient_estimation_cfg_pp,
-        "er_sde": exponential.er_sde,
-        "seeds_2": exponential.seeds_2,
-        "seeds_3": exponential.seeds_3,
+        "er_sde": seeds.er_sde,
+        "seeds_2": seeds.seeds_2,
+        "seeds_3": seeds.seeds_3,
         "sa_solver": stochastic.sa_solver,
         "sa_solver_pece": stochastic.sa_solver_pece,
         "ddim": ode.euler,

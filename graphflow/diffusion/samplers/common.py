@@ -107,6 +107,11 @@ def sigma_of(model: SampledModel) -> Callable[[Tensor], Tensor]:
     return lambda half_log_snr: half_log_snr.neg().exp()
 
 
+def picture_share(sigma: Tensor, half_log_snr: Tensor) -> Tensor:
+    """alpha: how much of the picture is in x."""
+    return sigma * half_log_snr.exp()
+
+
 def finite_snr(model: SampledModel, sigmas: Tensor) -> Tensor:
     """The sigmas with a first one of 1 moved a little down for flow models, where lambda would be infinite."""
     if len(sigmas) > 1 and model.parametrisation.flow and bool(sigmas[0] >= 1):
