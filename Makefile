@@ -14,6 +14,7 @@ help: ## What can be made
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "GraphFlow needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): PyTorch is large, this takes some minutes"
 	$(BIN)/python -m pip install -q -c constraints.txt -e .
 	@touch $@
 

@@ -70,6 +70,10 @@ def test_what_is_wrong_is_told_at_once_and_nothing_runs(
         assert "2 problems" in told
         assert "paper.width" in told
         assert "save.filename_prefix" in told
+    assert call(tmp_path, "run", file, *arguments, "--json") == 2
+    told_json = json.loads(capsys.readouterr().out)
+    assert told_json["status"] == "invalid"
+    assert {problem["input"] for problem in told_json["error"]["problems"]} == {"width", "filename_prefix"}
     assert not (tmp_path / "out").exists()
 
 

@@ -17,10 +17,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from graphflow import pictures
 from graphflow.assets import expand_prefix, next_counter, safe_name, suffix_of, write_whole
 from graphflow.cli.files import LocalFinder, open_file, with_sets
-from graphflow.cli.main import FAILED, INTERRUPTED
+from graphflow.cli.main import FAILED, INTERRUPTED, INVALID
 from graphflow.cli.show import err, out, show_problems
 from graphflow.config import Config
-from graphflow.errors import ErrorBody
+from graphflow.errors import ErrorBody, InvalidWorkflow
 from graphflow.events import (
     BaseEvent,
     JobCancelled,
@@ -60,6 +60,11 @@ async def run_file(
             workflow, worker.definitions, finder, targets=targets, realm=realm, job=JOB, checks=[check_pairings]
         )
         result = await _run(worker, plan, workflow, output, quiet=as_json)
+    except InvalidWorkflow as error:
+        if not as_json:
+            raise
+        _print(Result("invalid", error=error.body()))
+        return INVALID
     finally:
         await worker.close()
     return _tell(result, as_json)
@@ -118,9 +123,7 @@ def _cancelling(worker: LocalWorker) -> Iterator[None]:
 
 def _tell(result: Result, as_json: bool) -> int:
     if as_json:
-        error = result.error.model_dump(mode="json") if result.error else None
-        told = {"status": result.status, "seconds": result.seconds, "outputs": result.outputs, "error": error}
-        out.out(json.dumps(told, indent=2, ensure_ascii=False), highlight=False)
+        _print(result)
     elif result.status == "done":
         for made in result.outputs:
             out.print(made["path"], soft_wrap=True, markup=False)
@@ -128,6 +131,12 @@ def _tell(result: Result, as_json: bool) -> int:
     elif result.error is not None:
         show_problems(result.error)
     return {"done": 0, "cancelled": INTERRUPTED}.get(result.status, FAILED)
+
+
+def _print(result: Result) -> None:
+    error = result.error.model_dump(mode="json") if result.error else None
+    told = {"status": result.status, "seconds": result.seconds, "outputs": result.outputs, "error": error}
+    out.out(json.dumps(told, indent=2, ensure_ascii=False), highlight=False)
 
 
 class Writer:
