@@ -47,7 +47,7 @@ class Editor:
 
     def settled(self) -> Editor:
         """Waits until the graph lies where it will stay."""
-        expect(self.page.get_by_role("region", name="Canvas")).to_have_attribute("aria-busy", "false", timeout=20_000)
+        expect(self.page.get_by_role("region", name="Canvas")).to_have_attribute("aria-busy", "false", timeout=60_000)
         return self
 
     def open_workflow(self, document: Mapping[str, Any]) -> Editor:

@@ -91,8 +91,8 @@ def test_sockets_differ_by_shape_and_letter(editor: Editor) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", ["graph", "form", "library"])
-def test_axe_finds_nothing(editor: Editor, scheme: str, screen: str, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("screen", ["graph", "form", "library", "menu", "node"])
+def test_axe_finds_nothing(editor: Editor, scheme: str, screen: str) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not installed: run npm ci --ignore-scripts in web/")
     editor.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
@@ -101,6 +101,13 @@ def test_axe_finds_nothing(editor: Editor, scheme: str, screen: str, request: py
         expect(editor.page.locator(".view-tools")).to_contain_text("100 %")
     elif screen == "form":
         editor.page.get_by_role("button", name="Form", exact=True).click()
+    elif screen == "menu":
+        editor.page.get_by_role("button", name="Menu", exact=True).click()
+        expect(editor.page.get_by_role("menuitem").first).to_be_focused()
+    elif screen == "node":
+        editor.select("KSampler")
+        expect(editor.panel("Node")).to_contain_text("latent_image")
+        editor.page.get_by_role("button", name="Zoom to 100 %").click()
     else:
         editor.command("Workflows and templates")
         expect(editor.page.get_by_role("dialog")).to_contain_text("Text to image")

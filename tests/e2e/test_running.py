@@ -173,6 +173,18 @@ def test_the_gallery_shows_new_pictures_their_settings_and_opens_their_workflow(
     expect(editor.field("Prompt", "text")).to_have_value("a violet square")
 
 
+def test_a_subgraph_shows_its_progress_and_time_outside(editor: Editor) -> None:
+    quick(editor)
+    editor.select("KSampler", "VAE Decode")
+    editor.page.keyboard.press("Control+Shift+G")
+    expect(editor.card("Subgraph")).to_be_visible()
+    editor.run()
+    editor.says("Run finished")
+    expect(editor.card("Subgraph").locator(".badge.done")).to_have_text(re.compile(r"^[\d.]+ s$"))
+    editor.card("Subgraph").get_by_role("button", name="Look inside").click()
+    expect(editor.card("KSampler").locator(".badge.done")).to_be_visible()
+
+
 def test_only_the_branch_that_made_a_picture_is_opened(editor: Editor) -> None:
     quick(editor)
     editor.page.mouse.dblclick(*editor.empty_spot())

@@ -1115,7 +1115,6 @@ var en_default = {
 	"badge.why": "Ran again: {names} changed",
 	"bar.form": "Form",
 	"bar.graph": "Graph",
-	"bar.language": "Language",
 	"bar.menu": "Menu",
 	"bar.name": "Name of the workflow",
 	"bar.run": "Run",
@@ -1400,7 +1399,7 @@ var en_default = {
 	"versions.same": "No difference in nodes, links or values.",
 	"versions.since": "Changed since version {number}",
 	"versions.unsaved": "Save the workflow to keep versions of it.",
-	"view.actualSize": "Zoom to 100 %",
+	"view.actualSize": "{zoom} %, zoom to 100 %",
 	"view.fit": "Show everything",
 	"view.snap": "Snap to grid",
 	"view.zoomIn": "Zoom in",
@@ -2686,7 +2685,7 @@ function lookOf(type) {
 /** CSS colour of a type, for the light and the dark theme. */
 var colorOf = (type) => {
 	const { hue } = lookOf(type);
-	return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.56 0.15 ${hue}), oklch(0.78 0.13 ${hue}))`;
+	return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.5 0.14 ${hue}), oklch(0.78 0.13 ${hue}))`;
 };
 var PATHS = {
 	circle: "M8 1.5a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13z",
@@ -4120,8 +4119,8 @@ function ViewTools() {
 			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
 				className: "ghost zoom",
-				"aria-label": t("view.actualSize"),
-				title: t("view.actualSize"),
+				"aria-label": t("view.actualSize", { zoom }),
+				title: t("do.actualSize"),
 				onClick: actualSize,
 				children: [zoom, " %"]
 			}),
@@ -5367,7 +5366,7 @@ function menuKeys(event) {
 	}[event.key];
 	if (by === void 0) return;
 	event.preventDefault();
-	const items = [...event.currentTarget.querySelectorAll("[role=menuitem]")];
+	const items = [...event.currentTarget.querySelectorAll("[role^=menuitem]")];
 	items[(items.indexOf(document.activeElement) + by + items.length) % items.length]?.focus();
 }
 function NodeMenu() {
@@ -6522,9 +6521,15 @@ function Status() {
 // src/panels/TopBar.tsx
 function FileMenu() {
 	const [open, setOpen] = (0, import_react.useState)(false);
+	const anchor = (0, import_react.useRef)(null);
 	const close = () => setOpen(false);
+	(0, import_react.useEffect)(() => {
+		if (open) anchor.current?.querySelector("[role=menuitem]")?.focus();
+	}, [open]);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+		ref: anchor,
 		className: "menu-anchor",
+		onKeyDown: (event) => event.key === "Escape" && close(),
 		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
 			type: "button",
 			className: "ghost brand",
@@ -6569,10 +6574,7 @@ function FileMenu() {
 			className: "menu popover",
 			role: "menu",
 			"aria-label": t("bar.menu"),
-			onKeyDown: (event) => {
-				menuKeys(event);
-				if (event.key === "Escape") close();
-			},
+			onKeyDown: menuKeys,
 			children: [
 				COMMANDS.filter((one) => one.group === "file").map((command) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
 					command,
@@ -6583,17 +6585,15 @@ function FileMenu() {
 					command,
 					close
 				}, command.id)),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
-					className: "menu-choice",
-					children: [t("bar.language"), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("select", {
-						value: language(),
-						onChange: (event) => chooseLanguage(event.target.value),
-						children: Object.entries(LANGUAGES).map(([key, name]) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
-							value: key,
-							children: name
-						}, key))
-					})]
-				})
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("hr", {}),
+				Object.entries(LANGUAGES).map(([key, name]) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					role: "menuitemradio",
+					"aria-checked": key === language(),
+					lang: key,
+					onClick: () => chooseLanguage(key),
+					children: [key === language() ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "check" }) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "icon-gap" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: name })]
+				}, key))
 			]
 		})] })]
 	});

@@ -16,7 +16,7 @@ export function ViewTools() {
     <>
       <Panel position="bottom-left" className="view-tools">
         <button type="button" className="ghost" aria-label={t("view.zoomOut")} title={t("view.zoomOut")} onClick={zoomOut}><Icon name="minus" /></button>
-        <button type="button" className="ghost zoom" aria-label={t("view.actualSize")} title={t("view.actualSize")} onClick={actualSize}>{zoom} %</button>
+        <button type="button" className="ghost zoom" aria-label={t("view.actualSize", { zoom })} title={t("do.actualSize")} onClick={actualSize}>{zoom} %</button>
         <button type="button" className="ghost" aria-label={t("view.zoomIn")} title={t("view.zoomIn")} onClick={zoomIn}><Icon name="plus" /></button>
         <button type="button" className="ghost" aria-label={t("view.fit")} title={t("view.fit")} onClick={fitAll}><Icon name="fit" /></button>
         <button type="button" className="ghost" aria-label={t("view.snap")} title={t("view.snap")} aria-pressed={snap} onClick={toggleSnap}><Icon name="grid" /></button>

@@ -36,7 +36,7 @@ export function lookOf(type: string): Look {
 /** CSS colour of a type, for the light and the dark theme. */
 export const colorOf = (type: string): string => {
   const { hue } = lookOf(type);
-  return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.56 0.15 ${hue}), oklch(0.78 0.13 ${hue}))`;
+  return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.5 0.14 ${hue}), oklch(0.78 0.13 ${hue}))`;
 };
 
 export const PATHS: Readonly<Record<Shape, string>> = {

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { COMMANDS, commandOf } from "../commands";
 import { Icon } from "../icons";
 import { display } from "../shortcuts";
@@ -15,9 +15,13 @@ import { Status } from "./Status";
 
 function FileMenu() {
   const [open, setOpen] = useState(false);
+  const anchor = useRef<HTMLSpanElement>(null);
   const close = () => setOpen(false);
+  useEffect(() => {
+    if (open) anchor.current?.querySelector<HTMLElement>("[role=menuitem]")?.focus();
+  }, [open]);
   return (
-    <span className="menu-anchor">
+    <span ref={anchor} className="menu-anchor" onKeyDown={(event) => event.key === "Escape" && close()}>
       <button type="button" className="ghost brand" aria-haspopup="menu" aria-expanded={open} aria-label={t("bar.menu")} onClick={() => setOpen(!open)}>
         <svg viewBox="0 0 32 32" width="24" height="24" aria-hidden="true"><path className="brand-line" d="M9 9h4c5 0 5 14 10 14h0M9 23h4c3 0 4-5 5-7" /><circle cx="7" cy="9" r="4" /><circle cx="7" cy="23" r="4" /><circle cx="25" cy="23" r="4" /></svg>
         <Icon name="down" size={12} />
@@ -25,16 +29,16 @@ function FileMenu() {
       {open && (
         <>
           <div className="veil clear" onPointerDown={close} />
-          <div className="menu popover" role="menu" aria-label={t("bar.menu")} onKeyDown={(event) => { menuKeys(event); if (event.key === "Escape") close(); }}>
+          <div className="menu popover" role="menu" aria-label={t("bar.menu")} onKeyDown={menuKeys}>
             {COMMANDS.filter((one) => one.group === "file").map((command) => <MenuItem key={command.id} command={command} close={close} />)}
             <hr />
             {["tour", "shortcuts"].map(commandOf).map((command) => command && <MenuItem key={command.id} command={command} close={close} />)}
-            <label className="menu-choice">
-              {t("bar.language")}
-              <select value={language()} onChange={(event) => chooseLanguage(event.target.value)}>
-                {Object.entries(LANGUAGES).map(([key, name]) => <option key={key} value={key}>{name}</option>)}
-              </select>
-            </label>
+            <hr />
+            {Object.entries(LANGUAGES).map(([key, name]) => (
+              <button key={key} type="button" role="menuitemradio" aria-checked={key === language()} lang={key} onClick={() => chooseLanguage(key)}>
+                {key === language() ? <Icon name="check" /> : <i className="icon-gap" />}<span>{name}</span>
+              </button>
+            ))}
           </div>
         </>
       )}
