@@ -49,6 +49,7 @@ SUFFIXES = {
     "audio/opus": ".opus",
     "audio/wav": ".wav",
     "application/x-latent": ".latent",
+    "application/x-safetensors": ".safetensors",
 }
 """What a name's end is for a media type; for others, what the system knows, or `.bin`."""
 

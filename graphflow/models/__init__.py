@@ -15,7 +15,9 @@ from graphflow.detect import describe, detect, read_header
 from graphflow.errors import UnsupportedFile
 from graphflow.models.control import ResidentControl
 from graphflow.models.loading import load_control, load_network, load_style, load_text, load_vae, load_vision
-from graphflow.models.lora import Fit, Targets, fit, weight_patches
+from graphflow.models.lora import Fit, Targets, fit
+from graphflow.models.merged import weight_patches
+from graphflow.models.merging import Mix
 from graphflow.models.networks import ResidentNetwork
 from graphflow.models.recipes import (
     Checkpoint,
@@ -29,6 +31,7 @@ from graphflow.models.recipes import (
     vae,
 )
 from graphflow.models.residency import Residency, residency
+from graphflow.models.saving import extracted, saved_checkpoint, saved_network, saved_vae
 from graphflow.models.text import TextEncoder
 from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
@@ -104,6 +107,7 @@ def _patches(recipe: Any) -> tuple[Any, ...]:
 __all__ = [
     "Checkpoint",
     "Fit",
+    "Mix",
     "Residency",
     "ResidentControl",
     "ResidentNetwork",
@@ -116,9 +120,13 @@ __all__ = [
     "checkpoint",
     "clip_vision",
     "control_net",
+    "extracted",
     "loaded",
     "network",
     "residency",
+    "saved_checkpoint",
+    "saved_network",
+    "saved_vae",
     "style_model",
     "text_encoders",
     "upscale_model",

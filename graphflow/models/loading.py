@@ -19,6 +19,7 @@ from graphflow.models import autoencoders, language, vision
 from graphflow.models.control import KINDS, ControlContent
 from graphflow.models.families import Facts, TextPart, family
 from graphflow.models.layouts import Layout, flat_clip, open_clip, same
+from graphflow.models.lora import shapes_of
 from graphflow.models.networks import NetworkContent
 from graphflow.models.residency import Policy
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
@@ -83,16 +84,29 @@ def source(file: File) -> Iterator[Source]:
 # --- networks --------------------------------------------------------------------------------------------------------
 
 
+def network_config(src: Source) -> tuple[dict[str, Any], bool]:
+    """The config of a file's network, and whether its names are diffusers'."""
+    part, header, _ = src.part("model")
+    kind = family(part.family)
+    ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
+    found = src.config(part, "unet", "transformer")
+    return found or kind.config(as_original(header, kind.layout) if ours else header), ours
+
+
+def network_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's parameters, from its header alone."""
+    with source(weights.files[0]) as src:
+        config, _ = network_config(src)
+        return shapes_of(hollow(lambda: family(weights.family).build(config)))
+
+
 def load_network(weights: Weights, policy: Policy) -> NetworkContent:
     """The denoising network of a file."""
     with source(weights.files[0]) as src:
         part, header, tensors = src.part("model")
         kind = family(part.family)
-        ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
+        config, ours = network_config(src)
         layout: Layout = same if ours else kind.layout
-        config = src.config(part, "unet", "transformer") or kind.config(
-            as_original(header, kind.layout) if ours else header
-        )
         facts = Facts(header, config, src.scheduler, src.found.details, tensors.get)
         module = hollow(lambda: kind.build(config))
         dtype = policy.dtype(kind.dtypes)

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout, same, undo
-from graphflow.models.weights import Tensors, opened, put
+from graphflow.models.layouts import Entry, Layout, same
 from graphflow.node import File
-from graphflow.values import Lora, Patch
 
 log = logging.getLogger(__name__)
 
 # --- the algebra -----------------------------------------------------------------------------------------------------
 
+Shapes = Mapping[str, tuple[int, ...]]
 Adapter = Mapping[str, Tensor]
 """The tensors of one module's adapter, by their names' ends: `up`, `down`, `alpha`, `lokr_w1`, ..."""
 
@@ -228,15 +227,13 @@ class Targets:
     network: dict[str, Target] = field(default_factory=dict)
     encoders: list[dict[str, Target]] = field(default_factory=list)
 
-    def add_network(self, module: nn.Module, layout: Layout) -> None:
+    def add_network(self, shapes: Shapes, layout: Layout) -> None:
         """The names of a network's weights, in the original layout and in diffusers'."""
-        names = [name for name, _ in module.named_parameters()]
-        self.network |= _names("model", module, [layout(names), same(names)])
+        self.network |= _names("model", shapes, [layout(shapes), same(shapes)])
 
-    def add_encoder(self, component: str, module: nn.Module) -> None:
+    def add_encoder(self, component: str, shapes: Shapes) -> None:
         """The names of a text encoder's weights."""
-        names = [name for name, _ in module.named_parameters()]
-        self.encoders.append(_names(component, module, [same(names)]))
+        self.encoders.append(_names(component, shapes, [same(shapes)]))
 
     def joined(self, other: Targets) -> Targets:
         """The names of both."""
@@ -260,8 +257,12 @@ def _parameter(name: str) -> str:
     return f"{_flat(name)}:weight"
 
 
-def _names(component: str, module: nn.Module, layouts: Sequence[Sequence[Entry]]) -> dict[str, Target]:
-    shapes = {name: tuple(value.shape) for name, value in module.named_parameters()}
+def shapes_of(module: nn.Module) -> Shapes:
+    """A module's parameters with their shapes."""
+    return {name: tuple(value.shape) for name, value in module.named_parameters()}
+
+
+def _names(component: str, shapes: Shapes, layouts: Sequence[Sequence[Entry]]) -> dict[str, Target]:
     names: dict[str, Target] = {}
     for entry in (entry for entries in layouts for entry in entries):
         if all(name in shapes for name in entry.ours):
@@ -270,95 +271,10 @@ def _names(component: str, module: nn.Module, layouts: Sequence[Sequence[Entry]]
     return names
 
 
-# --- patches on weights ----------------------------------------------------------------------------------------------
+# --- how a file fits ------------------------------------------------------------------------------------------------
 
 
-class Merged:
-    """Modules with patches merged into their weights; owns what the weights were before."""
-
-    def __init__(self, modules: Mapping[str, nn.Module], targets: Targets) -> None:
-        self.targets = targets
-        self._modules = modules
-        self._before: dict[tuple[str, str], Tensor] = {}
-        self._applied: tuple[Patch, ...] = ()
-
-    def apply(self, patches: tuple[Patch, ...]) -> None:
-        """Makes the weights those of these patches, in order, and no others."""
-        wanted = weight_patches(patches)
-        if wanted == self._applied:
-            return
-        self._restore()
-        try:
-            for patch in wanted:
-                self._merge(patch)
-        except BaseException:
-            self._restore()
-            raise
-        self._applied = wanted
-
-    def _restore(self) -> None:
-        for (component, name), tensor in self._before.items():
-            module = self._modules[component]
-            put(module, name, tensor.to(module.get_parameter(name).device))
-        self._before.clear()
-        self._applied = ()
-
-    def _merge(self, patch: Lora) -> None:
-        if patch.strength == 0:
-            return
-        with opened(patch.file.path) as (header, tensors):
-            for group, end, target in _plan(header.tensors, self.targets, patch.file.name):
-                self._merge_one(patch, group, end, target, tensors)
-
-    def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
-        module = self._modules[target.component]
-        parameters = [module.get_parameter(name) for name in target.entry.ours]
-        weight = torch.cat([_rows(p.data.float()) for p in parameters])
-        keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
-        adapter = {n: tensors.get(k).to(weight.device) for n, k in keys.items() if n != "diff_b"}
-        if "set" in adapter:
-            adapter = {"diff": adapter["set"].float() - weight}
-        theirs = undo(target.entry.transform, weight)
-        try:
-            delta = undo(target.entry.transform, change(adapter, theirs))
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise UnsupportedFile(
-                f"{patch.file.name} does not fit this model at {group.name}: {error}. It was made for another family"
-            ) from error
-        merged = weight + patch.strength * delta
-        rows = [p.shape[0] if p.ndim else 1 for p in parameters]
-        for name, parameter, part in zip(target.entry.ours, parameters, torch.split(merged, rows), strict=True):
-            self._before.setdefault((target.component, name), parameter.data.cpu())
-            put(module, name, part.reshape(parameter.shape).to(parameter.device, parameter.dtype))
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    return tensor if tensor.ndim else tensor[None]
-
-
-def weight_patches(patches: tuple[Patch, ...]) -> tuple[Lora, ...]:
-    """Those of the patches that change weights."""
-    return tuple(patch for patch in patches if isinstance(patch, Lora))
-
-
-def _plan(keys: Iterable[str], targets: Targets, name: str) -> Iterator[tuple[Group, str, Target]]:
-    """What of a file applies, module by module. Raises `UnsupportedFile` when nothing does."""
-    found, unknown = groups(keys)
-    applied = 0
-    for group in found:
-        hits = [(end, targets.find(group, end)) for end in _ends(group)]
-        wanted = targets.network if group.encoder is None else targets.encoders
-        if wanted and not any(target for _, target in hits):
-            unknown.append(group.name)
-        for end, target in hits:
-            if target:
-                applied += 1
-                yield group, end, target
-    if unknown and applied:
-        log.warning("%s: %d keys have no place in this model: %s", name, len(unknown), ", ".join(unknown[:5]))
-
-
-def _ends(group: Group) -> list[str]:
+def ends_of(group: Group) -> list[str]:
     weight = [key for key in group.keys if key not in ("diff_b", "alpha")]
     return [*(["weight"] if weight else []), *(["bias"] if "diff_b" in group.keys else [])]
 
@@ -378,7 +294,7 @@ def fit(file: File, keys: Iterable[str], targets: Targets) -> Fit:
     found, unknown = groups(keys)
     applied = 0
     for group in found:
-        hits = sum(targets.find(group, end) is not None for end in _ends(group))
+        hits = sum(targets.find(group, end) is not None for end in ends_of(group))
         applied += hits
         if not hits:
             unknown.append(group.name)

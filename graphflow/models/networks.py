@@ -14,7 +14,8 @@ from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.models.families import Call, Facts, Family
-from graphflow.models.lora import Merged, Targets
+from graphflow.models.lora import Targets, shapes_of
+from graphflow.models.merged import Merged
 from graphflow.models.residency import Residency
 from graphflow.node import Row
 from graphflow.values import Model, Patch
@@ -32,7 +33,7 @@ class NetworkContent:
 
     def __post_init__(self) -> None:
         targets = Targets()
-        targets.add_network(self.module, self.family.layout)
+        targets.add_network(shapes_of(self.module), self.family.layout)
         self.merged = Merged({"model": self.module}, targets)
 
     @property

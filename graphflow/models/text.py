@@ -14,7 +14,8 @@ from graphflow.diffusion import prompts
 from graphflow.diffusion.prompts import Chunk
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families.base import Encoded, Family
-from graphflow.models.lora import Merged, Targets
+from graphflow.models.lora import Targets, shapes_of
+from graphflow.models.merged import Merged
 from graphflow.models.residency import Residency
 from graphflow.models.tokenizers import Vocabulary
 from graphflow.models.weights import opened
@@ -151,7 +152,7 @@ class TextContent:
     def __post_init__(self) -> None:
         targets = Targets()
         for encoder in self.encoders:
-            targets.add_encoder(encoder.name, encoder.module)
+            targets.add_encoder(encoder.name, shapes_of(encoder.module))
         self.merged = Merged({e.name: e.module for e in self.encoders}, targets)
 
     @property

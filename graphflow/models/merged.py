@@ -1,0 +1,169 @@
+"""Modules whose weights are those of a recipe's patches: merged in, and taken out again without a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from graphflow.detect import detect, layout_of, require
+from graphflow.errors import UnsupportedFile
+from graphflow.models.families import family
+from graphflow.models.layouts import Layout, same, undo
+from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups, shapes_of
+from graphflow.models.merging import Change, Mix, Stream, mixing, original_names
+from graphflow.models.weights import Tensors, Under, opened, put
+from graphflow.values import Lora, Patch, Weights
+
+log = logging.getLogger(__name__)
+
+
+class Merged:
+    """Modules with patches merged into their weights; owns what the weights were before."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], targets: Targets) -> None:
+        self.targets = targets
+        self._modules = modules
+        self._before: dict[tuple[str, str], Tensor] = {}
+        self._applied: tuple[Patch, ...] = ()
+
+    def apply(self, patches: tuple[Patch, ...]) -> None:
+        """Makes the weights those of these patches, in order, and no others."""
+        wanted = weight_patches(patches)
+        if wanted == self._applied:
+            return
+        self._restore()
+        try:
+            for patch in wanted:
+                self._merge(patch)
+        except BaseException:
+            self._restore()
+            raise
+        self._applied = wanted
+
+    def _restore(self) -> None:
+        for (component, name), tensor in self._before.items():
+            module = self._modules[component]
+            put(module, name, tensor.to(module.get_parameter(name).device))
+        self._before.clear()
+        self._applied = ()
+
+    def _merge(self, patch: Lora | Mix) -> None:
+        if isinstance(patch, Mix):
+            self._mix(patch)
+            return
+        with opened(patch.file.path) as (header, tensors):
+            for group, end, target in _plan(header.tensors, self.targets, patch.file.name):
+                self._merge_one(patch, group, end, target, tensors)
+
+    def _mix(self, patch: Mix) -> None:
+        (component, module), *_ = self._modules.items()
+        shapes = shapes_of(module)
+        with stream_of(patch.weights, patch.patches, shapes) as second:
+            change = mixing(patch, second, original_names(second.original, shapes))
+            for name in shapes:
+                parameter = module.get_parameter(name)
+                mixed = change(name, parameter.data.float())
+                self._before.setdefault((component, name), parameter.data.cpu())
+                put(module, name, mixed.to(parameter.device, parameter.dtype))
+
+    def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
+        module = self._modules[target.component]
+        parameters = [module.get_parameter(name) for name in target.entry.ours]
+        weight = torch.cat([_rows(p.data.float()) for p in parameters])
+        keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
+        adapter = {n: tensors.get(k).to(weight.device) for n, k in keys.items() if n != "diff_b"}
+        if "set" in adapter:
+            adapter = {"diff": adapter["set"].float() - weight}
+        theirs = undo(target.entry.transform, weight)
+        try:
+            delta = undo(target.entry.transform, change(adapter, theirs))
+        except (ValueError, RuntimeError, KeyError) as error:
+            raise UnsupportedFile(
+                f"{patch.file.name} does not fit this model at {group.name}: {error}. It was made for another family"
+            ) from error
+        merged = weight + patch.strength * delta
+        rows = [p.shape[0] if p.ndim else 1 for p in parameters]
+        for name, parameter, part in zip(target.entry.ours, parameters, torch.split(merged, rows), strict=True):
+            self._before.setdefault((target.component, name), parameter.data.cpu())
+            put(module, name, part.reshape(parameter.shape).to(parameter.device, parameter.dtype))
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    return tensor if tensor.ndim else tensor[None]
+
+
+def weight_patches(patches: tuple[Patch, ...]) -> tuple[Lora | Mix, ...]:
+    """Those of the patches that change weights."""
+    return tuple(patch for patch in patches if isinstance(patch, Lora | Mix))
+
+
+def _plan(keys: Iterable[str], targets: Targets, name: str) -> Iterator[tuple[Group, str, Target]]:
+    """What of a file applies, module by module. Raises `UnsupportedFile` when nothing does."""
+    found, unknown = groups(keys)
+    applied = 0
+    for group in found:
+        hits = [(end, targets.find(group, end)) for end in ends_of(group)]
+        wanted = targets.network if group.encoder is None else targets.encoders
+        if wanted and not any(target for _, target in hits):
+            unknown.append(group.name)
+        for end, target in hits:
+            if target:
+                applied += 1
+                yield group, end, target
+    if unknown and applied:
+        log.warning("%s: %d keys have no place in this model: %s", name, len(unknown), ", ".join(unknown[:5]))
+
+
+# --- without a module ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def stream_of(weights: Weights, patches: tuple[Patch, ...], shapes: Shapes) -> Iterator[Stream]:
+    """A denoising network's weights with its patches, one at a time; `shapes` are those of the module they are for."""
+    kind = family(weights.family)
+    with contextlib.ExitStack() as stack:
+        file = weights.files[0]
+        header, tensors = stack.enter_context(opened(file.path))
+        part = require(detect(file.path), file.path, part="model")
+        folder = header.format == "diffusers"
+        ours = folder or layout_of(header, part) == "diffusers"
+        own = Under(tensors, f"{part.prefix}." if folder else part.prefix)
+        changes = [stack.enter_context(_change(patch, shapes, kind.layout)) for patch in weight_patches(patches)]
+        yield Stream(own, same if ours else kind.layout, kind.layout, shapes, changes)
+
+
+@contextlib.contextmanager
+def _change(patch: Lora | Mix, shapes: Shapes, layout: Layout) -> Iterator[Change]:
+    if isinstance(patch, Mix):
+        with stream_of(patch.weights, patch.patches, shapes) as second:
+            yield mixing(patch, second, original_names(layout, shapes))
+        return
+    targets = Targets()
+    targets.add_network(shapes, layout)
+    with opened(patch.file.path) as (header, tensors):
+        by_name: dict[str, list[tuple[Group, str, Target]]] = {}
+        for group, end, target in _plan(header.tensors, targets, patch.file.name):
+            for name in target.entry.ours:
+                by_name.setdefault(name, []).append((group, end, target))
+        yield lambda name, weight: _with_lora(patch, by_name.get(name, ()), name, weight, tensors, shapes)
+
+
+def _with_lora(
+    patch: Lora, hits: Iterable[tuple[Group, str, Target]], name: str, weight: Tensor, tensors: Tensors, shapes: Shapes
+) -> Tensor:
+    for group, end, target in hits:
+        keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
+        adapter = {n: tensors.get(k) for n, k in keys.items() if n != "diff_b"}
+        if len(target.entry.ours) > 1 and not {"up", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff"} & adapter.keys():
+            raise UnsupportedFile(f"{patch.file.name} cannot be written into a file at {group.name}")
+        parts = {o: weight if o == name else torch.zeros(shapes[o]) for o in target.entry.ours}
+        whole = torch.cat([_rows(part) for part in parts.values()])
+        delta = undo(target.entry.transform, change(adapter, undo(target.entry.transform, whole)))
+        rows = [shapes[o][0] if shapes[o] else 1 for o in target.entry.ours]
+        mine = dict(zip(target.entry.ours, torch.split(delta.reshape(whole.shape), rows), strict=True))[name]
+        weight = weight + patch.strength * mine.reshape(weight.shape)
+    return weight

@@ -1,0 +1,128 @@
+"""Mixing models, and writing what comes of it: one tensor at a time, so that never two models are in memory.
+
+A mix is a patch like a LoRA: the recipe of the first model names the second's files, and the weights are mixed when the
+first is brought to the device, or as they are written to a file.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from graphflow.errors import UnsupportedFile
+from graphflow.models.layouts import Entry, Layout, join, split
+from graphflow.models.weights import Tensors
+from graphflow.values import Patch, Weights
+
+Shapes = Mapping[str, tuple[int, ...]]
+Change = Callable[[str, Tensor], Tensor]
+"""From a parameter's name and weight (float32) to the weight with a patch."""
+
+
+@dataclass(frozen=True)
+class Mix(Patch):
+    """Another model of the same family, mixed in.
+
+    `mix`: ratio * first + (1 - ratio) * second. `add`: first + second. `subtract`: (first - second) * ratio.
+    """
+
+    weights: Weights
+    """The second model's."""
+    patches: tuple[Patch, ...]
+    """What is on the second model itself."""
+    kind: Literal["mix", "add", "subtract"]
+    ratio: float = 1.0
+    blocks: tuple[tuple[str, float], ...] = ()
+    """Ratios of their own for weights whose original names begin so; the longest beginning wins."""
+
+    def of(self, name: str) -> float:
+        """The ratio for a weight by its original name."""
+        fitting = [(len(start), ratio) for start, ratio in self.blocks if name.startswith(start)]
+        return max(fitting)[1] if fitting else self.ratio
+
+    def apply(self, name: str, first: Tensor, second: Tensor) -> Tensor:
+        """The mixed weight, float32."""
+        if self.kind == "add":
+            return first + second
+        ratio = self.of(name)
+        return (first - second) * ratio if self.kind == "subtract" else first * ratio + second * (1.0 - ratio)
+
+
+@dataclass
+class Stream:
+    """A model's weights with its patches, one at a time, in float32."""
+
+    tensors: Tensors
+    layout: Layout
+    """Of the file that `tensors` come from."""
+    original: Layout
+    """Of the family's files, whose names mixes go by."""
+    shapes: Shapes
+    changes: Sequence[Change] = ()
+    """In order."""
+    _where: dict[str, Entry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._where = {name: entry for entry in self.layout(self.shapes) for name in entry.ours}
+
+    def get(self, name: str) -> Tensor:
+        """One of our parameters. Raises `UnsupportedFile` when the file has not got it."""
+        entry = self._where.get(name)
+        if entry is None or entry.theirs not in self.tensors.keys():  # noqa: SIM118 - no mapping
+            raise UnsupportedFile(f"the model lacks {name}; only models of the same kind can be mixed")
+        try:
+            weight = split(entry, self.tensors.get(entry.theirs), self.shapes)[name].float()
+        except (ValueError, RuntimeError) as error:
+            raise UnsupportedFile(f"the models differ in their sizes at {name}: {error}") from error
+        if tuple(weight.shape) != self.shapes[name]:
+            raise UnsupportedFile(
+                f"the models differ in their sizes at {name}: {list(weight.shape)} and {list(self.shapes[name])}"
+            )
+        for change in self.changes:
+            weight = change(name, weight)
+        return weight
+
+    def written(self, prefix: str, dtypes: Callable[[str], torch.dtype]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+        """The tensors of a file in the family's original layout: names, and what makes each."""
+        for entry in self.original(self.shapes):
+            yield prefix + entry.theirs, lambda entry=entry: self._joined(entry).to(dtypes(entry.ours[0]))  # type: ignore[misc]
+
+    def _joined(self, entry: Entry) -> Tensor:
+        return join(entry, {name: self.get(name) for name in entry.ours})
+
+
+def original_names(layout: Layout, shapes: Shapes) -> dict[str, str]:
+    """Our names -> the original's."""
+    return {name: entry.theirs for entry in layout(shapes) for name in entry.ours}
+
+
+def mixing(patch: Mix, second: Stream, names: Mapping[str, str]) -> Change:
+    """The change that a mix makes."""
+    return lambda name, weight: patch.apply(names.get(name, name), weight, second.get(name).to(weight.device))
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64",
+          torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3",
+          torch.float8_e5m2: "F8_E5M2"}  # fmt: skip
+
+
+def serialised(parts: Sequence[tuple[str, Callable[[], Tensor]]], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file, its tensors made one after another as they are written."""
+    body = bytearray()
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    for name, make in parts:
+        tensor = make().detach().cpu().contiguous()
+        begin = len(body)
+        body += tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
+        entries[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, len(body)]}
+    text = json.dumps(entries).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + bytes(body)
