@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from scipy.signal import resample_poly
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -116,6 +115,8 @@ def resampled(audio: Audio, rate: int) -> Tensor:
     """(B, channels, samples) at another sample rate."""
     if rate == audio.sample_rate:
         return audio.data
+    from scipy.signal import resample_poly  # slow to import
+
     divisor = math.gcd(rate, audio.sample_rate)
     samples = resample_poly(audio.data.numpy(), rate // divisor, audio.sample_rate // divisor, axis=-1)
     return torch.from_numpy(samples).float()

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import torch
-from diffusers.models.autoencoders.vae import DecoderTiny
 from torch import Tensor, nn
 
 from graphflow.diffusion.latents import LatentFormat
@@ -69,6 +68,8 @@ def _find(name: str) -> File | None:
 
 def _load(file: File, channels: int) -> TinyContent:
     """In the layout of its authors, whose first layer, without weights, diffusers does not count."""
+    from diffusers.models.autoencoders.vae import DecoderTiny  # slow to import, and few have the file
+
     module = DecoderTiny(
         channels, 3, num_blocks=(3, 3, 3, 1), block_out_channels=(64, 64, 64, 64), upsampling_scaling_factor=2,
         act_fn="relu", upsample_fn="nearest",
