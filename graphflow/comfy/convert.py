@@ -162,8 +162,8 @@ def port_name(name: str) -> str:
 
 
 def _constants(book: _Book, node: Node, type: str) -> dict[str, Any]:
-    """A node's stored values by our names for its inputs, as those inputs want them."""
-    constants = {}
+    """A node's stored values by our names for its inputs, as those inputs want them; defaults where none is stored."""
+    constants = _defaults(book, node, type)
     for name, value in _stored(book, node).items():
         ours = _input_name(book, node, type, name)
         port = book.signatures.port(type, ours)
@@ -175,6 +175,14 @@ def _constants(book: _Book, node: Node, type: str) -> dict[str, Any]:
         else:
             book.notes.append(f"{node.id}.{name}: {constant} would read as a link here, so it was left out")
     return constants
+
+
+def _defaults(book: _Book, node: Node, type: str) -> dict[str, Any]:
+    """Of the widgets that ComfyUI's node has, which an older file may not have stored."""
+    listed = book.signatures.listed(type)
+    slots = [slot for slot in listed.inputs if slot.has_widget] if listed and isinstance(node.values, list) else []
+    ports = [book.signatures.port(type, slot.name) for slot in slots]
+    return {port.name: port.default for port in ports if port is not None and port.default is not None}
 
 
 def _stored(book: _Book, node: Node) -> dict[str, Any]:

@@ -26,12 +26,16 @@ def node_info(definition: NodeDef, signatures: Signatures, names: Names) -> dict
     """One node."""
     required: dict[str, Any] = {}
     optional: dict[str, Any] = {}
+    listed = signatures.listed(definition.type)
+    varied = {slot.name for slot in listed.inputs if slot.varied} if listed else set()
     for port in _in_order(definition, signatures):
         if group := group_of(port):
             required.setdefault(group, [GROWING, {"template": _template(definition, port)}])
         elif not switches(port):
             section = required if is_required(definition, port, signatures) else optional
-            section[port.name] = _config(definition, port, names, signatures)
+            config = section[port.name] = _config(definition, port, names, signatures)
+            if port.name in varied:
+                config[1]["dynamicPrompts"] = True
     sections = {"required": required, "optional": optional} if optional else {"required": required}
     info: dict[str, Any] = {
         "input": {**sections, **({"hidden": HIDDEN} if definition.output_node else {})},
@@ -138,7 +142,7 @@ def _options(port: Port) -> dict[str, Any]:
             options |= _number(type, {**schema, **field})
         case "STRING":
             multiline = field.get("widget") == "multiline"
-            options |= {"multiline": True, "dynamicPrompts": True} if multiline else {}
+            options |= {"multiline": True} if multiline else {}
             options.setdefault("default", "")
     return options
 

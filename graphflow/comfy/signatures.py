@@ -63,6 +63,8 @@ class Slot:
     """It brings a button that is stored, too, after the required inputs' values."""
     socket: bool = False
     """It has no widget although its type could have one."""
+    varied: bool = False
+    """Its text is a dynamic prompt: the editor chooses between `{this|that}` before it queues."""
     choices: tuple[tuple[str, tuple[Slot, ...]], ...] = ()
     """For a combo that brings inputs along: those of each option, named `outer.inner`."""
 
@@ -213,7 +215,8 @@ def comfy_type(port: Port) -> str:
 def table() -> Mapping[str, Signature]:
     """ComfyUI's core nodes by type. An input reads `name:TYPE flags`, or is a list of a combo and its options' inputs.
 
-    Flags: `?` optional, `!` one control value follows, `#` only a socket, `^` with an upload button.
+    Flags: `?` optional, `!` one control value follows, `#` only a socket, `^` with an upload button, `{` a text in which
+    the editor chooses between alternatives.
     """
     text = files("graphflow.comfy").joinpath("data/nodes.json").read_text("utf-8")
     return {type: _read(*entry) for type, entry in json.loads(text).items()}
@@ -232,4 +235,6 @@ def _read_slot(entry: str | list[Any], prefix: str = "") -> Slot:
     inner = tuple(
         (option, tuple(_read_slot(one, f"{prefix}{name}.") for one in slots)) for option, slots in options.items()
     )
-    return Slot(prefix + name, type, "?" in flags, flags.count("!"), "^" in flags, "#" in flags, inner)
+    return Slot(
+        prefix + name, type, "?" in flags, flags.count("!"), "^" in flags, "#" in flags, "{" in flags, choices=inner
+    )

@@ -211,6 +211,11 @@ def test_an_editor_workflow_is_read_with_its_layout() -> None:
     ]
 
 
+def test_values_that_an_older_file_did_not_store_are_the_defaults() -> None:
+    document = editor([node(1, "EmptyLatentImage", values=[64])], [])
+    assert inputs(document) == {"1": {"width": 64, "height": 512, "batch_size": 1}}
+
+
 def test_links_are_lists_or_objects_in_any_version() -> None:
     nodes = [LATENT, node(2, "VAEDecode", [socket("samples", "LATENT", 5)], ["IMAGE"])]
     for version in (0.4, 1):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from graphflow.comfy.object_info import object_info
 from graphflow.comfy.signatures import Signatures
-from graphflow.node import Widget, node, node_of
+from graphflow.node import Multiline, Widget, node, node_of
 from graphflow.registry import Definitions
 from tests.comfy.world import DEFINITIONS, SHELF, Image
 
@@ -39,6 +39,15 @@ def test_inputs_are_in_comfyui_s_order_whatever_ours_is() -> None:
     assert INFO["KSampler"]["input_order"]["required"] == [
         "model", "seed", "steps", "cfg", "sampler_name", "scheduler", "positive", "negative", "latent_image", "denoise"
     ]  # fmt: skip
+
+
+def test_only_prompts_are_dynamic() -> None:
+    @node("Note", category="text")
+    def note(text: Multiline = "") -> str:
+        return text
+
+    info = object_info(Signatures({"Note": node_of(note).definition}), SHELF.names)
+    assert info["Note"]["input"]["required"]["text"] == ["STRING", {"default": "", "multiline": True}]
 
 
 def test_a_seed_goes_beyond_what_a_double_holds() -> None:
