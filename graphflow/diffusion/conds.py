@@ -169,8 +169,9 @@ def resolve(roles: Mapping[str, Conditioning | None], canvas: Canvas) -> dict[st
             if role != other:
                 for region in list(regions[role]):
                     _same_area(regions[other], region)
-    if "positive" in regions and "negative" in regions:
-        _share_controls(regions["positive"], regions["negative"])
+    for role in regions:
+        if role != "positive":
+            _share_controls(regions["positive"], regions[role])
     return regions
 
 
@@ -260,7 +261,7 @@ def _same_area(regions: list[Region], wanted: Region) -> None:
 
 
 def _share_controls(positive: Sequence[Region], negative: list[Region]) -> None:
-    """Controls that also hold for the unguided side go to its entries without an area, if none there has any."""
+    """Controls that also hold for other roles go to their entries without an area, if none there has any."""
     shared = [r.controls for r in positive if r.cond.controls_uncond and r.controls and r.box is None]
     if any(r.controls for r in negative if r.box is None):
         return
