@@ -1,8 +1,9 @@
 """What sits on the device, in which dtype, and what has to go when room is short. The one place that decides it.
 
 Weights live in two tiers: on the device, and in the host's memory. What is wanted is brought to the device; what was
-used least recently moves to the host when the device's limit is reached, and is dropped when the host's is. A network
-keeps working whatever happens to its weights in between: it asks again for each call.
+used least recently moves to the host when the device's limit is reached, and is dropped when the host's is. What is
+larger than the device stays with the host and visits the device layer by layer. A network keeps working whatever happens
+to its weights in between: it asks again for each call.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Resident:
     """A count that rises with every use of any resident."""
     busy: int = 0
     """Calls going on; busy weights stay where they are."""
+    streamed: bool = False
+    """Larger than the device: kept in the host's memory, each layer brought for the moment it is used."""
     views: dict[Any, Any] = field(default_factory=dict)
     """What was handed out on top of the content, by recipe, so that equal recipes get the same object."""
 
@@ -155,7 +158,7 @@ class Residency:
                 if wanted is not None and freed >= wanted:
                     break
                 self._move(resident, "host")
-                freed += resident.nbytes
+                freed += 0 if resident.streamed else resident.nbytes
             self._trim_host()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -169,7 +172,8 @@ class Residency:
 
     def bytes_in(self, tier: Tier) -> int:
         """Bytes of weights in a tier."""
-        return sum(r.nbytes for r in list(self._residents.values()) if r.tier == tier)
+        residents = list(self._residents.values())
+        return sum(r.nbytes for r in residents if ("host" if r.streamed else r.tier) == tier)
 
     def holds(self, digest: str) -> bool:
         """Whether weights of a file with that content are in memory."""
@@ -192,6 +196,9 @@ class Residency:
     def _bring(self, resident: Resident) -> None:
         if resident.tier == "device":
             return
+        if resident.nbytes > self.limit:
+            self._stream(resident)
+            return
         for other in self._idle("device"):
             if self.bytes_in("device") + resident.nbytes <= self.limit:
                 break
@@ -199,7 +206,19 @@ class Residency:
         self._move(resident, "device")
         self._trim_host()
 
+    def _stream(self, resident: Resident) -> None:
+        """Lets weights that are larger than the device stay with the host, layer by layer on the device in use."""
+        from diffusers.hooks import apply_group_offloading
+
+        if not resident.streamed:
+            for module in resident.content.modules:
+                apply_group_offloading(module, self.device, torch.device("cpu"), offload_type="leaf_level")
+        resident.streamed, resident.tier = True, "device"
+
     def _move(self, resident: Resident, tier: Tier) -> None:
+        if resident.streamed:
+            resident.tier = tier
+            return
         target = self.device if tier == "device" else torch.device("cpu")
         for module in resident.content.modules:
             module.to(target)

@@ -1,0 +1,74 @@
+"""On a device too small for its models everything still runs, with the same results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from graphflow.diffusion.network import RowCond
+from graphflow.models import Residency, checkpoint, loaded
+from graphflow.node import File, Row
+from graphflow.values import Lora, Model, Weights
+from tests.tiny import TINY, Tiny, file, golden_sd15, network, single_file
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> File:
+    return golden_sd15(tmp_path_factory.mktemp("checkpoints"))
+
+
+def picture(tiny: File, residency: Residency) -> Tensor:
+    """One denoising step from noise, seen through every part of a checkpoint."""
+    parts = checkpoint(tiny)
+    with residency.active(), loaded(parts.clip) as encoder, loaded(parts.model) as live, loaded(parts.vae) as vae:
+        (cond,) = encoder.encode("a (red:1.3) cat").entries
+        x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        (denoised,) = live.predict([Row(live, x, torch.tensor(2.0), RowCond(live.parametrisation, cond.context))])
+        return vae.decode(live.latent_format.process_out(denoised))
+
+
+@pytest.mark.parametrize("limit", [0, 2_000_000, 6_000_000, 10_000_000])
+def test_a_small_device_makes_the_same_picture(tiny: File, limit: int) -> None:
+    small = Residency(device="cpu", dtype="float32", limit=limit)
+
+    assert torch.equal(picture(tiny, small), picture(tiny, Residency(device="cpu", dtype="float32")))
+    assert small.bytes_in("device") <= limit
+
+
+def ask(model: Model, tiny: Tiny, residency: Residency) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    with residency.active(), loaded(model) as live:
+        context, pooled = torch.randn(1, 6, tiny.width, generator=generator), torch.randn(1, max(tiny.pooled, 1))
+        x = torch.randn(1, *tiny.latent, generator=generator)
+        pooled = torch.ones_like(pooled)
+        (out,) = live.predict([Row(live, x, torch.tensor(0.5), RowCond(live.parametrisation, context, pooled))])
+    return out
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sd3", "flux", "flux2", "chroma", "qwen_image", "z_image", "wan"])
+def test_a_network_larger_than_the_device_gives_the_same(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    model = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", tiny.family))
+
+    small = ask(model, tiny, Residency(device="cpu", dtype="float32", limit=1000))
+
+    assert torch.equal(small, ask(model, tiny, Residency(device="cpu", dtype="float32")))
+
+
+def test_loras_come_and_go_on_a_network_larger_than_the_device(tmp_path: Path) -> None:
+    tiny = TINY["flux"]
+    model = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", tiny.family))
+    name = "lora_unet_double_blocks_0_img_attn_qkv"
+    save_file({f"{name}.diff": torch.randn(96, 32)}, tmp_path / "lora.safetensors")
+    patched = model.patched(Lora(file(tmp_path / "lora.safetensors"), 1.0))
+    small, large = Residency(device="cpu", dtype="float32", limit=1000), Residency(device="cpu", dtype="float32")
+
+    before, changed, after = (ask(one, tiny, small) for one in (model, patched, model))
+
+    assert torch.equal(before, after)
+    assert torch.equal(changed, ask(patched, tiny, large))
+    assert not torch.equal(before, changed)
