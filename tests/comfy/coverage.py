@@ -91,9 +91,11 @@ def index() -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(group.get("title", "")), entry
 
 
-def survey(definitions: Definitions) -> list[Template]:
-    """Every published template, read and planned."""
-    return [_template(group, entry, definitions) for group, entry in index() if _file(entry).is_file()]
+def survey(definitions: Definitions, *, families_only: bool = False) -> list[Template]:
+    """Every published template, or those of the families that we load, read and planned."""
+    there = [(group, entry) for group, entry in index() if _file(entry).is_file()]
+    wanted = [(g, e) for g, e in there if not families_only or _family(e.get("models") or ())]
+    return [_template(group, entry, definitions) for group, entry in wanted]
 
 
 def _file(entry: Mapping[str, Any]) -> Path:
