@@ -78,13 +78,14 @@ def concat(facts: Facts) -> Concat:
 
 
 def forward(module: nn.Module, call: Call) -> Tensor:
-    """One pass; a mask of one channel stands for the four frames that a latent frame holds."""
+    """One pass; a mask of one channel, 1 where frames are free, becomes four, 1 where they are given."""
     settings: Any = module.config
     x = call.x
-    missing = settings.in_channels - x.shape[1]
-    if missing > 0:
-        own = settings.out_channels
-        x = torch.cat([x[:, :own], x[:, own : own + 1].expand(-1, missing, *x.shape[2:]), x[:, own:]], dim=1)
+    own = settings.out_channels
+    if x.shape[1] > own:
+        given = 1.0 - x[:, own : own + 1]
+        copies = settings.in_channels - x.shape[1] + 1
+        x = torch.cat([x[:, :own], given.expand(-1, copies, *x.shape[2:]), x[:, own + 1 :]], dim=1)
     images = [
         vision for cond, n in call.conds if (vision := cond.sizes.get("clip_vision")) is not None for _ in range(n)
     ]
