@@ -69,8 +69,11 @@ def lora_save(
     lora_type: Literal["standard", "full_diff"] = "standard",
     bias_diff: bool = True,
     model_diff: Model | None = None,
+    text_encoder_diff: Clip | None = None,
 ) -> Artifact:
     """Saves a difference of two models, as ModelMergeSubtract gives it, as a LoRA of some rank."""
+    if text_encoder_diff is not None:
+        raise ValueError("differences of text encoders are not saved yet: disconnect text_encoder_diff")
     if model_diff is None:
         raise ValueError("there is nothing to save: connect model_diff to ModelMergeSubtract")
     data = extracted(model_diff, None if lora_type == "full_diff" else rank, biases=bias_diff)
