@@ -16,15 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-import networkx as nx
+from typing import TYPE_CHECKING, Any
 
 from graphflow.errors import GraphflowError, InvalidWorkflow, NotFound, Problem
 from graphflow.files import Finder
 from graphflow.node import ANY, File, NodeDef, OutputPort, Port, Text, Value, fits
 from graphflow.registry import Definitions
 from graphflow.workflow import OUTER, SUBGRAPH, Source, Subgraph, Workflow, WorkflowNode, link
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 MAX_NESTING = 32
 """Of subgraphs inside subgraphs."""
@@ -349,6 +350,8 @@ def _needed(flat: Mapping[str, FlatNode], wanted: Sequence[str]) -> list[str]:
 
 
 def _graph(flat: Mapping[str, FlatNode], needed: Sequence[str]) -> nx.DiGraph:
+    import networkx as nx  # a server answers before it needs this, and it takes its time to load
+
     graph = nx.DiGraph()
     graph.add_nodes_from(needed)
     for id in needed:
@@ -360,6 +363,8 @@ def _graph(flat: Mapping[str, FlatNode], needed: Sequence[str]) -> nx.DiGraph:
 
 def _order(compiler: _Compiler, graph: nx.DiGraph, needed: Sequence[str]) -> list[str]:
     """The needed nodes, each after those it takes from; a cycle is reported with its path."""
+    import networkx as nx
+
     try:
         return list(nx.topological_sort(graph))
     except nx.NetworkXUnfeasible:

@@ -15,12 +15,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO
 
+import typer
 from aiohttp import web
-from rich.text import Text
 
 from graphflow import __version__, paths
-from graphflow.cli.main import FAILED, INVALID
-from graphflow.cli.show import err, out, show_problems
+from graphflow.cli.main import FAILED
 from graphflow.config import Config, with_token
 from graphflow.errors import Conflict, GraphflowError
 from graphflow.process import settle
@@ -32,7 +31,7 @@ GRACE = 5.0
 
 
 def serve(config: Config, *, verbose: bool) -> int:
-    """Serves until SIGTERM or Ctrl-C; returns the exit code."""
+    """Serves until SIGTERM or Ctrl-C; returns the exit code. Raises `GraphflowError` when it cannot."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.INFO if verbose else logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -42,12 +41,8 @@ def serve(config: Config, *, verbose: bool) -> int:
         config.data.mkdir(parents=True, exist_ok=True)
         with listening, _alone(config.data / "server.lock"):
             asyncio.run(_serve(config, listening, verbose=verbose))
-    except GraphflowError as error:
-        show_problems(error)
-        return INVALID if error.status == 400 else FAILED
     except OSError as error:
-        show_problems(GraphflowError(f"{error.filename or config.data}: {error.strerror or error}"))
-        return FAILED
+        raise GraphflowError(f"{error.filename or config.data}: {error.strerror or error}") from error
     return 0
 
 
@@ -96,10 +91,10 @@ async def _serve(config: Config, listening: socket.socket, *, verbose: bool) -> 
         await web.SockSite(runner, listening).start()
         await asyncio.to_thread(_greet, config, service, listening.getsockname()[1])
         telling = asyncio.create_task(_tell_workers(service))
-        await asyncio.to_thread(importlib.import_module, "graphflow.plan")  # the first job need not wait for it
+        await asyncio.to_thread(importlib.import_module, "networkx")  # the first job need not wait for it
         settle()
         await stop.wait()
-        err.print("stopping", style="dim")
+        typer.secho("stopping", err=True, dim=True)
         telling.cancel()
     finally:
         await runner.cleanup()
@@ -155,4 +150,4 @@ async def _tell_workers(service: Service) -> None:
 
 
 def _line(what: str, text: str) -> None:
-    out.print(Text.assemble((what.ljust(10), "bold"), text), soft_wrap=True)
+    typer.echo(typer.style(what.ljust(10), bold=True) + text)

@@ -14,16 +14,22 @@ from graphflow.service import WorkerStatus
 from graphflow.workflows import Draft, Saved, Version
 
 
+class Answer(BaseModel):
+    """What is sent. Models here are built when first used: a server answers before it needs them all."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
 class Strict(BaseModel):
     """A body: what it does not know is a mistake."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Query(BaseModel):
     """Parameters of the address; others are let be."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", defer_build=True)
 
 
 Limit = Annotated[int, Field(ge=1, le=1000)]
@@ -35,7 +41,7 @@ def _several(value: Any) -> Any:
     return value.split(",") if isinstance(value, str) else value
 
 
-class ErrorAnswer(BaseModel):
+class ErrorAnswer(Answer):
     """The one shape of every error."""
 
     error: ErrorBody
@@ -82,13 +88,13 @@ class JobAnswer(Job):
     workflow: Document
 
 
-class JobsAnswer(BaseModel):
+class JobsAnswer(Answer):
     """Jobs, newest first."""
 
     jobs: list[Job]
 
 
-class ClearAnswer(BaseModel):
+class ClearAnswer(Answer):
     """How many jobs were cancelled."""
 
     cancelled: int
@@ -107,7 +113,7 @@ class QueueBody(Strict):
     paused: bool
 
 
-class QueueAnswer(BaseModel):
+class QueueAnswer(Answer):
     """The queue: ids of the jobs that wait, the next one first."""
 
     paused: bool
@@ -125,7 +131,7 @@ class PlanBody(Strict):
     targets: list[str] | None = None
 
 
-class PlannedTask(BaseModel):
+class PlannedTask(Answer):
     """A node that would run, and whether its result is there already."""
 
     node: str
@@ -133,7 +139,7 @@ class PlannedTask(BaseModel):
     cached: Literal["memory", "disk"] | None = None
 
 
-class PlanAnswer(BaseModel):
+class PlanAnswer(Answer):
     """What would happen."""
 
     tasks: list[PlannedTask]
@@ -143,21 +149,21 @@ class PlanAnswer(BaseModel):
 # --- nodes and models
 
 
-class BrokenPackAnswer(BaseModel):
+class BrokenPackAnswer(Answer):
     """A node pack that could not be read, and why."""
 
     pack: str
     reason: str
 
 
-class NodesAnswer(BaseModel):
+class NodesAnswer(Answer):
     """Every node type there is, and the packs that could not be read."""
 
     nodes: list[NodeDef]
     broken: list[BrokenPackAnswer] = []
 
 
-class ModelFile(BaseModel):
+class ModelFile(Answer):
     """A model on disk, as far as its header tells."""
 
     name: str
@@ -169,7 +175,7 @@ class ModelFile(BaseModel):
     """Why it cannot be used."""
 
 
-class ModelsAnswer(BaseModel):
+class ModelsAnswer(Answer):
     """Models by folder."""
 
     folders: dict[str, list[ModelFile]]
@@ -201,13 +207,13 @@ class ThumbnailQuery(Query):
     size: int = Field(256, ge=16, le=1024)
 
 
-class AssetsAnswer(BaseModel):
+class AssetsAnswer(Answer):
     """Files, newest first."""
 
     assets: list[Asset]
 
 
-class ConvertedAnswer(BaseModel):
+class ConvertedAnswer(Answer):
     """A workflow in our format, and what could not be carried over."""
 
     workflow: Document
@@ -241,13 +247,13 @@ class SaveBody(Strict):
     thumbnail: str | None = Field(None, pattern="^[0-9a-f]{32}$")
 
 
-class WorkflowsAnswer(BaseModel):
+class WorkflowsAnswer(Answer):
     """Saved workflows, last saved first."""
 
     workflows: list[Saved]
 
 
-class VersionsAnswer(BaseModel):
+class VersionsAnswer(Answer):
     """Versions, newest first."""
 
     versions: list[Version]
@@ -259,7 +265,7 @@ class ShareBody(Strict):
     version: int | None = Field(None, ge=1)
 
 
-class ShareAnswer(BaseModel):
+class ShareAnswer(Answer):
     """A link that shows one version to whoever has it."""
 
     token: str
@@ -273,18 +279,18 @@ class RestoreBody(Strict):
 class DraftBody(BaseModel):
     """Whatever an editor wants to find again: at least the workflow."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     workflow: Document
 
 
-class DraftsAnswer(BaseModel):
+class DraftsAnswer(Answer):
     """Drafts, last changed first."""
 
     drafts: list[Draft]
 
 
-class Template(BaseModel):
+class Template(Answer):
     """A workflow that came with the server."""
 
     name: str
@@ -295,7 +301,7 @@ class Template(BaseModel):
     """Where its picture is."""
 
 
-class TemplatesAnswer(BaseModel):
+class TemplatesAnswer(Answer):
     """All of them."""
 
     templates: list[Template]
@@ -304,27 +310,27 @@ class TemplatesAnswer(BaseModel):
 # --- system
 
 
-class HealthAnswer(BaseModel):
+class HealthAnswer(Answer):
     """It answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class ReadyAnswer(BaseModel):
+class ReadyAnswer(Answer):
     """Whether jobs can run."""
 
     ready: bool
     workers: list[WorkerStatus]
 
 
-class VersionAnswer(BaseModel):
+class VersionAnswer(Answer):
     """What is running here."""
 
     version: str
     build: str
 
 
-class SystemAnswer(BaseModel):
+class SystemAnswer(Answer):
     """Where everything is, and how much room there is."""
 
     version: str
