@@ -8,7 +8,7 @@ from typing import Any
 
 import comfyui_workflow_templates_json as templates
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphflow.comfy.dialect import export, read
@@ -115,6 +115,7 @@ def prompts(draw: st.DrawFn) -> dict[str, Any]:
     return prompt
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # the first example loads tables of Unicode
 @given(prompts())
 def test_import_export_import_is_stable(prompt: dict[str, Any]) -> None:
     once = read_prompt(prompt, SIGNATURES).workflow
