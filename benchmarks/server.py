@@ -68,7 +68,10 @@ def main() -> None:
             process, address, seconds = start(Path(folder))
             resident = psutil.Process(process.pid).memory_info().rss / 1e6
             print(f"start {name}: answers after {seconds:.2f} s ({seconds / first:.0f} times a bare interpreter),")
-            print(f"  {seconds / LIMIT_SECONDS:.2f} of the limit of {LIMIT_SECONDS:g} s")
+            busy = sum(psutil.Process(process.pid).cpu_times()[:2])
+            print(
+                f"  {seconds / LIMIT_SECONDS:.2f} of the limit of {LIMIT_SECONDS:g} s; {busy:.2f} s of processor time"
+            )
             print(
                 f"  {resident:.0f} MB resident, {resident / LIMIT_MEGABYTES:.2f} of the limit of {LIMIT_MEGABYTES} MB"
             )
