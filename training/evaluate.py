@@ -84,22 +84,31 @@ def halved(pictures: np.ndarray) -> np.ndarray:
     return pictures.reshape(n, height // 2, 2, width // 2, 2, channels).mean((2, 4))
 
 
-def measure(painter: Painter, questions: Questions) -> Scores:
-    """The shares of questions that the painter answers rightly."""
-    pictures = painter(questions.scenes)
-    verdicts = [scenes.check(p, scene) for p, scene in zip(pictures, questions.scenes, strict=True)]
-    shares = {
-        key: float(np.mean([getattr(v, key) for v in verdicts]))
-        for key in ("background", "colour", "position", "shape", "all")
-    }
-    return Scores(
-        **shares, emoji=retrieval(painter, questions.emoji), emoji_new_colour=retrieval(painter, questions.new_emoji)
-    )
+@dataclass(frozen=True)
+class Answers:
+    """A picture for each question, (n, 64, 64, 3)."""
+
+    scenes: np.ndarray
+    emoji: np.ndarray
+    new_emoji: np.ndarray
 
 
-def retrieval(painter: Painter, emoji: list[Emoji]) -> float:
+def answer(painter: Painter, questions: Questions) -> Answers:
+    """What the painter makes of the questions."""
+    return Answers(painter(questions.scenes), painter(questions.emoji), painter(questions.new_emoji))
+
+
+def score(answers: Answers, questions: Questions) -> Scores:
+    """The shares of questions that are answered rightly."""
+    verdicts = [scenes.check(p, scene) for p, scene in zip(answers.scenes, questions.scenes, strict=True)]
+    names = ("background", "colour", "position", "shape", "all")
+    shares = {name: float(np.mean([getattr(verdict, name) for verdict in verdicts])) for name in names}
+    emoji = retrieval(answers.emoji, questions.emoji)
+    return Scores(**shares, emoji=emoji, emoji_new_colour=retrieval(answers.new_emoji, questions.new_emoji))
+
+
+def retrieval(pictures: np.ndarray, emoji: list[Emoji]) -> float:
     """The share of emoji whose nearest icon is the one asked for."""
-    pictures = painter(emoji)
     right = [nearest_icon(p, item.background) == item.icon for p, item in zip(pictures, emoji, strict=True)]
     return float(np.mean(right))
 
@@ -137,21 +146,23 @@ def main() -> None:
     def painter(guidance: float) -> Painter:
         return lambda items: paint(parts.pipeline, [item.caption for item in items], guidance, args.steps)
 
-    tried = {g: measure(painter(g), few) for g in args.guidance} if len(args.guidance) > 1 else {}
-    print(table({f"g {g:g}, {args.few} prompts": scores for g, scores in tried.items()}), flush=True)
+    tried = {g: score(answer(painter(g), few), few) for g in args.guidance} if len(args.guidance) > 1 else {}
+    if tried:
+        print(table({f"g {g:g}, {args.few} prompts": scores for g, scores in tried.items()}), flush=True)
     best = max(tried, key=lambda g: tried[g].all + tried[g].colour + tried[g].emoji, default=args.guidance[0])
+    painted = answer(painter(best), questions)
     columns = {
-        "truth": measure(reference, questions),
-        "autoencoder": measure(lambda items: round_trip(parts.vae, reference(items)), questions),
-        f"model, guidance {best:g}": measure(painter(best), questions),
+        "truth": score(answer(reference, questions), questions),
+        "autoencoder": score(answer(lambda items: round_trip(parts.vae, reference(items)), questions), questions),
+        f"model, guidance {best:g}": score(painted, questions),
     }
     print(table(columns))
     args.folder.mkdir(parents=True, exist_ok=True)
     (args.folder / "scores.json").write_text(
         json.dumps({name: asdict(scores) for name, scores in columns.items()}, indent=2)
     )
-    shown = [*questions.scenes[:24], *questions.emoji[:64], *questions.new_emoji[:24]]
-    grid(paint(parts.pipeline, [item.caption for item in shown], best, args.steps), 16).save(args.folder / "grid.png")
+    shown = np.concatenate([painted.scenes[:32], painted.emoji[:32], painted.new_emoji[:32]])
+    grid(shown, 16).save(args.folder / "grid.png")
 
 
 if __name__ == "__main__":
