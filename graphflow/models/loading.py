@@ -93,7 +93,7 @@ def network_config(src: Source) -> tuple[dict[str, Any], bool]:
     return found or kind.config(as_original(header, kind.layout) if ours else header), ours
 
 
-def network_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
+def network_shapes(weights: Weights) -> Mapping[str, tuple[int, ...]]:
     """The shapes of a network's parameters, from its header alone."""
     with source(weights.files[0]) as src:
         config, _ = network_config(src)
