@@ -24,14 +24,14 @@ SETTINGS = WorkerSettings(device="cpu", dtype="float32", roots=(builtin_models()
 SIDE = 192
 MARGIN = 12
 PROMPTS = {
-    "a large red circle, blue background": 3,
-    "a large yellow square, green background": 4,
-    "a large white circle, purple background": 5,
-    "a large blue square, orange background": 6,
-    "a red apple, white background": 7,
-    "a cat face, white background": 8,
-    "a pizza, white background": 9,
-    "a smiling face, blue background": 10,
+    "a panda, blue background": 3,
+    "a fox, white background": 4,
+    "a pig, green background": 5,
+    "a pumpkin, white background": 6,
+    "a cat, orange background": 7,
+    "an alien, white background": 8,
+    "a red circle on the left, blue background": 9,
+    "a yellow square at the top, green background": 10,
 }
 
 
