@@ -1,4 +1,7 @@
-"""One server and one browser for all flows; a fresh window for each."""
+"""One server and one browser for all flows; a fresh window for each.
+
+Both end with the last flow: Playwright keeps an event loop running, beside which no other test could have its own.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(120, func_only=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium; without one the flows are skipped, but fail in CI."""
     found = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -57,7 +60,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server with an empty data folder; `GRAPHFLOW_URL` names one that runs already."""
     if running := os.environ.get("GRAPHFLOW_URL"):
@@ -142,7 +145,7 @@ def blank(window: Callable[[], Editor]) -> Editor:
     return window().open("#new")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def picture() -> bytes:
     """A small PNG without a workflow."""
     from io import BytesIO
