@@ -82,7 +82,9 @@ def test_pictures_are_encoded_to_the_mode_of_the_posterior(tiny: File, golden: d
 def test_the_model_on_board_follows_colours() -> None:
     parts = checkpoint(file(builtin_models() / "checkpoints" / "graphflow-emoji"))
     with loaded(parts.model) as network, loaded(parts.clip) as encoder, loaded(parts.vae) as autoencoder:
-        contexts = [encoder.encode(text).entries[0].context for text in ("a red circle on a blue background", "")]
+        contexts = [
+            encoder.encode(text).entries[0].context for text in ("a red circle in the center, blue background", "")
+        ]
         p = network.parametrisation
         sigmas = torch.cat([p.table[torch.linspace(999, 0, 6).long()], torch.zeros(1)])
         x = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(1)) * (sigmas[0] ** 2 + 1) ** 0.5

@@ -25,6 +25,7 @@ NODES = {
     for type, node in sorted(discover().nodes.items())
     if node.function.__module__.removeprefix("graphflow_nodes.") in MODULES
     and type not in LARGE
+    and not node.definition.device
     and not any("folder" in (port.field or {}) for port in node.definition.inputs)
 }
 

@@ -25,9 +25,6 @@ NEWER = {
 }
 """Inputs that later versions added, or whose choices or ranges they extended."""
 
-MISSING = {"LoraSave": {"text_encoder_diff"}}
-"""Optional inputs that ours have not: LoRAs are extracted from denoising networks only."""
-
 PASSED_ON = {
     "SaveImage": [("images", "IMAGE")],
     "PreviewImage": [("images", "IMAGE")],
@@ -40,8 +37,7 @@ PASSED_ON = {
 
 @pytest.mark.parametrize("type", SHARED)
 def test_inputs_have_the_reference_names_types_and_order(type: str) -> None:
-    absent = MISSING.get(type, set())
-    wanted = [(port["name"], port["type"]) for port in REFERENCE[type]["inputs"] if port["name"] not in absent]
+    wanted = [(port["name"], port["type"]) for port in REFERENCE[type]["inputs"]]
     added = NEWER.get(type, set()) - {name for name, _ in wanted}
     assert [(port.name, port.type) for port in OURS[type].inputs if port.name not in added] == wanted
 
@@ -49,7 +45,7 @@ def test_inputs_have_the_reference_names_types_and_order(type: str) -> None:
 @pytest.mark.parametrize("type", SHARED)
 def test_fields_have_the_reference_defaults_ranges_and_choices(type: str) -> None:
     files = {port.name for port in OURS[type].inputs if "folder" in (port.field or {})}  # their choices are found later
-    skipped = files | NEWER.get(type, set()) | MISSING.get(type, set())
+    skipped = files | NEWER.get(type, set())
     wanted = {port["name"]: _facts(port) for port in REFERENCE[type]["inputs"] if port["name"] not in skipped}
     ours = {port.name: _our_facts(port) for port in OURS[type].inputs if port.name in wanted}
     for name, facts in wanted.items():  # later versions added choices
@@ -59,7 +55,7 @@ def test_fields_have_the_reference_defaults_ranges_and_choices(type: str) -> Non
 
 @pytest.mark.parametrize("type", SHARED)
 def test_what_may_be_left_out_there_may_be_left_out_here(type: str) -> None:
-    optional = {port["name"] for port in REFERENCE[type]["inputs"] if port.get("optional")} - MISSING.get(type, set())
+    optional = {port["name"] for port in REFERENCE[type]["inputs"] if port.get("optional")}
     ours = {port.name: not port.required or "default" in (port.field or {}) for port in OURS[type].inputs}
     assert {name for name in optional if not ours[name]} == set()
 
