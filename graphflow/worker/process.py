@@ -309,7 +309,7 @@ def child(pipe: Connection, settings: WorkerSettings) -> None:
     from graphflow.worker.setup import build, warm_up  # torch belongs to the child alone
 
     bench = build(settings)
-    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+    warm_up()  # before any job: two threads must not import these libraries at the same time
     serve(pipe, bench)
 
 
