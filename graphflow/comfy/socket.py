@@ -85,6 +85,8 @@ async def _catch_up(socket: _Socket) -> None:
         about = await socket.door.particulars(job.id)
         run = socket.runs[job.id] = Run(job.id, about.types, about.outputs)
         for event in await socket.door.service.jobs.events(job.id):
+            if isinstance(event, ENDS):
+                break  # it ended while we read: the listener has that still to tell
             socket.seen[job.id] = event.seq
             run.messages(event)
         if about.client == socket.id and run.last is not None:

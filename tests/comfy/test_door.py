@@ -145,6 +145,24 @@ async def test_a_client_that_comes_back_is_told_where_its_run_is(client: Client,
     assert types(await again.run())[-3:] == ["execution_success", "status", "executing"]
 
 
+async def test_a_client_that_connects_while_its_run_ends_is_told_the_end(
+    client: Client, it: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = await queue(client, prompt("Wait"), client_id="me")
+    await it.until_event(id, "node.progress")
+    read = it.service.jobs.history
+
+    async def then_ends(*args: Any, **more: Any) -> Any:
+        running = await read(*args, **more)
+        it.worker.gate.set()
+        await it.until(id)
+        return running
+
+    monkeypatch.setattr(it.service.jobs, "history", then_ends)
+    socket = Socket(await client.ws_connect("/ws?clientId=me"))
+    assert types(await socket.run())[-3:] == ["execution_success", "status", "executing"]
+
+
 async def test_the_newest_socket_of_a_client_gets_its_messages(client: Client, socket: Socket) -> None:
     newer = Socket(await client.ws_connect("/ws?clientId=me"))
     await newer.next()
