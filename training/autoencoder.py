@@ -41,7 +41,7 @@ def open_autoencoder(pipeline: Path) -> AutoencoderTiny:
 
 def encode(autoencoder: AutoencoderTiny, pictures: Tensor) -> Tensor:
     """Latents, (B, 16, H/8, W/8), of pictures (B, 3, H, W) in 0..1."""
-    return autoencoder.encoder(pictures * 2 - 1)
+    return autoencoder.encoder(pictures * 2 - 1).float()
 
 
 def decode(autoencoder: AutoencoderTiny, latents: Tensor) -> Tensor:

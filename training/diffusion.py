@@ -100,7 +100,7 @@ class Diffusing:
         captions = ["" if rng.random() < EMPTY_CAPTIONS else caption for caption in captions]
         text = self.parts.text_encoder(token_ids(self.parts.tokenizer, captions))[0]
         batch = noised(self.pool.latents[chosen], self.scheduler, step.generator)
-        return F.mse_loss(self.parts.unet(batch.x, batch.t, text).sample, batch.v)
+        return F.mse_loss(self.parts.unet(batch.x, batch.t, text).sample.float(), batch.v)
 
     def picture(self, averaged: nn.Module) -> Image.Image:
         """Pictures of fixed prompts, none of them a caption from training word for word."""
