@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -45,12 +46,22 @@ def start(data: Path) -> tuple[subprocess.Popen[str], str, float]:
 
 
 def submissions(address: str) -> float:
-    """Jobs that are taken in a second, one after the other, the queue standing still."""
+    """Jobs that are taken in a second, one after the other, the worker ready and the queue standing still."""
+    while not _is_ready(address):
+        time.sleep(0.1)
     _send(address, "/v1/queue", {"paused": True}, "PATCH")
     began = time.perf_counter()
     for _ in range(JOBS):
         _send(address, "/v1/jobs", {"workflow": EMPTY, "targets": ["value"]}, "POST")
     return JOBS / (time.perf_counter() - began)
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/readyz") as response:
+            return response.status == 200
+    except urllib.error.HTTPError:
+        return False
 
 
 def _send(address: str, path: str, body: object, method: str) -> None:

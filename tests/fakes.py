@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import PIL.Image
+from sqlalchemy import create_engine, make_url, text
 
 from graphflow.assets import Assets
 from graphflow.database import Database
@@ -42,6 +45,27 @@ def png(color: str = "red", size: tuple[int, int] = (4, 4)) -> bytes:
     out = io.BytesIO()
     PIL.Image.new("RGB", size, color).save(out, "PNG")
     return out.getvalue()
+
+
+def database_url(folder: Path, name: str = "db") -> str:
+    """A new database: SQLite in the folder, or one more on the server that GRAPHFLOW_TEST_DATABASE names.
+
+    That is the URL of a PostgreSQL database whose user may create others.
+    """
+    server = os.environ.get("GRAPHFLOW_TEST_DATABASE")
+    if server is None:
+        return f"sqlite:///{folder / f'{name}.sqlite'}"
+    url = make_url(server)
+    made = url.set(database=f"graphflow_{uuid.uuid5(uuid.NAMESPACE_URL, f'{folder}/{name}').hex}")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if (
+            connection.execute(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": made.database}).first()
+            is None
+        ):
+            connection.execute(text(f"CREATE DATABASE {made.database}"))
+    engine.dispose()
+    return made.render_as_string(hide_password=False)
 
 
 def definitions() -> Definitions:
@@ -233,7 +257,7 @@ class World:
 @asynccontextmanager
 async def world(folder: Path, *, start: bool = True, slots: int = 1, **options: Any) -> AsyncIterator[World]:
     """A service on the folder, stopped in peace at the end."""
-    database = Database(f"sqlite:///{folder / 'db.sqlite'}")
+    database = Database(database_url(folder))
     database.migrate()
     workers = [FakeWorker(f"fake{i}") for i in range(slots)]
     service = Service(

@@ -16,6 +16,7 @@ from graphflow.assets import AssetFinder, Assets, NewFile, asset_id, safe_name
 from graphflow.database import Database
 from graphflow.errors import BadRequest, NotFound, TooLarge, UnsupportedFile
 from graphflow.files import ModelFiles
+from tests.fakes import database_url
 
 
 def png(color: str = "red", size: tuple[int, int] = (3, 2)) -> bytes:
@@ -26,7 +27,7 @@ def png(color: str = "red", size: tuple[int, int] = (3, 2)) -> bytes:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Assets]:
-    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database = Database(database_url(tmp_path))
     database.migrate()
     yield Assets(database, tmp_path, max_size=10_000)
     database.close()

@@ -25,11 +25,12 @@ from graphflow.events import (
     Output,
 )
 from graphflow.jobs import Jobs, Submission
+from tests.fakes import database_url
 
 
 @pytest.fixture
 async def jobs(tmp_path: Path) -> AsyncIterator[Jobs]:
-    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database = Database(database_url(tmp_path))
     database.migrate()
     yield Jobs(database)
     database.close()
@@ -138,7 +139,7 @@ async def test_a_job_given_back_in_peace_keeps_its_attempts(jobs: Jobs) -> None:
 
 
 async def test_pausing_survives_a_restart(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'db.sqlite'}"
+    url = database_url(tmp_path)
     first = Database(url)
     first.migrate()
     await Jobs(first).pause(True)
@@ -185,7 +186,7 @@ def test_a_moved_job_stands_where_it_was_put(
     tmp_path_factory: pytest.TempPathFactory, priorities: list[int], pick: int, to: int
 ) -> None:
     async def check() -> None:
-        database = Database(f"sqlite:///{tmp_path_factory.mktemp('db') / 'db.sqlite'}")
+        database = Database(database_url(tmp_path_factory.mktemp("db")))
         metadata.create_all(database._engine)
         jobs = Jobs(database)
         for i, priority in enumerate(priorities):
@@ -207,7 +208,7 @@ def test_migrations_lead_to_the_tables_that_the_code_makes_at_once(tmp_path: Pat
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    fresh, old = (Database(f"sqlite:///{tmp_path / name}") for name in ("fresh.sqlite", "old.sqlite"))
+    fresh, old = (Database(database_url(tmp_path, name)) for name in ("fresh", "old"))
     fresh.migrate()
     command.upgrade(alembic_config(old._engine), "head")
     for database in (fresh, old):
@@ -223,7 +224,7 @@ def test_migrations_lead_to_the_tables_that_the_code_makes_at_once(tmp_path: Pat
 
 
 def test_a_database_without_a_note_of_its_migrations_is_left_to_alembic(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database = Database(database_url(tmp_path))
     with database._engine.begin() as connection:
         connection.exec_driver_sql("create table somebody_elses (id integer)")
     database.migrate()
@@ -241,7 +242,7 @@ def test_a_database_that_is_none_is_refused_with_its_name(tmp_path: Path) -> Non
 
 
 def test_a_database_from_the_future_is_refused_and_left_alone(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database = Database(database_url(tmp_path))
     database.migrate()
     with database._engine.begin() as connection:
         connection.exec_driver_sql("update alembic_version set version_num = '9999'")

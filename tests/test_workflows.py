@@ -11,11 +11,12 @@ import pytest
 from graphflow.database import Database
 from graphflow.errors import BadRequest, NotFound
 from graphflow.workflows import KEPT_VERSIONS, Changed, Workflows
+from tests.fakes import database_url
 
 
 @pytest.fixture
 async def library(tmp_path: Path) -> AsyncIterator[Workflows]:
-    database = Database(f"sqlite:///{tmp_path / 'db.sqlite'}")
+    database = Database(database_url(tmp_path))
     database.migrate()
     yield Workflows(database)
     database.close()
