@@ -115,7 +115,7 @@ def read_header(path: Path) -> Header:
     if path.name.endswith(".index.json"):
         return _sharded_header(path)
     with path.open("rb") as stream:
-        start = stream.read(8)
+        start = stream.read(9)
         stream.seek(0)
         if start[:4] == b"GGUF":
             return _gguf_header(path, stream)
@@ -125,6 +125,9 @@ def read_header(path: Path) -> Header:
 
 def _refuse_pickles(path: Path, start: bytes) -> None:
     looks = start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))
+    looks = (
+        looks and start[8:] != b"{"
+    )  # else it is a safetensors header whose length happens to begin with these bytes
     if looks or path.suffix.lower() in PICKLES:
         raise UnsupportedFile(
             f"{path.name} is a pickle, which can run any program when it is opened, so it is refused. "
@@ -723,7 +726,9 @@ def _flow_control(header: Header) -> str:
 def _as_small(header: Header) -> Detected | None:
     keys = header.tensors
     if any(key.startswith("ip_adapter.") for key in keys) and any(key.startswith("image_proj.") for key in keys):
-        return Detected("ip_adapter", "", (Part("ip_adapter", "", ""),))
+        width = next((e.shape[-1] for k, e in keys.items() if k.endswith("to_k_ip.weight") and e.shape), 0)
+        family = {768: "sd15", 1024: "sd2", 2048: "sdxl"}.get(width, "")
+        return Detected("ip_adapter", family, (Part("ip_adapter", family, ""),))
     if "redux_up.weight" in keys:
         return Detected("style_model", "flux", (Part("style_model", "flux", ""),))
     if "style_embedding" in keys:
@@ -807,7 +812,12 @@ def require(found: Detected, path: Path, *, part: str) -> Part:
     raise UnsupportedFile(f"{path.name} holds no {PART_TITLES.get(part, part)}: {describe(found)}")
 
 
-PART_TITLES = {"model": "denoising network", "vae": "autoencoder (VAE)", "controlnet": "ControlNet"}
+PART_TITLES = {
+    "model": "denoising network",
+    "vae": "autoencoder (VAE)",
+    "controlnet": "ControlNet",
+    "ip_adapter": "IP-Adapter",
+}
 _PLACES: Mapping[str, str] = {
     "lora": "put it into loras/ and load it with LoraLoader",
     "controlnet": "put it into controlnet/ and load it with ControlNetLoader",

@@ -121,6 +121,7 @@ EXPECTED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("ControlNetLoader", "control_net_name"): ("controlnet",),
     ("CLIPVisionLoader", "clip_name"): ("clip_vision",),
     ("StyleModelLoader", "style_model_name"): ("style_model",),
+    ("IPAdapterModelLoader", "ipadapter_file"): ("ip_adapter",),
 }
 """Loader node and input -> a part that the file has to hold."""
 
@@ -238,6 +239,8 @@ def _serves(found: Detected, wire: str, name: str) -> Known | None:
         return Known(family, frozenset(), name)
     if wire == "STYLE_MODEL" and found.kind == "style_model":
         return Known(family, frozenset(), name)
+    if wire == "IPADAPTER" and found.kind == "ip_adapter" and family:
+        return Known(family, frozenset(), name)
     return None
 
 
@@ -301,6 +304,14 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
         for _, cond in conds[:1]:
             if cond.families and not control.families & cond.families:
                 yield _clash(id, name, "the ControlNet", control, "the conditioning", cond)
+    for name, adapter in of("IPADAPTER"):
+        for _, model in of("MODEL"):
+            if model.families and not adapter.families & model.families:
+                yield _clash(id, name, "the IP-Adapter", adapter, "the model", model)
+    for name, style in of("STYLE_MODEL"):
+        for _, cond in conds[:1]:
+            if cond.families and not _fits(style.families, cond.families):
+                yield _clash(id, name, "the style model", style, "the conditioning", cond)
     yield from _adapters(id, node, seen, types)
 
 

@@ -96,7 +96,7 @@ class Weights(Piece):
 
     files: tuple[File, ...]
     part: str
-    """`model`, `clip`, `vae`, `controlnet`, `upscale_model`, `clip_vision`, `style_model`."""
+    """`model`, `clip`, `vae`, `controlnet`, `upscale_model`, `clip_vision`, `style_model`, `ip_adapter`."""
     family: str = ""
     """Name of the family in `graphflow.models.families`, for example `sd15`."""
     dtype: str = ""
@@ -197,6 +197,15 @@ class ClipVisionOutput(Value):
     """(B, T, D)."""
     penultimate_hidden_state: Tensor
     """(B, T, D)."""
+
+
+@dataclass(frozen=True)
+class IpAdapter(Value):
+    """A network that lets a denoising network look at pictures as it looks at a prompt: a recipe."""
+
+    wire: ClassVar[str] = "IPADAPTER"
+    on_device: ClassVar[bool] = True
+    weights: Weights
 
 
 @dataclass(frozen=True)

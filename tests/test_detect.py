@@ -95,6 +95,15 @@ def test_a_pickle_is_refused_whatever_its_name(tmp_path: Path, name: str) -> Non
         detect(tmp_path / name)
 
 
+@pytest.mark.parametrize("length", [0x0580, 0x4B50])
+def test_a_header_whose_length_looks_like_a_pickle_is_none(tmp_path: Path, length: int) -> None:
+    text = json.dumps({"a": tensor(0, 4, [1])}).encode()
+
+    found = read_header(written(tmp_path / "odd.safetensors", text + b" " * (length - len(text)), b"\0" * 4))
+
+    assert list(found.tensors) == ["a"]
+
+
 def test_a_missing_file_and_a_missing_shard_are_told(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="is not there"):
         detect(tmp_path / "gone.safetensors")

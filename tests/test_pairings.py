@@ -102,7 +102,11 @@ FILES: dict[str, Shapes] = {
     "checkpoints/lora": lora(ATTENTION, 768), "controlnet/lora": lora(ATTENTION, 768), "vae/network": NETWORKS["sd15"],
     "loras/network": NETWORKS["sd15"], "text_encoders/vae": vae(4),
     "text_encoders/clip_h": {**CLIP_L, "text_model.embeddings.token_embedding.weight": [1, 1024]},
+    "ipadapter/sd15": {"image_proj.proj.weight": [4, 1], "image_proj.norm.weight": [1], "ip_adapter.1.to_k_ip.weight": [1, 768]},
+    "ipadapter/sdxl": {"image_proj.latents": [1, 1, 1], "ip_adapter.1.to_k_ip.weight": [1, 2048]},
+    "ipadapter/lora": lora(ATTENTION, 768), "style_models/redux": keys("redux_up.weight", "redux_down.weight"),
     "embeddings/sd15": {"emb_params": [2, 768]}, "embeddings/sdxl": {"clip_g": [2, 1280], "clip_l": [2, 768]},
+    "clip_vision/eye": keys("vision_model.encoder.layers.0.layer_norm1.weight"),
 }  # fmt: skip
 
 
@@ -171,6 +175,32 @@ def control(name: str) -> dict[str, Any]:
         "net": {"type": "ControlNetLoader", "inputs": {"control_net_name": f"{name}.safetensors"}},
         "picture": {"type": "EmptyImage", "inputs": {}},
         "control": {"type": "ControlNetApplyAdvanced", "inputs": inputs},
+    }
+
+
+def pictures(name: str, model: str) -> dict[str, Any]:
+    """An IP-Adapter on a model."""
+    inputs = {"model": of(model, "MODEL"), "ipadapter": of("adapter", "IPADAPTER"), "image": of("photo", "IMAGE")}
+    return {
+        "adapter": {"type": "IPAdapterModelLoader", "inputs": {"ipadapter_file": f"{name}.safetensors"}},
+        "photo": {"type": "EmptyImage", "inputs": {}},
+        "shown": {"type": "IPAdapterAdvanced", "inputs": inputs},
+    }
+
+
+def styled() -> dict[str, Any]:
+    """Flux Redux on a prompt."""
+    seen = {"clip_vision": of("eye", "CLIP_VISION"), "image": of("photo", "IMAGE")}
+    inputs = {
+        "conditioning": of("text", "CONDITIONING"), "style_model": of("redux", "STYLE_MODEL"),
+        "clip_vision_output": of("seen", "CLIP_VISION_OUTPUT"),
+    }  # fmt: skip
+    return {
+        "photo": {"type": "EmptyImage", "inputs": {}},
+        "eye": {"type": "CLIPVisionLoader", "inputs": {"clip_name": "eye.safetensors"}},
+        "seen": {"type": "CLIPVisionEncode", "inputs": seen},
+        "redux": {"type": "StyleModelLoader", "inputs": {"style_model_name": "redux.safetensors"}},
+        "style": {"type": "StyleModelApply", "inputs": inputs},
     }
 
 
@@ -282,6 +312,19 @@ WRONG: dict[str, Case] = {
     "a VAE among the text encoders": (
         {**network("sd15"), **encoder("vae", "stable_diffusion"), **sampling("net", "clip")}, [("clip", "clip_name")],
     ),
+    "an SDXL IP-Adapter on SD 1.5": (
+        {**checkpoint("sd15"), **pictures("sdxl", "load"), **sampling("shown", "load")}, [("shown", "ipadapter")],
+    ),
+    "an SD 1.5 IP-Adapter on SDXL": (
+        {**checkpoint("sdxl"), **pictures("sd15", "load"), **sampling("shown", "load")}, [("shown", "ipadapter")],
+    ),
+    "a LoRA among the IP-Adapters": (
+        {**checkpoint("sd15"), **pictures("lora", "load"), **sampling("shown", "load")}, [("adapter", "ipadapter_file")],
+    ),
+    "Flux Redux on a prompt of SD 1.5": (
+        {**checkpoint("sd15"), **styled(), **sampling("load", "load", cond=of("style", "CONDITIONING"))},
+        [("style", "style_model")],
+    ),
     "SDXL's textual inversion in SD 2": (
         {**network("sd2"), **encoder("clip_h", "stable_diffusion"), **sampling("net", "clip", text="a embedding:sdxl")},
         [("text", "text")],
@@ -319,6 +362,12 @@ def right() -> dict[str, dict[str, Any]]:
         },
         "an SDXL ControlNet": {
             **checkpoint("sdxl"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "an SD 1.5 IP-Adapter": {**checkpoint("sd15"), **pictures("sd15", "load"), **sampling("shown", "load")},
+        "an SDXL IP-Adapter": {**checkpoint("sdxl"), **pictures("sdxl", "load"), **sampling("shown", "load")},
+        "Flux Redux on a prompt of Flux": {
+            **network("flux"), **encoders("clip_l", "t5", "flux"), **styled(),
+            **sampling("net", "clip", cond=of("style", "CONDITIONING")),
         },
         "a textual inversion": {**checkpoint("sd15"), **sampling("load", "load", text="a embedding:sd15")},
         "SDXL's textual inversion": {**checkpoint("sdxl"), **sampling("load", "load", text="a embedding:sdxl")},

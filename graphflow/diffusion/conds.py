@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork, NetworkEdit, RowCond, RowControl
+from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork, NetworkEdit, RowCond, RowControl, RowImage
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.values import Area, Cond, Conditioning, Control
 
@@ -324,7 +324,14 @@ def cut_to_aspect(tensor: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def row_cond(
-    region: Region, x: Tensor, sigma: float, canvas: Canvas, *, uncond: bool, edits: tuple[NetworkEdit, ...]
+    region: Region,
+    x: Tensor,
+    sigma: float,
+    canvas: Canvas,
+    *,
+    uncond: bool,
+    edits: tuple[NetworkEdit, ...],
+    images: tuple[RowImage, ...] = (),
 ) -> RowCond:
     """The conditioning of one call on `x`, which is the region's part."""
     cond, count, device = region.cond, len(x), canvas.network.device
@@ -344,6 +351,7 @@ def row_cond(
         guidance=cond.guidance,
         concat=None if region.concat is None else region.part(region.concat),
         controls=tuple(_row_control(c, x, canvas) for c in region.controls if c.last <= sigma <= c.first),
+        images=tuple(row_image(image, region, count, canvas) for image in images),
         references=tuple(fit_batch(process_in(r), count).to(device) for r in cond.reference_latents),
         unclip=tuple(
             (fit_batch(u.output.image_embeds, count).to(device), u.strength, u.noise_augmentation) for u in cond.unclip
@@ -352,6 +360,15 @@ def row_cond(
         sizes=cond.extras,
         latent_size=canvas.size,
     )
+
+
+def row_image(image: RowImage, region: Region, count: int, canvas: Canvas) -> RowImage:
+    """Pictures for one row: tokens for each of its samples, the mask cut to what the row sees."""
+    mask = _mask(image.mask, canvas)
+    if mask is not None:
+        mask = fit_batch(mask if region.box is None else region.box.cut(mask), count)
+    tokens = fit_batch(image.tokens, count).to(canvas.network.device)
+    return dataclasses.replace(image, tokens=tokens, mask=mask)
 
 
 def _row_control(control: ActiveControl, x: Tensor, canvas: Canvas) -> RowControl:

@@ -25,6 +25,7 @@ from graphflow.diffusion.patches import (
     AskingAfterMix,
     BeforeMix,
     EditPatch,
+    ImagePatch,
     InsteadOfMix,
     MaskPatch,
     Mix,
@@ -35,6 +36,9 @@ from graphflow.node import Denoise, Row
 from graphflow.values import Patch
 
 Predictions = Generator[Sequence[Row], list[Tensor], dict[str, Tensor]]
+
+UNGUIDED = ("negative", "empty")
+"""Roles that guidance steers away from."""
 
 EMPTY = 1e-37
 """Added to the sum of weights, so that what no text covers is 0 and not NaN."""
@@ -149,7 +153,13 @@ class Guided:
 
     def _row(self, role: str, region: Region, x: Tensor, sigma: Tensor, edits: tuple[NetworkEdit, ...]) -> Row:
         part = region.part(x)
-        cond = row_cond(region, part, float(sigma), self.canvas, uncond=role == "negative", edits=edits)
+        uncond, level = role in UNGUIDED, float(sigma)
+        images = tuple(
+            image
+            for patch in only(self.patches, ImagePatch)
+            for image in patch.images(level, self.parametrisation, uncond=uncond)
+        )
+        cond = row_cond(region, part, level, self.canvas, uncond=role == "negative", edits=edits, images=images)
         return Row(self.canvas.network, part, sigma, cond)
 
     @staticmethod

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Network, Row
+from graphflow.values import IpAdapter
 
 Concat = Literal["", "inpaint", "image"]
 """Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `image` a picture alone."""
@@ -54,6 +55,22 @@ class RowControl:
     """For nets of several kinds in one; empty lets the network decide."""
 
 
+@dataclass(frozen=True, eq=False)
+class RowImage:
+    """Pictures that a row looks at beside its text, through an IP-Adapter."""
+
+    adapter: IpAdapter
+    tokens: Tensor
+    """(B, T, D)."""
+    weight: float
+    layers: str = "linear"
+    """How the weight is spread over the network, by name."""
+    keys: bool = False
+    """The weight also scales the keys, not the values alone."""
+    mask: Tensor | None = None
+    """(B or 1, h, w) at the row's size, 1 where the pictures hold."""
+
+
 class NetworkEdit(Protocol):
     """A change to a network's forward pass for the length of one call, such as FreeU; hashable, equal when the same."""
 
@@ -81,6 +98,8 @@ class RowCond:
     """(B, c, h, w), in the network's space: channels put after x's, as `DiffusionNetwork.concat` asks."""
     controls: tuple[RowControl, ...] = ()
     """Their residuals are added up."""
+    images: tuple[RowImage, ...] = ()
+    """What they add to cross-attention is added up."""
     references: tuple[Tensor, ...] = ()
     """Each (B, C, h, w), in the network's space."""
     unclip: tuple[tuple[Tensor, float, float], ...] = ()

@@ -3,7 +3,7 @@
 Each kind of patch has one function, at one place of a guided prediction:
 
 - `ParametrisationPatch` replaces the noise schedule or what the output means;
-- `EditPatch` changes the network's forward pass for a call;
+- `EditPatch` changes the network's forward pass for a call; `ImagePatch` shows it pictures;
 - `ScalePatch` changes the guidance scale by sigma; `MaskPatch` the inpainting mask;
 - `BeforeMix`, `InsteadOfMix`, `AfterMix` work on the predictions around classifier-free guidance;
 - `AskingAfterMix` also asks the network again.
@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from graphflow.diffusion.network import NetworkEdit
+from graphflow.diffusion.network import NetworkEdit, RowImage
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Row
 from graphflow.values import Patch
@@ -67,6 +67,15 @@ class EditPatch(Patch):
 
     def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
         """What to change in a call at that noise level."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ImagePatch(Patch):
+    """Pictures beside the text, for the networks that can look at them."""
+
+    def images(self, sigma: float, parametrisation: Parametrisation, *, uncond: bool) -> tuple[RowImage, ...]:
+        """What a call at that noise level looks at; `uncond` on the unguided side. Masks may be of any size."""
         raise NotImplementedError
 
 

@@ -13,6 +13,8 @@ from typing import Any, overload
 
 from graphflow.detect import describe, detect, read_header
 from graphflow.errors import UnsupportedFile
+from graphflow.models.adapters import LAYERS as IMAGE_LAYERS
+from graphflow.models.adapters import ResidentAdapter, load_adapter
 from graphflow.models.control import ResidentControl
 from graphflow.models.loading import load_control, load_network, load_style, load_text, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
@@ -24,6 +26,7 @@ from graphflow.models.recipes import (
     checkpoint,
     clip_vision,
     control_net,
+    ip_adapter,
     network,
     style_model,
     text_encoders,
@@ -37,7 +40,7 @@ from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
 from graphflow.models.vision import ResidentStyle, ResidentVision
 from graphflow.node import File
-from graphflow.values import Clip, ClipVision, ControlNet, Model, StyleModel, UpscaleModel, Vae
+from graphflow.values import Clip, ClipVision, ControlNet, IpAdapter, Model, StyleModel, UpscaleModel, Vae
 
 _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     Model: (ResidentNetwork, load_network),
@@ -47,6 +50,7 @@ _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ControlNet: (ResidentControl, load_control),
     ClipVision: (ResidentVision, load_vision),
     StyleModel: (ResidentStyle, load_style),
+    IpAdapter: (ResidentAdapter, load_adapter),
 }
 
 
@@ -60,6 +64,8 @@ def loaded(recipe: Vae) -> AbstractContextManager[ResidentVae]: ...
 def loaded(recipe: ClipVision) -> AbstractContextManager[ResidentVision]: ...
 @overload
 def loaded(recipe: StyleModel) -> AbstractContextManager[ResidentStyle]: ...
+@overload
+def loaded(recipe: IpAdapter) -> AbstractContextManager[ResidentAdapter]: ...
 @overload
 def loaded(recipe: ControlNet) -> AbstractContextManager[ResidentControl]: ...
 @overload
@@ -105,10 +111,12 @@ def _patches(recipe: Any) -> tuple[Any, ...]:
 
 
 __all__ = [
+    "IMAGE_LAYERS",
     "Checkpoint",
     "Fit",
     "Mix",
     "Residency",
+    "ResidentAdapter",
     "ResidentControl",
     "ResidentNetwork",
     "ResidentStyle",
@@ -121,6 +129,7 @@ __all__ = [
     "clip_vision",
     "control_net",
     "extracted",
+    "ip_adapter",
     "loaded",
     "network",
     "residency",

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
+from graphflow.models.adapters import attended
 from graphflow.models.families import Call, Facts, Family
 from graphflow.models.lora import Targets, shapes_of
 from graphflow.models.merged import Merged
@@ -72,6 +73,7 @@ class ResidentNetwork:
             tuple((id(c.net), tuple(c.hint.shape[1:]), c.union_type) for c in cond.controls),
             tuple(tuple(r.shape[1:]) for r in cond.references),
             tuple((tuple(e.shape[1:]),) for e, _, _ in cond.unclip),
+            tuple((i.adapter.weights, i.tokens.shape[1:], i.layers, i.keys) for i in cond.images),
             cond.edits,
         )
 
@@ -83,6 +85,9 @@ class ResidentNetwork:
             content: Any = resident.content
             call = self._collate(rows, conds)
             with contextlib.ExitStack() as stack:
+                if conds[0].images:
+                    size = (call.x.shape[-2], call.x.shape[-1])
+                    stack.enter_context(attended(self._residency, content.module, [c.images for c in conds], size))
                 for edit in conds[0].edits:
                     stack.enter_context(edit.applied(content.module))
                 out = self.family.forward(content.module, call).float()

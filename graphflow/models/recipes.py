@@ -9,7 +9,7 @@ from graphflow.detect import Detected, Part, describe, detect, family_of_type, r
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families import family
 from graphflow.node import Blocked, File
-from graphflow.values import Clip, ClipVision, ControlNet, Model, StyleModel, UpscaleModel, Vae, Weights
+from graphflow.values import Clip, ClipVision, ControlNet, IpAdapter, Model, StyleModel, UpscaleModel, Vae, Weights
 
 PIXELS = "pixel_space"
 
@@ -47,6 +47,13 @@ def clip_vision(file: File) -> ClipVision:
     """The recipe of an image encoder's file."""
     require(detect(file.path), file.path, part="clip_vision")
     return ClipVision(Weights((file,), "clip_vision"))
+
+
+def ip_adapter(file: File) -> IpAdapter:
+    """The recipe of an IP-Adapter's file."""
+    found = detect(file.path)
+    require(found, file.path, part="ip_adapter")
+    return IpAdapter(Weights((file,), "ip_adapter", found.family))
 
 
 def style_model(file: File) -> StyleModel:

@@ -49,9 +49,17 @@ class ResidentVision:
     @torch.inference_mode()
     def encode(self, pixels: Tensor, crop: Literal["center", "none"] = "center") -> ClipVisionOutput:
         """(B, H, W, C) in 0 to 1 -> what the encoder saw, float32 on the CPU; `none` squashes instead of cutting."""
+        return self._see(lambda content: prepared(pixels, content.size, crop, siglip=content.siglip))
+
+    @torch.inference_mode()
+    def nothing(self) -> ClipVisionOutput:
+        """What the encoder sees where there is no picture: zeros after normalisation."""
+        return self._see(lambda content: torch.zeros(1, 3, content.size, content.size))
+
+    def _see(self, picture: Callable[[Any], Tensor]) -> ClipVisionOutput:
         with self._residency.ready(self._recipe.weights, (), self._load) as resident:
             content: Any = resident.content
-            x = prepared(pixels, content.size, crop, siglip=content.siglip)
+            x = picture(content)
             out = content.module(pixel_values=x.to(self._residency.device, content.dtype), output_hidden_states=True)
             last, states = out.last_hidden_state, out.hidden_states
             embeds = out.pooler_output if content.siglip else out.image_embeds
