@@ -78,6 +78,8 @@ def _comments(block: bytes) -> tuple[bytes, list[str]]:
     vendor, at = block[4 : 4 + size], 8 + size
     found = []
     for _ in range(int.from_bytes(block[at - 4 : at], "little")):
+        if at + 4 > len(block):
+            raise ValueError("the comments are cut short")
         length = int.from_bytes(block[at : at + 4], "little")
         found.append(block[at + 4 : at + 4 + length].decode("utf-8", "replace"))
         at += 4 + length

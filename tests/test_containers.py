@@ -139,6 +139,15 @@ def test_damaged_files_have_texts_or_none_but_never_crash(media_type: str, data:
     assert isinstance(pictures.texts(bytes(written[: int(len(written) * cut)])), dict)
 
 
+def test_a_flac_file_that_claims_billions_of_comments_is_refused_at_once() -> None:
+    written = bytearray(pictures.embed(FILES["audio/flac"], "audio/flac", TEXTS))
+    vendor = written.index(b"\x04", 4 + 4 + 34) + 4  # past the stream's own description: a block of comments
+    count = vendor + 4 + int.from_bytes(written[vendor : vendor + 4], "little")
+    written[count : count + 4] = b"\xff" * 4
+    with pytest.raises(ValueError, match="cut short"):
+        containers.flac_texts(bytes(written))
+
+
 READERS: list[Callable[[bytes], dict[str, str]]] = [
     containers.mp4_texts, containers.webm_texts, containers.flac_texts, containers.mp3_texts,
 ]  # fmt: skip
