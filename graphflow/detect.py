@@ -686,7 +686,9 @@ def _qwen_or_flux(header: Header) -> str:
 def _as_control(header: Header) -> Detected | None:
     keys = header.tensors
     if "lora_controlnet" in keys:
-        return Detected("controlnet", "", (Part("controlnet", "lora", ""),))
+        width = next((e.shape[1] for k, e in keys.items() if k.endswith("attn2.to_k.down") and len(e.shape) > 1), 0)
+        base = {768: "sd15", 1024: "sd2", 2048: "sdxl"}.get(width, "")
+        return Detected("controlnet", base, (Part("controlnet", "lora", ""),))
     for prefix in ("control_model.", ""):
         if prefix + "input_hint_block.0.weight" in keys:
             family = _first(header, MODELS[:4], (prefix,))
@@ -701,8 +703,12 @@ def _as_control(header: Header) -> Detected | None:
         return Detected("controlnet", name, (Part("controlnet", name, ""),), details=details)
     if "controlnet_blocks.0.weight" in keys:
         return Detected("controlnet", _flow_control(header), (Part("controlnet", _flow_control(header), ""),))
-    if any(key.startswith(("adapter.body.0", "body.0.")) for key in keys) and any("conv_in" in key for key in keys):
-        return Detected("t2i_adapter", "", (Part("controlnet", "t2i", ""),))
+    for prefix in ("adapter.", ""):
+        full = header.shape(prefix + "conv_in.weight")
+        light = header.shape(prefix + "body.0.in_conv.weight")
+        if (full or light) and any(key.startswith(f"{prefix}body.0.") and "block1" in key for key in keys):
+            base = "sdxl" if full and full[1] in (256, 768) else "sd15"  # sixteen pixels folded into one, or eight
+            return Detected("t2i_adapter", base, (Part("controlnet", "t2i", ""),))
     return None
 
 

@@ -235,7 +235,7 @@ def _serves(found: Detected, wire: str, name: str) -> Known | None:
     if wire == "VAE" and found.part("vae"):
         spaces = frozenset({space_of(found)}) if found.part("model") else _spaces_of_vae(found)
         return Known(frozenset(), spaces, name) if spaces else None
-    if wire == "CONTROL_NET" and found.kind == "controlnet" and family:
+    if wire == "CONTROL_NET" and found.kind in ("controlnet", "t2i_adapter") and family:
         return Known(family, frozenset(), name)
     if wire == "STYLE_MODEL" and found.kind == "style_model":
         return Known(family, frozenset(), name)

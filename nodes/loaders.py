@@ -116,7 +116,7 @@ def quadruple_clip_loader(
 
 @node("ControlNetLoader", title="Load ControlNet Model", category="loaders")
 def control_net_loader(control_net_name: Annotated[File, Folder("controlnet")]) -> ControlNet:
-    """Opens a ControlNet or T2I-Adapter, which steers a model by a picture: edges, depth, a pose."""
+    """Opens a ControlNet, control-LoRA or T2I-Adapter, which steers a model by a picture: edges, depth, a pose."""
     return control_net(control_net_name)
 
 

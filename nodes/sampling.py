@@ -17,7 +17,7 @@ from graphflow.diffusion.preview import previewer
 from graphflow.diffusion.samplers import SamplerName
 from graphflow.diffusion.sampling import Sampled, Task, controls_needed, fit_latent, noise_for, sample
 from graphflow.diffusion.schedules import SchedulerName, model_sigmas, window
-from graphflow.models import loaded
+from graphflow.models import loaded, on_base
 from graphflow.models.previews import tiny_decoder
 
 from ._fields import Fraction, span
@@ -177,7 +177,7 @@ def _sample(
             return Sampled(latent, latent)
         latent = fit_latent(latent, network.latent_format)
         controls = controls_needed(conditionings)
-        nets = {id(control): _control_network(control) for control in controls}
+        nets = {id(control): _control_network(control, model) for control in controls}
         task = Task(
             network=network,
             model=model,
@@ -198,8 +198,8 @@ def _sample(
         return sampled
 
 
-def _control_network(control: Control) -> ControlNetwork:
-    with loaded(control.net) as net:
+def _control_network(control: Control, model: Model) -> ControlNetwork:
+    with loaded(on_base(control.net, model)) as net:
         return net
 
 

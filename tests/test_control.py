@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from graphflow.api import UnsupportedFile
 from graphflow.detect import Part, detect
 from graphflow.diffusion.network import RowCond, RowControl
-from graphflow.models import Residency, loaded
-from graphflow.models.control import ldm_control
+from graphflow.models import Residency, loaded, on_base
+from graphflow.models.control import ldm_control, t2i
 from graphflow.models.layouts import join
 from graphflow.node import File, Row
 from graphflow.values import Model, Weights
@@ -135,7 +135,7 @@ def test_residuals_are_those_of_diffusers(tmp_path: Path) -> None:
     x, context, hint = noise(2, 4, 8, 8, seed=1), noise(2, 6, 32, seed=2), torch.rand(2, 3, 64, 64)
     with loaded(control_net_loader(write(tmp_path, "net", module))) as net:
         cond = RowCond(None, context)  # type: ignore[arg-type]
-        down, middle = net.residuals(x, torch.tensor([10.0, 700.0]), cond, RowControl(net, hint, 1.0))
+        down, middle, _ = net.residuals(x, torch.tensor([10.0, 700.0]), cond, RowControl(net, hint, 1.0))
     with torch.inference_mode():
         expected = module(x, torch.tensor([10.0, 700.0]), context, hint, return_dict=False)
 
@@ -151,11 +151,135 @@ def test_a_union_network_must_be_told_the_kind_of_picture(tmp_path: Path) -> Non
         ask(tmp_path, "union", net, 1.0)
 
 
-def test_a_control_lora_is_refused_by_name(tmp_path: Path) -> None:
-    save_file({"lora_controlnet": torch.zeros(1), "x": torch.zeros(1)}, tmp_path / "lora.safetensors")
+# --- control-LoRAs ---------------------------------------------------------------------------------------------------
+
+
+def low_rank_of(folder: Path, module: Any, base: nn.Module) -> tuple[File, nn.Module]:
+    """A control-LoRA over a network, in the layout of Stability's files, and the ControlNet that it stands for."""
+    shared, state = base.state_dict(), module.state_dict()
+    written, whole = {"lora_controlnet": torch.zeros(0)}, dict(state)
+    torch.manual_seed(3)
+    for entry in ldm_control(state):
+        name, (ours,) = entry.theirs, entry.ours
+        if ours not in shared:
+            written[name] = state[ours]
+        elif name.endswith("weight") and state[ours].ndim > 1:
+            flat = shared[ours].flatten(1)
+            up, down = torch.randn(flat.shape[0], 2) / 8, torch.randn(2, flat.shape[1]) / 8
+            stem = name.removesuffix("weight")
+            written |= {f"{stem}up": up, f"{stem}down": down.reshape(2, *shared[ours].shape[1:])}
+            whole[ours] = shared[ours] + (up @ down).reshape(shared[ours].shape)
+        else:
+            whole[ours] = shared[ours]
+    save_file({key: tensor.contiguous().clone() for key, tensor in written.items()}, folder / "lora.safetensors")
+    module.load_state_dict(whole)
+    return file(folder / "lora.safetensors"), module
+
+
+@pytest.mark.parametrize("layout", ["original", "diffusers"])
+def test_a_control_lora_is_its_network_changed(tmp_path: Path, layout: str) -> None:
+    base = network(TINY["sdxl"])
+    written, whole = low_rank_of(tmp_path, control("sdxl"), base)
+    one = single_file(tmp_path, TINY["sdxl"], base)
+    if layout == "diffusers":
+        save_file(base.state_dict(), one.path)
+        one = file(one.path)
+    model = Model(Weights((one,), "model", "sdxl"))
+    found = detect(written.path)
+    assert (found.kind, found.parts) == ("controlnet", (Part("controlnet", "lora", ""),))
+
+    outs = []
+    for net in (on_base(control_net_loader(written), model), control_net_loader(write(tmp_path, "whole", whole))):
+        with loaded(net) as live:
+            outs.append(ask(tmp_path, "sdxl", live, 1.0))
+
+    torch.testing.assert_close(outs[0], outs[1], atol=1e-5, rtol=1e-4)
+
+
+def test_a_control_lora_needs_a_u_net_below(tmp_path: Path) -> None:
+    written, _ = low_rank_of(tmp_path, control("sdxl"), network(TINY["sdxl"]))
+    flux = Model(Weights((single_file(tmp_path, TINY["flux"], network(TINY["flux"])),), "model", "flux"))
 
     with (
-        pytest.raises(UnsupportedFile, match="a kind that cannot be used: lora"),
-        loaded(control_net_loader(file(tmp_path / "lora.safetensors"))),
+        pytest.raises(UnsupportedFile, match="use it with the U-Net"),
+        loaded(on_base(control_net_loader(written), flux)),
     ):
         pass
+
+
+# --- T2I-Adapters ----------------------------------------------------------------------------------------------------
+
+ADAPTERS = {
+    "sd15": {"channels": [32, 64], "num_res_blocks": 2, "adapter_type": "full_adapter"},
+    "light": {"channels": [32, 64], "num_res_blocks": 3, "adapter_type": "light_adapter"},
+    "sdxl": {"channels": [32, 64], "downscale_factor": 16, "num_res_blocks": 2, "adapter_type": "full_adapter_xl"},
+}  # fmt: skip
+
+
+def t2i_adapter(folder: Path, name: str, *, original: bool, grey: bool = False) -> tuple[Any, File]:
+    """A tiny adapter and its file, which tells its config by its shapes alone."""
+    import diffusers
+
+    torch.manual_seed(4)
+    module = diffusers.T2IAdapter(in_channels=1 if grey else 3, **ADAPTERS[name]).eval()
+    state = module.state_dict()
+    entries = {e.theirs: join(e, state) for e in t2i(state)} if original else state
+    path = folder / f"{name} {original}.safetensors"
+    save_file({key: tensor.contiguous().clone() for key, tensor in entries.items()}, path)
+    return module, file(path)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("original", [False, True])
+@pytest.mark.parametrize("name", ["sd15", "light"])
+@torch.inference_mode()
+def test_a_t2i_adapter_steers_as_diffusers_lets_it(tmp_path: Path, name: str, original: bool, grey: bool) -> None:
+    module, written = t2i_adapter(tmp_path, name, original=original, grey=grey)
+    tiny, unet = TINY["sd15"], network(TINY["sd15"])
+    assert (detect(written.path).kind, detect(written.path).family) == ("t2i_adapter", "sd15")
+    model = Model(Weights((single_file(tmp_path, tiny, unet),), "model", "sd15"))
+    x, context, hint, sigma = noise(1, *tiny.latent, seed=3), noise(1, 6, 32, seed=1), torch.rand(1, 3, 64, 64), 0.7
+
+    with loaded(model) as live, loaded(control_net_loader(written)) as net:
+        p = live.parametrisation
+        cond = RowCond(p, context, controls=(RowControl(net, hint, 0.5),), latent_size=(8, 8))
+        (out,) = live.predict([Row(live, x, torch.tensor(sigma), cond)])
+
+    inside = [0.5 * f for f in module(hint.mean(1, keepdim=True) if grey else hint)]
+    said = unet(
+        x / (sigma**2 + 1) ** 0.5, p.timestep(torch.tensor(sigma)), context, down_intrablock_additional_residuals=inside
+    ).sample
+    torch.testing.assert_close(out, x - sigma * said, atol=1e-5, rtol=1e-4)
+
+
+def test_an_adapter_for_xl_takes_pictures_of_any_size(tmp_path: Path) -> None:
+    _, written = t2i_adapter(tmp_path, "sdxl", original=True)
+    assert detect(written.path).family == "sdxl"
+
+    with loaded(control_net_loader(written)) as net:
+        cond = RowCond(None, noise(1, 6, 32, seed=1))  # type: ignore[arg-type]
+        x = noise(1, 4, 5, 7, seed=2)
+        made = net.residuals(x, torch.tensor([1.0]), cond, RowControl(net, torch.rand(1, 3, 40, 56), 1.0))
+
+    assert [tuple(f.shape[-2:]) for f in made.inside] == [(3, 4), (3, 4)]
+    assert not made.down
+
+
+def test_an_adapter_and_a_control_net_work_together(tmp_path: Path) -> None:
+    _, adapter = t2i_adapter(tmp_path, "sd15", original=True)
+    tiny = TINY["sd15"]
+    model = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", "sd15"))
+    hint, x = torch.rand(1, 3, 64, 64), noise(1, *tiny.latent, seed=3)
+
+    with loaded(model) as live, loaded(control_net_loader(adapter)) as one, loaded(
+        control_net_loader(write(tmp_path, "control", control("sd15")))
+    ) as other:  # fmt: skip
+
+        def asked(*nets: Any) -> Tensor:
+            controls = tuple(RowControl(net, hint, 1.0) for net in nets)
+            cond = RowCond(live.parametrisation, noise(1, 6, 32, seed=1), controls=controls, latent_size=(8, 8))
+            return live.predict([Row(live, x, torch.tensor(0.7), cond)])[0]
+
+        outs = [asked(), asked(one), asked(other), asked(one, other)]
+
+    assert all((a - b).abs().max() > 1e-4 for n, a in enumerate(outs) for b in outs[:n])

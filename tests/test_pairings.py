@@ -98,6 +98,8 @@ FILES: dict[str, Shapes] = {
     "loras/unsure": lora("lora_unet_something"),
     "controlnet/sd15": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "mid_block.attentions.0.proj_in.weight": [1] * 4},
     "controlnet/sdxl": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "add_embedding.linear_1.weight": [1, 1]},
+    "controlnet/t2i sd15": {"conv_in.weight": [1, 192, 1, 1], "body.0.block1.weight": [1, 1, 1, 1]},
+    "controlnet/t2i sdxl": {"adapter.conv_in.weight": [1, 768, 1, 1], "adapter.body.0.resnets.0.block1.weight": [1, 1, 1, 1]},
     "controlnet/flux": keys("controlnet_blocks.0.weight"),
     "checkpoints/lora": lora(ATTENTION, 768), "controlnet/lora": lora(ATTENTION, 768), "vae/network": NETWORKS["sd15"],
     "loras/network": NETWORKS["sd15"], "text_encoders/vae": vae(4),
@@ -294,6 +296,10 @@ WRONG: dict[str, Case] = {
         {**checkpoint("sdxl"), **control("sd15"), **sampling("load", "load", cond=of("control", "positive"))},
         [("control", "control_net")],
     ),
+    "an SDXL T2I-Adapter for SD 1.5": (
+        {**checkpoint("sd15"), **control("t2i sdxl"), **sampling("load", "load", cond=of("control", "positive"))},
+        [("control", "control_net")],
+    ),
     "a Flux ControlNet for SD 1.5": (
         {**checkpoint("sd15"), **control("flux"), **sampling("load", "load", cond=of("control", "positive"))},
         [("control", "control_net")],
@@ -362,6 +368,12 @@ def right() -> dict[str, dict[str, Any]]:
         },
         "an SDXL ControlNet": {
             **checkpoint("sdxl"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "an SD 1.5 T2I-Adapter": {
+            **checkpoint("sd15"), **control("t2i sd15"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "an SDXL T2I-Adapter": {
+            **checkpoint("sdxl"), **control("t2i sdxl"), **sampling("load", "load", cond=of("control", "positive")),
         },
         "an SD 1.5 IP-Adapter": {**checkpoint("sd15"), **pictures("sd15", "load"), **sampling("shown", "load")},
         "an SDXL IP-Adapter": {**checkpoint("sdxl"), **pictures("sdxl", "load"), **sampling("shown", "load")},

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,17 @@ Concat = Literal["", "inpaint", "image"]
 """Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `image` a picture alone."""
 
 
+class Residuals(NamedTuple):
+    """What ControlNets and T2I-Adapters add to a network."""
+
+    down: Sequence[Tensor] = ()
+    """To skip connections, or to blocks."""
+    middle: Sequence[Tensor] = ()
+    """To the middle, or to single blocks."""
+    inside: Sequence[Tensor] = ()
+    """To what each level of the way down makes (T2I-Adapters)."""
+
+
 class ControlNetwork(Protocol):
     """A ControlNet with weights."""
 
@@ -34,10 +45,8 @@ class ControlNetwork(Protocol):
     latent_format: LatentFormat | None
     """For nets whose hint is a latent; None for those that look at pixels."""
 
-    def residuals(
-        self, x: Tensor, timestep: Tensor, cond: RowCond, control: RowControl
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """What is added to the network's skip connections (or blocks), and to its middle (or single blocks).
+    def residuals(self, x: Tensor, timestep: Tensor, cond: RowCond, control: RowControl) -> Residuals:
+        """What is added to the network.
 
         `x` (B, C, h, w) is scaled for the network, `timestep` (B,); strength is applied by the caller.
         """

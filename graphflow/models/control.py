@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.diffusion.network import RowCond, RowControl
+from graphflow.diffusion.network import Residuals, RowCond, RowControl
 from graphflow.models.families import flux, qwen_image, sd3, unet
 from graphflow.models.families.base import Call
 from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, first, pack, positions
 from graphflow.models.layouts import Entry, Layout, ldm_unet, same
 from graphflow.models.residency import Residency
+from graphflow.models.weights import Tensors
 from graphflow.values import ControlNet, Patch
-
-Residuals = tuple[Sequence[Tensor], Sequence[Tensor]]
 
 UNION_TYPES = (
     "openpose", "depth", "hed/pidi/scribble/ted", "canny/lineart/anime_lineart/mlsd", "normal", "segment", "tile",
@@ -39,6 +39,8 @@ class Kind:
     dtypes: tuple[str, ...]
     latents: LatentFormat | None = None
     """For nets whose hint is a latent."""
+    original: Callable[[Header], bool] = lambda header: "input_hint_block.0.weight" in header.tensors
+    """Whether a file is in the layout of the kind's authors."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class ResidentControl:
 
     @torch.inference_mode()
     def residuals(self, x: Tensor, timestep: Tensor, cond: RowCond, control: RowControl) -> Residuals:
-        """What is added to the network's skip connections (or blocks), and to its middle (or single blocks)."""
+        """What is added to the network."""
         with self._residency.ready(self._recipe.weights, (), self._load) as resident:
             content: Any = resident.content
 
@@ -86,8 +88,8 @@ class ResidentControl:
                 references=(),
                 conds=[(cond, len(x))],
             )
-            down, middle = content.kind.call(content.module, call, control)
-            return [r.float() for r in down], [r.float() for r in middle]
+            made = content.kind.call(content.module, call, control)
+            return Residuals(*([r.float() for r in some] for some in made))
 
 
 # --- Stable Diffusion ------------------------------------------------------------------------------------------------
@@ -115,15 +117,49 @@ def _ldm_control_name(name: str) -> str:
 
 def _unet_control_config(header: Header) -> dict[str, Any]:
     head = None if len(header.shape("middle_block.1.proj_in.weight")) == 4 else 64
-    settings = unet.config(header, head=head)
-    for key in ("out_channels", "up_block_types", "sample_size"):
-        settings.pop(key)
+    return {**config_below(unet.config(header, head=head)), **hint_config(header)}
+
+
+def config_below(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a U-Net's config what its half, the ControlNet, has too."""
+    above = ("out_channels", "up_block_types", "sample_size", "center_input_sample")
+    return {key: value for key, value in settings.items() if key not in above}
+
+
+def hint_config(header: Header) -> dict[str, Any]:
+    """Of the part that looks at the picture, from a file in the original layout."""
     hints = [header.shape(f"input_hint_block.{n}.weight") for n in (0, 4, 8, 12)]
     return {
-        **settings,
         "conditioning_channels": hints[0][1],
         "conditioning_embedding_out_channels": [shape[0] for shape in hints],
     }
+
+
+@dataclass(frozen=True)
+class OnBase:
+    """A control-LoRA's tensors, those that it only changes made of a network's: W + up down."""
+
+    own: Tensors
+    base: Tensors
+    names: Mapping[str, str]
+    """What the network's file calls a tensor, where it is not the original's name."""
+
+    def keys(self) -> set[str]:
+        """Every name, in the original layout."""
+        below = set(self.base.keys())
+        return {*self.own.keys(), *(name for name, there in self.names.items() if there in below), *below}
+
+    def get(self, key: str) -> Tensor:
+        """The tensor."""
+        own = set(self.own.keys())
+        if key in own:
+            return self.own.get(key)
+        weight = self.base.get(self.names.get(key, key))
+        stem = key.removesuffix("weight")
+        if f"{stem}up" not in own:
+            return weight
+        up, down = self.own.get(f"{stem}up").float(), self.own.get(f"{stem}down").float()
+        return weight.float() + (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
 
 
 def _unet_control(module: nn.Module, call: Call, control: RowControl) -> Residuals:
@@ -135,7 +171,7 @@ def _unet_control(module: nn.Module, call: Call, control: RowControl) -> Residua
         added_cond_kwargs=unet.added(module, call),
         return_dict=False,
     )
-    return down, [middle]
+    return Residuals(down, [middle])
 
 
 def _union_config(header: Header) -> dict[str, Any]:
@@ -167,7 +203,66 @@ def _union(module: nn.Module, call: Call, control: RowControl) -> Residuals:
         added_cond_kwargs=unet.added(module, call),
         return_dict=False,
     )
-    return down, [middle]
+    return Residuals(down, [middle])
+
+
+# --- T2I-Adapters ----------------------------------------------------------------------------------------------------
+
+
+def t2i(names: Iterable[str]) -> list[Entry]:
+    """T2I-Adapters (https://arxiv.org/abs/2302.08453) in the layout of their authors: blocks in one row, or light."""
+    all_names = list(names)
+    light = any(name.endswith("out_conv.weight") for name in all_names)
+    each = 1 + max((int(n.split(".")[4]) for n in all_names if ".resnets." in n), default=0)
+    return [Entry(_t2i_name(name.removeprefix("adapter."), 1 if light else each), (name,)) for name in all_names]
+
+
+def _t2i_name(name: str, each: int) -> str:
+    parts = name.split(".")
+    if parts[0] != "body":
+        return name
+    block, kind, *rest = parts[1:]
+    if kind != "resnets":
+        return ".".join(["body", str(int(block) * each), kind, *rest])
+    number, *tail = rest
+    place = ["body", block, "body", number] if each == 1 else ["body", str(int(block) * each + int(number))]
+    return ".".join([*place, *tail])
+
+
+def _t2i_original(header: Header) -> bool:
+    return not any(key.startswith("adapter.") for key in header.tensors)
+
+
+def _t2i_config(header: Header) -> dict[str, Any]:
+    """By the shapes of a file in the authors' layout; XL's adapters fold sixteen pixels into one, others eight."""
+    shape = header.shape
+    if first := shape("conv_in.weight"):
+        blocks = [shape(f"body.{2 * n}.block1.weight")[0] for n in range(count(header, "body.{}.") // 2)]
+        large = first[1] in (256, 768)
+        folded = 16 if large else 8
+        return {
+            "in_channels": first[1] // folded**2,
+            "channels": blocks,
+            "downscale_factor": folded,
+            "adapter_type": "full_adapter_xl" if large else "full_adapter",
+        }
+    outs = [shape(f"body.{n}.out_conv.weight")[0] for n in range(count(header, "body.{}."))]
+    return {
+        "in_channels": shape("body.0.in_conv.weight")[1] // 64,
+        "channels": outs[:-1],
+        "num_res_blocks": count(header, "body.0.body.{}."),
+        "adapter_type": "light_adapter",
+    }
+
+
+def _t2i(module: nn.Module, call: Call, control: RowControl) -> Residuals:
+    settings: Any = module.config
+    hint = control.hint.to(call.x)
+    if settings.in_channels == 1:
+        hint = hint.mean(dim=1, keepdim=True)
+    folded = settings.downscale_factor
+    hint = pad(hint, (0, -hint.shape[-1] % folded, 0, -hint.shape[-2] % folded), mode="replicate")
+    return Residuals(inside=module(hint))
 
 
 # --- flow transformers -----------------------------------------------------------------------------------------------
@@ -206,7 +301,7 @@ def _flux(module: nn.Module, call: Call, control: RowControl) -> Residuals:
         guidance=call.guidance if settings.guidance_embeds else None,
         return_dict=False,
     )
-    return list(blocks or []), list(singles or [])
+    return Residuals(list(blocks or []), list(singles or []))
 
 
 def _sd3_config(header: Header) -> dict[str, Any]:
@@ -223,7 +318,7 @@ def _sd3(module: nn.Module, call: Call, control: RowControl) -> Residuals:
         pooled_projections=call.pooled,
         timestep=call.timestep,
     )
-    return list(blocks), []
+    return Residuals(list(blocks))
 
 
 def _qwen(module: nn.Module, call: Call, control: RowControl) -> Residuals:
@@ -237,17 +332,19 @@ def _qwen(module: nn.Module, call: Call, control: RowControl) -> Residuals:
         img_shapes=[[(1, x.shape[-2] // 2, x.shape[-1] // 2)]] * len(x),
         return_dict=False,
     )
-    return list(blocks), []
+    return Residuals(list(blocks))
 
 
 _HALF = ("float16", "bfloat16")
 _BRAIN = ("bfloat16", "float16")
 _UNET = Kind(diffusers_class("ControlNetModel"), _unet_control_config, ldm_control, _unet_control, _HALF)
+UNETS = ("sd15", "sd2", "sdxl")
 KINDS: Mapping[str, Kind] = {
     "sd15": _UNET,
     "sd2": _UNET,
     "sdxl": _UNET,
     "union": Kind(diffusers_class("ControlNetUnionModel"), _union_config, ldm_control, _union, _HALF),
+    "t2i": Kind(diffusers_class("T2IAdapter"), _t2i_config, t2i, _t2i, _HALF, original=_t2i_original),
     "flux": Kind(diffusers_class("FluxControlNetModel"), _flux_config, flux.layout, _flux, _BRAIN, FLUX_LATENTS),
     "sd3": Kind(
         diffusers_class("SD3ControlNetModel"), _sd3_config, sd3.layout, _sd3, _BRAIN, LatentFormat(16, 1.5305, 0.0609)
@@ -256,4 +353,4 @@ KINDS: Mapping[str, Kind] = {
         diffusers_class("QwenImageControlNetModel"), qwen_image.config, same, _qwen, _BRAIN, qwen_image.WAN_LATENTS
     ),
 }
-"""By family; `union` for SDXL's networks of several kinds in one."""
+"""By family; `union` for SDXL's networks of several kinds in one, `t2i` for T2I-Adapters."""

@@ -16,7 +16,7 @@ from torch import nn
 from graphflow.detect import Detected, Header, Part, count, detect, layout_of, require
 from graphflow.errors import UnsupportedFile
 from graphflow.models import autoencoders, language, vision
-from graphflow.models.control import KINDS, ControlContent
+from graphflow.models.control import KINDS, UNETS, ControlContent, OnBase, config_below, hint_config
 from graphflow.models.families import Facts, TextPart, family
 from graphflow.models.layouts import Layout, flat_clip, open_clip, same
 from graphflow.models.lora import shapes_of
@@ -142,18 +142,39 @@ def as_original(header: Header, layout: Layout) -> Header:
 
 def load_control(weights: Weights, policy: Policy) -> ControlContent:
     """The ControlNet of a file or folder."""
+    if ("kind", "lora") in weights.options:
+        return _load_control_lora(weights, policy)
     with source(weights.files[0]) as src:
         part, header, tensors = src.part("controlnet")
         if part.family not in KINDS:
             raise UnsupportedFile(f"{src.file.name} is a ControlNet of a kind that cannot be used: {part.family}")
         kind = KINDS["union" if src.found.details.get("union") else part.family]
-        original = "input_hint_block.0.weight" in header.tensors
+        original = kind.original(header)
         config = read_config(src.beside / "config.json") or kind.config(
             header if original else as_original(header, kind.layout)
         )
         module = hollow(lambda: kind.build(config))
         dtype = policy.dtype(kind.dtypes)
         fill(module, tensors, kind.layout if original else same, dtype=dtype, name=src.file.name)
+        return ControlContent(module, kind, dtype)
+
+
+def _load_control_lora(weights: Weights, policy: Policy) -> ControlContent:
+    """A ControlNet made of a network's own way down and low-rank changes of it."""
+    if len(weights.files) < 2 or weights.family not in UNETS:
+        raise UnsupportedFile(
+            f"{weights.files[0].name} is a control-LoRA, which changes a U-Net's own weights: use it with the U-Net it was "
+            "made for (Stable Diffusion XL for those of Stability)"
+        )
+    with source(weights.files[0]) as src, source(weights.files[1]) as base:
+        _, header, tensors = src.part("controlnet")
+        _, _, weights_below = base.part("model")
+        config, ours = network_config(base)
+        kind = KINDS[weights.family]
+        module = hollow(lambda: kind.build({**config_below(config), **hint_config(header)}))
+        names = {e.theirs: e.ours[0] for e in kind.layout(shapes_of(module))} if ours else {}
+        dtype = policy.dtype(kind.dtypes)
+        fill(module, OnBase(tensors, weights_below, names), kind.layout, dtype=dtype, name=src.file.name)
         return ControlContent(module, kind, dtype)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.diffusion.network import Concat, RowCond
+from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.models.adapters import attended
 from graphflow.models.families import Call, Facts, Family
@@ -134,7 +134,7 @@ class ResidentNetwork:
 
     def _residuals(
         self, x: Tensor, timestep: Tensor, rows: Sequence[Row], conds: Sequence[RowCond]
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]] | None:
+    ) -> Residuals | None:
         """Each row's controls, added up, the rows' one after another."""
         if not conds[0].controls:
             return None
@@ -143,12 +143,8 @@ class ResidentNetwork:
             part = slice(starts, starts + len(row.x))
             each.append(_controls(x[part], timestep[part], cond))
             starts += len(row.x)
-        down, middle = zip(*each, strict=True)
-        dtype = self.dtype
-        return (
-            [_cat(list(some)).to(dtype) for some in zip(*down, strict=True)],
-            [_cat(list(some)).to(dtype) for some in zip(*middle, strict=True)],
-        )
+        kinds = zip(*each, strict=True)
+        return Residuals(*([_cat(list(some)).to(self.dtype) for some in zip(*kind, strict=True)] for kind in kinds))
 
     def _guidance(self, conds: Sequence[RowCond], counts: Sequence[int]) -> Tensor | None:
         if self.family.guidance is None:
@@ -166,17 +162,15 @@ class ResidentNetwork:
         return self._put(_cat(present)) if present else None
 
 
-def _controls(x: Tensor, timestep: Tensor, cond: RowCond) -> tuple[list[Tensor], list[Tensor]]:
-    down: list[Tensor] = []
-    middle: list[Tensor] = []
+def _controls(x: Tensor, timestep: Tensor, cond: RowCond) -> Residuals:
+    total = Residuals()
     for control in cond.controls:
-        some_down, some_middle = control.net.residuals(x, timestep, cond, control)
-        down = _sum(down, [r * control.strength for r in some_down])
-        middle = _sum(middle, [r * control.strength for r in some_middle])
-    return down, middle
+        made = control.net.residuals(x, timestep, cond, control)
+        total = Residuals(*(_sum(a, [r * control.strength for r in b]) for a, b in zip(total, made, strict=True)))
+    return total
 
 
-def _sum(one: list[Tensor], other: list[Tensor]) -> list[Tensor]:
+def _sum(one: Sequence[Tensor], other: Sequence[Tensor]) -> Sequence[Tensor]:
     if not one or not other:
         return one or other
     return [a + b for a, b in zip(one, other, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphflow.detect import Detected, Part, describe, detect, family_of_type, require
 from graphflow.errors import UnsupportedFile
@@ -110,4 +110,13 @@ def control_net(file: File) -> ControlNet:
     found = detect(file.path)
     if found.kind not in ("controlnet", "t2i_adapter"):
         raise UnsupportedFile(f"{file.name} is no ControlNet: {describe(found)}")
-    return ControlNet(Weights((file,), "controlnet", found.family))
+    lora = any(part.family == "lora" for part in found.parts)
+    return ControlNet(Weights((file,), "controlnet", found.family, options=(("kind", "lora"),) if lora else ()))
+
+
+def on_base(net: ControlNet, model: Model) -> ControlNet:
+    """A control-LoRA with the network whose weights it changes; other ControlNets as they are."""
+    if ("kind", "lora") not in net.weights.options:
+        return net
+    files = (net.weights.files[0], *model.weights.files)
+    return replace(net, weights=replace(net.weights, files=files, family=model.weights.family))

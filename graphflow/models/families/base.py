@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphflow.detect import Header
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.diffusion.network import Concat, RowCond
+from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Discrete, Edm, Epsilon, LogUniform, Parametrisation, Sample, Velocity
 from graphflow.models.layouts import Layout
 from graphflow.values import Cond
@@ -82,8 +82,8 @@ class Call:
     """Each (N, C, h, w)."""
     conds: Sequence[tuple[RowCond, int]]
     """The rows' conditionings, with how many of the N each stands for."""
-    residuals: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
-    """What ControlNets add to skip connections or blocks, and to the middle or single blocks."""
+    residuals: Residuals | None = None
+    """What ControlNets and T2I-Adapters add."""
 
     def stacked(self, of: Callable[[RowCond], Sequence[float]]) -> Tensor:
         """(N, k) float32, from k numbers of each row."""

@@ -131,7 +131,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass over the picture's tokens, those of reference pictures, and the text's."""
     settings: Any = module.config
     picture, ids, height, width = tokens(call, 16, settings.in_channels)
-    blocks, singles = call.residuals or (None, None)
+    blocks, singles, _ = call.residuals or (None, None, ())
     out = first(
         module,
         picture,

@@ -59,7 +59,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
         encoder_hidden_states_mask=mask.bool(),
         timestep=call.timestep.to(call.x.dtype),
         img_shapes=[shapes] * len(x),
-        controlnet_block_samples=list(call.residuals[0]) if call.residuals else None,
+        controlnet_block_samples=list(call.residuals.down) if call.residuals else None,
     )
     out = unpack(out[:, : shapes[0][1] * shapes[0][2]], x.shape[-2], x.shape[-1])
     out = out[..., : call.x.shape[-2], : call.x.shape[-1]]

@@ -84,7 +84,7 @@ def config(header: Header) -> dict[str, Any]:
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; a ControlNet's residuals go to the blocks in turn."""
     x = even(call.x)
-    residuals = list(call.residuals[0]) if call.residuals else None
+    residuals = list(call.residuals.down) if call.residuals else None
     out = first(
         module,
         x,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.detect import Header, count
-from graphflow.diffusion.network import Concat
+from graphflow.diffusion.network import Concat, Residuals
 from graphflow.models.families.base import Call, Facts, Json
 
 
@@ -76,7 +76,7 @@ def concat(facts: Facts) -> Concat:
 
 def forward(unet: nn.Module, call: Call) -> Tensor:
     """One pass, with ControlNets' residuals if there are any."""
-    down, middle = call.residuals or ((), ())
+    down, middle, inside = call.residuals or Residuals()
     out: Tensor = unet(
         call.x,
         call.timestep,
@@ -84,6 +84,7 @@ def forward(unet: nn.Module, call: Call) -> Tensor:
         added_cond_kwargs=added(unet, call),
         down_block_additional_residuals=tuple(down) or None,
         mid_block_additional_residual=middle[0] if middle else None,
+        down_intrablock_additional_residuals=list(inside) or None,
         return_dict=False,
     )[0]
     return out
