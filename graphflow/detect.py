@@ -378,7 +378,11 @@ _PROJ = "middle_block.1.proj_in.weight"
 _PROJ_D = "mid_block.attentions.0.proj_in.weight"
 _DEEP = "middle_block.1.transformer_blocks.1.attn1.to_q.weight"
 
+UNCLIP_WIDTHS = (1536, 2048)
+"""What the networks of unCLIP take beside the time: an image embedding of CLIP-L or CLIP-H, and as many numbers of noise."""
+
 MODELS: tuple[Signature, ...] = (
+    Signature("model", "sd2", _UNET, shapes=(("label_emb.0.0.weight", 1, lambda n: n in UNCLIP_WIDTHS),)),
     Signature("model", "sdxl_refiner", (*_UNET, "label_emb.0.0.weight", "input_blocks.11.0.in_layers.0.weight")),
     Signature("model", "sdxl", (*_UNET, "label_emb.0.0.weight")),
     Signature("model", "sd2", _UNET, ndim=((_PROJ, 2),)),
@@ -437,6 +441,7 @@ _LLM = "model.layers.0.self_attn.q_proj.weight"
 
 ENCODERS: tuple[Signature, ...] = (
     Signature("clip_vision", "", ("vision_model.encoder.layers.0.layer_norm1.weight",), (_CLIP,)),
+    Signature("clip_vision", "", (_OPEN_CLIP, "conv1.weight", "class_embedding")),
     Signature(
         "clip_g", "", (_CLIP,), shapes=(("text_model.embeddings.token_embedding.weight", 1, lambda n: n == 1280),)
     ),
@@ -691,7 +696,7 @@ def _as_control(header: Header) -> Detected | None:
         return Detected("controlnet", base, (Part("controlnet", "lora", ""),))
     for prefix in ("control_model.", ""):
         if prefix + "input_hint_block.0.weight" in keys:
-            family = _first(header, MODELS[:4], (prefix,))
+            family = _first(header, MODELS[1:5], (prefix,))
             context = _context_width(header, prefix)
             name = family.family if family else {768: "sd15", 1024: "sd2", 2048: "sdxl"}.get(context, "sd15")
             return Detected("controlnet", name, (Part("controlnet", name, prefix),))
@@ -785,6 +790,8 @@ def _in_folder(header: Header) -> Detected:
         elif entry[1] in _VAE_CLASSES:
             parts.append(Part("vae", _VAE_CLASSES[entry[1]], name))
             details["latent_channels"] = header.metadata.get(name, {}).get("latent_channels")
+        elif entry[1] in ("CLIPVisionModelWithProjection", "CLIPVisionModel", "SiglipVisionModel"):
+            parts.append(Part("clip_vision", "", name))
         elif entry[1] in _ENCODER_CLASSES:
             parts.append(Part(_encoder_name(entry[1], name, header.metadata.get(name, {})), "", name))
     if not parts or parts[0].name != "model":

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field
 
-from graphflow.api import Clip, ControlNet, File, Folder, Model, Vae, Widget, node
+from graphflow.api import Clip, ClipVision, ControlNet, File, Folder, Model, Vae, Widget, node
 from graphflow.models import checkpoint, control_net, network, text_encoders, vae
 
 
@@ -28,6 +28,22 @@ def checkpoint_loader_simple(ckpt_name: Annotated[File, Folder("checkpoints")]) 
     """
     parts = checkpoint(ckpt_name)
     return CheckpointParts(parts.model, cast(Clip, parts.clip), cast(Vae, parts.vae))
+
+
+class UnclipParts(NamedTuple):
+    """What a whole checkpoint that looks at pictures holds."""
+
+    MODEL: Model
+    CLIP: Clip
+    VAE: Vae
+    CLIP_VISION: ClipVision
+
+
+@node("unCLIPCheckpointLoader", title="unCLIPCheckpointLoader", category="loaders")
+def unclip_checkpoint_loader(ckpt_name: Annotated[File, Folder("checkpoints")]) -> UnclipParts:
+    """Opens a checkpoint that paints after pictures, with the image encoder that it looks through (SD 2.1 unCLIP)."""
+    parts = checkpoint(ckpt_name)
+    return UnclipParts(parts.model, cast(Clip, parts.clip), cast(Vae, parts.vae), cast(ClipVision, parts.clip_vision))
 
 
 @node("DiffusersLoader", category="advanced/loaders/deprecated", deprecated=True)

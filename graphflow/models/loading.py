@@ -111,6 +111,7 @@ def load_network(weights: Weights, policy: Policy) -> NetworkContent:
         module = hollow(lambda: kind.build(config))
         dtype = policy.dtype(kind.dtypes)
         fill(module, tensors, layout, dtype=dtype, name=weights.files[0].name)
+        kind.finish(module, lambda key: src.tensors.get(key) if key in src.header.tensors else None)
         store(module, storage(weights, src.found), dtype)
         return NetworkContent(module, kind, facts, dtype)
 
@@ -182,13 +183,15 @@ def load_vision(weights: Weights, policy: Policy) -> VisionContent:
     """The image encoder of a file."""
     with source(weights.files[0]) as src:
         part, header, tensors = src.part("clip_vision")
+        opened_ = vision.is_open_clip(header)
+        header = vision.renamed(header) if opened_ else header
         siglip = vision.is_siglip(header)
         config = src.config(part, "image_encoder") or vision.config(header)
         module = hollow(lambda: vision.build(config, siglip=siglip))
         if not siglip and "visual_projection.weight" not in header.tensors:
             module.visual_projection = nn.Identity()
         dtype = policy.dtype(("float16",))
-        fill(module, tensors, vision.layout, dtype=dtype, name=src.file.name)
+        fill(module, tensors, vision.open_clip if opened_ else vision.layout, dtype=dtype, name=src.file.name)
         return VisionContent(module, dtype, int(config["image_size"]), siglip)
 
 

@@ -21,6 +21,7 @@ class Checkpoint:
     model: Model
     clip: Clip | Blocked
     vae: Vae | Blocked
+    clip_vision: ClipVision | Blocked
 
 
 def checkpoint(file: File) -> Checkpoint:
@@ -36,6 +37,9 @@ def checkpoint(file: File) -> Checkpoint:
         Vae(Weights((file,), "vae", part.family))
         if found.part("vae")
         else Blocked(f"{file.name} has no VAE; load one with VAELoader"),
+        ClipVision(Weights((file,), "clip_vision"))
+        if found.part("clip_vision")
+        else Blocked(f"{file.name} has no image encoder; load one with CLIPVisionLoader"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphflow.detect import Header, count
-from graphflow.models.layouts import Entry
+from graphflow.models.layouts import Entry, Rule, table
 from graphflow.models.residency import Residency
 from graphflow.values import ClipVision, ClipVisionOutput, Patch, StyleModel
 
@@ -118,6 +118,55 @@ def layout(names: Iterable[str]) -> list[Entry]:
     return [
         Entry(n if n.startswith(("vision_model.", "visual_projection")) else f"vision_model.{n}", (n,)) for n in names
     ]
+
+
+_OPEN_CLIP = table(
+    ("conv1", "vision_model.embeddings.patch_embedding"),
+    ("class_embedding", "vision_model.embeddings.class_embedding"),
+    ("positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    ("ln_pre", "vision_model.pre_layrnorm"),
+    ("ln_post", "vision_model.post_layernorm"),
+    *(
+        (
+            f"transformer.resblocks.*.attn.in_proj_{p}",
+            *(f"vision_model.encoder.layers.*.self_attn.{x}_proj.{p}" for x in "qkv"),
+        )
+        for p in ("weight", "bias")
+    ),
+    ("transformer.resblocks.*.attn.out_proj", "vision_model.encoder.layers.*.self_attn.out_proj"),
+    ("transformer.resblocks.*.ln_1", "vision_model.encoder.layers.*.layer_norm1"),
+    ("transformer.resblocks.*.ln_2", "vision_model.encoder.layers.*.layer_norm2"),
+    ("transformer.resblocks.*.mlp.c_fc", "vision_model.encoder.layers.*.mlp.fc1"),
+    ("transformer.resblocks.*.mlp.c_proj", "vision_model.encoder.layers.*.mlp.fc2"),
+    Rule("proj", ("visual_projection.weight",), "transpose"),
+)
+
+
+def open_clip(names: Iterable[str]) -> list[Entry]:
+    """OpenCLIP's image encoder: `transformer.resblocks`, query, key and value in one; as unCLIP checkpoints hold it."""
+    return _OPEN_CLIP(list(names))
+
+
+def is_open_clip(header: Header) -> bool:
+    """Whether a file is in OpenCLIP's layout."""
+    return "transformer.resblocks.0.ln_1.weight" in header.tensors
+
+
+def renamed(header: Header) -> Header:
+    """The header of an OpenCLIP file with our names for what a config follows from."""
+    known = {
+        "conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+        "class_embedding": "vision_model.embeddings.class_embedding",
+        "positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    }
+    tensors = {known.get(key, _block(key)): entry for key, entry in header.tensors.items()}
+    if proj := header.tensors.get("proj"):
+        tensors["visual_projection.weight"] = replace(proj, shape=proj.shape[::-1])
+    return replace(header, tensors=tensors)
+
+
+def _block(key: str) -> str:
+    return key.replace("transformer.resblocks.", "vision_model.encoder.layers.").replace("mlp.c_fc", "mlp.fc1")
 
 
 # --- style models ----------------------------------------------------------------------------------------------------

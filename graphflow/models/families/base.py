@@ -143,6 +143,8 @@ class Family:
     """How the encoders' outputs become one conditioning."""
     guidance: float | None = None
     """Default of the distilled guidance; None where the network takes none."""
+    finish: Callable[[nn.Module, Callable[[str], Tensor | None]], None] = lambda *_: None
+    """What the network takes from the rest of its file, a tensor by its whole name (None where it has none)."""
     context_width: Callable[[Json], int] | None = None
     """How wide the conditioning has to be, by the config; None where it is not known."""
 

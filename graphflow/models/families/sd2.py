@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphflow.diffusion.parametrisation import Parametrisation
-from graphflow.models.families import sd15, unet
+from graphflow.models.families import sd15, unclip, unet
 from graphflow.models.families.base import Facts, Family, TextPart, discrete
 from graphflow.models.layouts import ldm_unet
 
@@ -16,6 +16,8 @@ SPREAD = 0.09
 
 def parametrisation(facts: Facts) -> Parametrisation:
     """By what the file says; where it says nothing, by the weights, since both kinds have the same tensors."""
+    if facts.config.get("class_embed_type") == "projection":  # unCLIP's were trained for v
+        return discrete(replace(facts, details={"prediction": "v", **{k: v for k, v in facts.details.items() if v}}))
     told = facts.scheduler.get("prediction_type") or facts.details.get("prediction")
     if told or facts.read is None or LAST_NORM not in facts.header.tensors or facts.config["in_channels"] != 4:
         return discrete(facts)
@@ -33,6 +35,7 @@ FAMILY = Family(
     latents=sd15.latents,
     parametrisation=parametrisation,
     concat=unet.concat,
+    finish=unclip.finish,
     dtypes=("float16", "bfloat16"),
     text=(TextPart("clip_h", "h", layer=-2, pad=0),),
     context_width=lambda config: int(config["cross_attention_dim"]),

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphflow.detect import Header, count
+from graphflow.detect import UNCLIP_WIDTHS, Header, count
 from graphflow.diffusion.network import Concat, Residuals
+from graphflow.models.families import unclip
 from graphflow.models.families.base import Call, Facts, Json
 
 
@@ -26,6 +27,7 @@ def config(header: Header, *, head: int | None) -> dict[str, Any]:
     middle = count(header, "middle_block.1.transformer_blocks.{}.")
     context = next((e.shape[1] for k, e in header.tensors.items() if k.endswith("attn2.to_k.weight")), 768)
     label = header.shape("label_emb.0.0.weight")
+    pictures = label and label[1] in UNCLIP_WIDTHS
     kinds = ["CrossAttnDownBlock2D" if level.depth else "DownBlock2D" for level in levels]
     return {
         "in_channels": header.shape("input_blocks.0.0.weight")[1],
@@ -40,8 +42,9 @@ def config(header: Header, *, head: int | None) -> dict[str, Any]:
         "attention_head_dim": 8 if head is None else [max(1, c // head) for c in channels],
         "use_linear_projection": len(header.shape("middle_block.1.proj_in.weight")) == 2,
         "norm_num_groups": 32 if channels[0] % 32 == 0 else 16,
-        "addition_embed_type": "text_time" if label else None,
-        "addition_time_embed_dim": 256 if label else None,
+        "addition_embed_type": "text_time" if label and not pictures else None,
+        "addition_time_embed_dim": 256 if label and not pictures else None,
+        "class_embed_type": "projection" if pictures else None,
         "projection_class_embeddings_input_dim": label[1] if label else None,
         "sample_size": 64,
     }
@@ -81,6 +84,7 @@ def forward(unet: nn.Module, call: Call) -> Tensor:
         call.x,
         call.timestep,
         encoder_hidden_states=call.context,
+        class_labels=unclip.labels(unet, call),
         added_cond_kwargs=added(unet, call),
         down_block_additional_residuals=tuple(down) or None,
         mid_block_additional_residual=middle[0] if middle else None,
