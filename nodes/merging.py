@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from graphflow.api import Artifact, Clip, Model, Vae, Widget, node
-from graphflow.models import Mix, extracted, saved_checkpoint, saved_network, saved_vae
+from graphflow.models import Mix, extracted, saved_checkpoint, saved_encoders, saved_network, saved_vae
 
 MERGING = "advanced/model_merging"
 Ratio = Annotated[float, Field(ge=0, le=1), Widget(step=0.01)]
@@ -44,6 +44,32 @@ def model_merge_subtract(
     return model1.patched(Mix(model2.weights, model2.patches, "subtract", multiplier))
 
 
+@node("CLIPMergeSimple", category=MERGING)
+def clip_merge_simple(clip1: Clip, clip2: Clip, ratio: Ratio = 1.0) -> Clip:
+    """Mixes two text encoders of one kind: clip1 × ratio + clip2 × (1 − ratio)."""
+    return clip1.patched(Mix(clip2.weights, clip2.patches, "mix", ratio))
+
+
+@node("CLIPMergeAdd", category=MERGING)
+def clip_merge_add(clip1: Clip, clip2: Clip) -> Clip:
+    """Adds the weights of two text encoders."""
+    return clip1.patched(Mix(clip2.weights, clip2.patches, "add"))
+
+
+@node("CLIPMergeSubtract", category=MERGING)
+def clip_merge_subtract(
+    clip1: Clip, clip2: Clip, multiplier: Annotated[float, Field(ge=-10, le=10), Widget(step=0.01)] = 1.0
+) -> Clip:
+    """The difference of two text encoders, times a factor."""
+    return clip1.patched(Mix(clip2.weights, clip2.patches, "subtract", multiplier))
+
+
+@node("CLIPSave", category=MERGING, output_node=True)
+def clip_save(clip: Clip, filename_prefix: Prefix = "clip/ComfyUI") -> list[Artifact]:
+    """Saves text encoders with everything that was done to their weights, each as a file of its own."""
+    return [Artifact(SAFETENSORS, data, f"{filename_prefix}_{name}") for name, data in saved_encoders(clip)]
+
+
 @node("ModelSave", category=MERGING, output_node=True)
 def model_save(model: Model, filename_prefix: Prefix = "diffusion_models/ComfyUI") -> Artifact:
     """Saves a denoising network with everything that was done to its weights."""
@@ -71,10 +97,10 @@ def lora_save(
     model_diff: Model | None = None,
     text_encoder_diff: Clip | None = None,
 ) -> Artifact:
-    """Saves a difference of two models, as ModelMergeSubtract gives it, as a LoRA of some rank."""
-    if text_encoder_diff is not None:
-        raise ValueError("differences of text encoders are not saved yet: disconnect text_encoder_diff")
-    if model_diff is None:
-        raise ValueError("there is nothing to save: connect model_diff to ModelMergeSubtract")
-    data = extracted(model_diff, None if lora_type == "full_diff" else rank, biases=bias_diff)
+    """Saves differences of two models and of their text encoders, as the Subtract nodes give them, as one LoRA."""
+    if model_diff is None and text_encoder_diff is None:
+        raise ValueError(
+            "there is nothing to save: connect model_diff to ModelMergeSubtract, or text_encoder_diff to CLIPMergeSubtract"
+        )
+    data = extracted(model_diff, text_encoder_diff, None if lora_type == "full_diff" else rank, biases=bias_diff)
     return Artifact(SAFETENSORS, data, filename_prefix)

@@ -16,7 +16,8 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models.adapters import LAYERS as IMAGE_LAYERS
 from graphflow.models.adapters import ResidentAdapter, load_adapter
 from graphflow.models.control import ResidentControl
-from graphflow.models.loading import load_control, load_network, load_style, load_text, load_vae, load_vision
+from graphflow.models.encoders import load_text
+from graphflow.models.loading import load_control, load_network, load_style, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
 from graphflow.models.merged import weight_patches
 from graphflow.models.merging import Mix
@@ -35,7 +36,7 @@ from graphflow.models.recipes import (
     vae,
 )
 from graphflow.models.residency import Residency, residency
-from graphflow.models.saving import extracted, saved_checkpoint, saved_network, saved_vae
+from graphflow.models.saving import extracted, saved_checkpoint, saved_encoders, saved_network, saved_vae
 from graphflow.models.text import TextEncoder
 from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
@@ -136,6 +137,7 @@ __all__ = [
     "on_base",
     "residency",
     "saved_checkpoint",
+    "saved_encoders",
     "saved_network",
     "saved_vae",
     "style_model",

@@ -162,7 +162,7 @@ _PREFIXES = (
 _TEXT_PREFIXES: tuple[tuple[str, int], ...] = (
     ("lora_te1_", 0), ("lora_te2_", 1), ("lora_te3_", 2), ("lora_te_", 0), ("text_encoder.", 0), ("text_encoder_2.", 1),
     ("text_encoder_3.", 2), ("text_encoders.clip_l.transformer.", 0), ("text_encoders.clip_g.transformer.", 1),
-    ("text_encoders.t5xxl.transformer.", 2), ("lora_clip_l_", 0), ("clip_l.", 0), ("clip_g.", 1),
+    ("text_encoders.t5xxl.transformer.", 2), ("text_encoders.clip_h.transformer.", 0), ("lora_clip_l_", 0), ("clip_l.", 0), ("clip_g.", 1),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,17 @@ from graphflow.values import Lora, Patch, Weights
 log = logging.getLogger(__name__)
 
 
+Second = Callable[[Mix, Mapping[str, Shapes]], contextlib.AbstractContextManager[Mapping[str, Change]]]
+"""From a mix and the components' shapes to the change that it makes of each component."""
+
+
 class Merged:
     """Modules with patches merged into their weights; owns what the weights were before."""
 
-    def __init__(self, modules: Mapping[str, nn.Module], targets: Targets) -> None:
+    def __init__(self, modules: Mapping[str, nn.Module], targets: Targets, second: Second) -> None:
+        """`second` opens the model that is mixed in."""
         self.targets = targets
+        self._second = second
         self._modules = modules
         self._before: dict[tuple[str, str], Tensor] = {}
         self._applied: tuple[Patch, ...] = ()
@@ -60,15 +66,17 @@ class Merged:
                 self._merge_one(patch, group, end, target, tensors)
 
     def _mix(self, patch: Mix) -> None:
-        (component, module), *_ = self._modules.items()
-        shapes = shapes_of(module)
-        with stream_of(patch.weights, patch.patches, shapes) as second:
-            change = mixing(patch, second, original_names(second.original, shapes))
-            for name in shapes:
-                parameter = module.get_parameter(name)
-                mixed = change(name, parameter.data.float())
-                self._before.setdefault((component, name), parameter.data.cpu())
-                put(module, name, mixed.to(parameter.device, parameter.dtype))
+        shapes = {component: shapes_of(module) for component, module in self._modules.items()}
+        with self._second(patch, shapes) as changes:
+            if not changes:
+                raise UnsupportedFile("the two have no text encoder in common; only those of one kind can be mixed")
+            for component, change in changes.items():
+                module = self._modules[component]
+                for name in shapes[component]:
+                    parameter = module.get_parameter(name)
+                    mixed = change(name, parameter.data.float())
+                    self._before.setdefault((component, name), parameter.data.cpu())
+                    put(module, name, mixed.to(parameter.device, parameter.dtype))
 
     def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
         module = self._modules[target.component]
@@ -137,19 +145,40 @@ def stream_of(weights: Weights, patches: tuple[Patch, ...], shapes: Shapes) -> I
 
 
 @contextlib.contextmanager
+def second_network(patch: Mix, shapes: Mapping[str, Shapes]) -> Iterator[Mapping[str, Change]]:
+    """The change that a mix makes of a denoising network."""
+    ((component, own),) = shapes.items()
+    with stream_of(patch.weights, patch.patches, own) as second:
+        yield {component: mixing(patch, second, original_names(second.original, own))}
+
+
+@contextlib.contextmanager
 def _change(patch: Lora | Mix, shapes: Shapes, layout: Layout) -> Iterator[Change]:
     if isinstance(patch, Mix):
-        with stream_of(patch.weights, patch.patches, shapes) as second:
-            yield mixing(patch, second, original_names(layout, shapes))
+        with second_network(patch, {"model": shapes}) as changes:
+            yield changes["model"]
         return
     targets = Targets()
     targets.add_network(shapes, layout)
+    with lora_changes(patch, targets, {"model": shapes}) as changes:
+        yield changes["model"]
+
+
+@contextlib.contextmanager
+def lora_changes(patch: Lora, targets: Targets, shapes: Mapping[str, Shapes]) -> Iterator[Mapping[str, Change]]:
+    """The change that a LoRA makes of each component."""
     with opened(patch.file.path) as (header, tensors):
-        by_name: dict[str, list[tuple[Group, str, Target]]] = {}
+        hits: dict[str, dict[str, list[tuple[Group, str, Target]]]] = {component: {} for component in shapes}
         for group, end, target in _plan(header.tensors, targets, patch.file.name):
             for name in target.entry.ours:
-                by_name.setdefault(name, []).append((group, end, target))
-        yield lambda name, weight: _with_lora(patch, by_name.get(name, ()), name, weight, tensors, shapes)
+                hits[target.component].setdefault(name, []).append((group, end, target))
+
+        def change(component: str) -> Change:
+            return lambda name, weight: _with_lora(
+                patch, hits[component].get(name, ()), name, weight, tensors, shapes[component]
+            )
+
+        yield {component: change(component) for component in shapes}
 
 
 def _with_lora(

@@ -47,7 +47,11 @@ class Mix(Patch):
         return max(fitting)[1] if fitting else self.ratio
 
     def apply(self, name: str, first: Tensor, second: Tensor) -> Tensor:
-        """The mixed weight, float32."""
+        """The mixed weight, float32. Raises `UnsupportedFile` when the two differ in size."""
+        if first.shape != second.shape:
+            raise UnsupportedFile(
+                f"the models differ in their sizes at {name}: {list(first.shape)} and {list(second.shape)}"
+            )
         if self.kind == "add":
             return first + second
         ratio = self.of(name)
@@ -64,17 +68,22 @@ class Stream:
     original: Layout
     """Of the family's files, whose names mixes go by."""
     shapes: Shapes
-    changes: Sequence[Change] = ()
+    changes: list[Change] = field(default_factory=list)
     """In order."""
     _where: dict[str, Entry] = field(init=False)
 
     def __post_init__(self) -> None:
         self._where = {name: entry for entry in self.layout(self.shapes) for name in entry.ours}
 
+    def holds(self, name: str) -> bool:
+        """Whether the file has one of our parameters."""
+        entry = self._where.get(name)
+        return entry is not None and entry.theirs in self.tensors.keys()  # noqa: SIM118 - no mapping
+
     def get(self, name: str) -> Tensor:
         """One of our parameters. Raises `UnsupportedFile` when the file has not got it."""
         entry = self._where.get(name)
-        if entry is None or entry.theirs not in self.tensors.keys():  # noqa: SIM118 - no mapping
+        if entry is None or not self.holds(name):
             raise UnsupportedFile(f"the model lacks {name}; only models of the same kind can be mixed")
         try:
             weight = split(entry, self.tensors.get(entry.theirs), self.shapes)[name].float()
@@ -105,6 +114,12 @@ def original_names(layout: Layout, shapes: Shapes) -> dict[str, str]:
 def mixing(patch: Mix, second: Stream, names: Mapping[str, str]) -> Change:
     """The change that a mix makes."""
     return lambda name, weight: patch.apply(names.get(name, name), weight, second.get(name).to(weight.device))
+
+
+def mixed(patch: Mix, second: Stream) -> Change:
+    """As `mixing`, for text encoders: what only the first has (a projection, say) stays as it is."""
+    change = mixing(patch, second, {})
+    return lambda name, weight: change(name, weight) if second.holds(name) else weight
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------

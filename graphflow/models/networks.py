@@ -16,7 +16,7 @@ from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.models.adapters import attended
 from graphflow.models.families import Call, Facts, Family
 from graphflow.models.lora import Targets, shapes_of
-from graphflow.models.merged import Merged
+from graphflow.models.merged import Merged, second_network
 from graphflow.models.residency import Residency
 from graphflow.node import Row
 from graphflow.values import Model, Patch
@@ -35,7 +35,7 @@ class NetworkContent:
     def __post_init__(self) -> None:
         targets = Targets()
         targets.add_network(shapes_of(self.module), self.family.layout)
-        self.merged = Merged({"model": self.module}, targets)
+        self.merged = Merged({"model": self.module}, targets, second_network)
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from graphflow.detect import detect, layout_of
 from graphflow.errors import UnsupportedFile
+from graphflow.models.encoders import stored, text_streams
 from graphflow.models.families import family
 from graphflow.models.layouts import join, ldm_vae
-from graphflow.models.loading import Source, network_shapes, source
+from graphflow.models.loading import network_shapes
 from graphflow.models.merged import stream_of
-from graphflow.models.merging import serialised
-from graphflow.models.weights import opened
+from graphflow.models.merging import Stream, serialised
+from graphflow.models.sources import Source, source
 from graphflow.node import File
 from graphflow.values import Clip, Model, Vae
 
@@ -24,9 +27,21 @@ ENCODERS = {
     ("sd15", "clip_l"): "cond_stage_model.transformer.",
     ("sd2", "clip_h"): "cond_stage_model.model.",
     ("sdxl", "clip_l"): "conditioner.embedders.0.transformer.",
+    ("sdxl", "clip_g"): "conditioner.embedders.1.model.",
     ("sdxl_refiner", "clip_g"): "conditioner.embedders.0.model.",
 }
 """Where a family's checkpoints keep an encoder; others are under `text_encoders.NAME.transformer.`."""
+
+NAMES = {
+    "t5": "t5xxl", "umt5": "umt5xxl", "gemma2": "gemma2_2b", "qwen3": "qwen3_4b", "qwen25_vl": "qwen25_7b",
+    "qwen25": "qwen25_7b",
+}  # fmt: skip
+"""What checkpoints and LoRAs call an encoder, where it is not our name."""
+
+
+def encoder_prefix(family: str, name: str) -> str:
+    """What stands before an encoder's tensors in a checkpoint."""
+    return ENCODERS.get((family, name), f"text_encoders.{NAMES.get(name, name)}.transformer.")
 
 
 def saved_network(model: Model) -> bytes:
@@ -43,40 +58,75 @@ def saved_vae(vae: Vae) -> bytes:
 
 
 def saved_checkpoint(model: Model, clip: Clip, vae: Vae) -> bytes:
-    """Network, text encoders and autoencoder in one file. Raises `UnsupportedFile` for what cannot be written so."""
-    if clip.patches:
-        raise UnsupportedFile("LoRAs on a text encoder cannot be written into a checkpoint: take the unpatched CLIP")
+    """Network, text encoders with their patches, and autoencoder in one file."""
     shapes = network_shapes(model.weights)
     dtype = _kept(model.weights.files[0])
-    with stream_of(model.weights, model.patches, shapes) as stream, source(_only(vae.weights.files)) as autoencoder:
+    with (
+        stream_of(model.weights, model.patches, shapes) as stream,
+        source(_only(vae.weights.files)) as autoencoder,
+        text_streams(clip.weights, clip.patches) as encoders,
+    ):
         parts: Parts = [
             *stream.written("model.diffusion_model.", lambda _: dtype),
             *_vae(autoencoder, "first_stage_model."),
         ]
-        for file in clip.weights.files:
-            parts += _encoders(file, clip.weights.family)
+        for name, encoder in encoders.items():
+            dtype = _kept(clip.weights.files[0])
+            parts += encoder.written(encoder_prefix(clip.weights.family, name), lambda _, dtype=dtype: dtype)  # type: ignore[misc]
         return serialised(parts, _about(model))
 
 
-def extracted(model: Model, rank: int | None, *, biases: bool) -> bytes:
-    """A network that is a difference, as a LoRA of that rank; in full for None."""
-    shapes = network_shapes(model.weights)
+def saved_encoders(clip: Clip) -> list[tuple[str, bytes]]:
+    """Each text encoder with its patches as a file of its own, by the name that its file usually has."""
+    dtype = _kept(clip.weights.files[0])
+    with text_streams(clip.weights, clip.patches) as encoders:
+        return [
+            (
+                NAMES.get(name, name),
+                serialised(list(alone(encoder, name).written("", lambda _: dtype)), {"format": "pt"}),
+            )
+            for name, encoder in encoders.items()
+        ]
+
+
+def alone(encoder: Stream, name: str) -> Stream:
+    """The same weights, named as an encoder's own file names them."""
+    return replace(encoder, original=stored("", name))
+
+
+def extracted(model: Model | None, clip: Clip | None, rank: int | None, *, biases: bool) -> bytes:
+    """A network and text encoders that are differences, as a LoRA of that rank; in full for None."""
     parts: Parts = []
-    with stream_of(model.weights, model.patches, shapes) as stream:
-        for entry in stream.original(shapes):
-            name = entry.theirs.removesuffix(".weight").removesuffix(".bias")
-            difference = join(entry, {o: stream.get(o) for o in entry.ours})
-            if entry.theirs.endswith(".bias") or difference.ndim < 2:
-                if biases:
-                    end = "diff_b" if entry.theirs.endswith(".bias") else "diff"
-                    parts.append((f"diffusion_model.{name}.{end}", lambda d=difference: d.half()))  # type: ignore[misc]
-            elif rank is None:
-                parts.append((f"diffusion_model.{name}.diff", lambda d=difference: d.half()))  # type: ignore[misc]
-            else:
-                up, down = low_rank(difference, rank)
-                parts.append((f"diffusion_model.{name}.lora_up.weight", lambda t=up: t.half()))  # type: ignore[misc]
-                parts.append((f"diffusion_model.{name}.lora_down.weight", lambda t=down: t.half()))  # type: ignore[misc]
-    return serialised(parts, {"modelspec.title": "extracted LoRA"})
+    with contextlib.ExitStack() as stack:
+        if model is not None:
+            shapes = network_shapes(model.weights)
+            parts += _difference(
+                stack.enter_context(stream_of(model.weights, model.patches, shapes)), "diffusion_model.", rank, biases
+            )
+        if clip is not None:
+            for name, encoder in stack.enter_context(text_streams(clip.weights, clip.patches)).items():
+                prefix = f"text_encoders.{NAMES.get(name, name)}.transformer."
+                parts += _difference(alone(encoder, name), prefix, rank, biases)
+        return serialised(parts, {"modelspec.title": "extracted LoRA"})
+
+
+def _difference(
+    stream: Stream, prefix: str, rank: int | None, biases: bool
+) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """One difference, weight by weight, in half precision."""
+    for entry in stream.original(stream.shapes):
+        name = prefix + entry.theirs.removesuffix(".weight").removesuffix(".bias")
+        difference = join(entry, {o: stream.get(o) for o in entry.ours})
+        if entry.theirs.endswith(".bias") or difference.ndim < 2:
+            if biases:
+                end = "diff_b" if entry.theirs.endswith(".bias") else "diff"
+                yield f"{name}.{end}", lambda d=difference: d.half()  # type: ignore[misc]
+        elif rank is None:
+            yield f"{name}.diff", lambda d=difference: d.half()  # type: ignore[misc]
+        else:
+            up, down = low_rank(difference, rank)
+            yield f"{name}.lora_up.weight", lambda t=up: t.half()  # type: ignore[misc]
+            yield f"{name}.lora_down.weight", lambda t=down: t.half()  # type: ignore[misc]
 
 
 def low_rank(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -92,27 +142,10 @@ def low_rank(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 def _vae(src: Source, prefix: str) -> Parts:
     part, header, tensors = src.part("vae")
     ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
-    if not ours:
+    if not ours or part.family != "kl":  # autoencoders without an older layout keep the names they have
         return [(prefix + key, lambda key=key: tensors.get(key)) for key in header.tensors]  # type: ignore[misc]
-    if part.family != "kl":
-        raise UnsupportedFile(f"the VAE of {src.file.name} has no layout of its own to be written in")
     held = {name: tensors.get(name) for name in header.tensors}
     return [(prefix + e.theirs, lambda e=e: join(e, held)) for e in ldm_vae(held)]  # type: ignore[misc]
-
-
-def _encoders(file: File, name: str) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    with opened(file.path) as (header, tensors):
-        found = detect(file.path)
-        if header.format == "diffusers":
-            raise UnsupportedFile(
-                f"the text encoders of {file.name} are in a diffusers folder, which cannot be written so"
-            )
-        for part in found.parts:
-            if part.name in ("model", "vae", "clip_vision"):
-                continue
-            prefix = part.prefix or ENCODERS.get((name, part.name), f"text_encoders.{part.name}.transformer.")
-            for key in header.under(part.prefix).tensors:
-                yield prefix + key, lambda key=part.prefix + key: tensors.get(key)  # type: ignore[misc]
 
 
 def _only(files: tuple[File, ...]) -> File:

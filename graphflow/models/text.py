@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,11 +17,12 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models.families.base import Encoded, Family
 from graphflow.models.lora import Targets, shapes_of
 from graphflow.models.merged import Merged
+from graphflow.models.merging import Change, Mix, Shapes, Stream, mixed
 from graphflow.models.residency import Residency
 from graphflow.models.tokenizers import Vocabulary
 from graphflow.models.weights import opened
 from graphflow.node import File
-from graphflow.values import Clip, Cond, Conditioning, Patch
+from graphflow.values import Clip, Cond, Conditioning, Patch, Weights
 
 log = logging.getLogger(__name__)
 
@@ -147,13 +149,20 @@ class TextContent:
     roles: tuple[str, ...]
     """By encoder, the name of its text."""
     family: Family
+    second: Callable[[Weights, tuple[Patch, ...]], AbstractContextManager[Mapping[str, Stream]]]
+    """Opens other text encoders, to be mixed in."""
     merged: Merged = field(init=False)
 
     def __post_init__(self) -> None:
         targets = Targets()
         for encoder in self.encoders:
             targets.add_encoder(encoder.name, shapes_of(encoder.module))
-        self.merged = Merged({e.name: e.module for e in self.encoders}, targets)
+        self.merged = Merged({e.name: e.module for e in self.encoders}, targets, self._changes)
+
+    @contextmanager
+    def _changes(self, patch: Mix, shapes: Mapping[str, Shapes]) -> Iterator[Mapping[str, Change]]:
+        with self.second(patch.weights, patch.patches) as second:
+            yield {name: mixed(patch, second[name]) for name in shapes if name in second}
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
