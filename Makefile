@@ -20,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,training]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,training,ray]'
 	@touch $@
 
 install: $(VENV)/.installed ## Make .venv with all that serving needs

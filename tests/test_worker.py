@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -75,11 +76,26 @@ def child(pipe: Connection, settings: WorkerSettings) -> None:
 
 
 def make(kind: str, settings: WorkerSettings) -> Worker:
+    if kind == "ray":
+        from graphflow.worker.ray import RayWorker
+
+        return RayWorker(settings, "auto", build)
     return LocalWorker(settings, build) if kind == "local" else ProcessWorker(settings, child)
 
 
-@pytest.fixture(params=["local", "process"])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray cluster of one machine."""
+    ray = pytest.importorskip("ray", reason="workers on Ray need the `ray` extra")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(params=["local", "process", "ray"])
 async def worker(request: pytest.FixtureRequest) -> AsyncIterator[Worker]:
+    if request.param == "ray":
+        request.getfixturevalue("cluster")
     worker = make(request.param, WorkerSettings(name="w"))
     await worker.start()
     await worker.ready()
@@ -158,6 +174,19 @@ async def test_a_worker_that_dies_is_replaced_and_says_why(process: ProcessWorke
 
     assert isinstance(items[-1], JobDone)
     assert states == ["busy", "dead", "starting", "ready", "busy", "ready"]
+
+
+async def test_an_actor_that_dies_is_replaced_and_says_so(cluster: None) -> None:
+    worker = make("ray", WorkerSettings(name="w"))
+    await worker.start()
+    deadly = workflow({"d": ("Die", {}), "show": ("Show", {"value": "d.INT"})})
+
+    with pytest.raises(WorkerDied, match="in the middle of the job"):
+        await collect(worker, plan(deadly))
+    await worker.ready()
+
+    assert isinstance((await collect(worker, plan(SUM)))[-1], JobDone)
+    await worker.close()
 
 
 async def test_definitions_are_known_before_the_worker_is_up(process: ProcessWorker, tmp_path: Path) -> None:

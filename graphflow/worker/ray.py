@@ -1,0 +1,252 @@
+"""A worker on a Ray cluster: an actor, on a GPU of its own when its device is one. Needs the extra `graphflow[ray]`.
+
+Every machine of the cluster needs GraphFlow and the same folders of models and data at the same paths, for example on a
+network drive. Each `cuda:N` among the settings' devices is one more actor with one GPU; Ray chooses which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import ray
+from ray.exceptions import RayError
+
+from graphflow.errors import GraphflowError, WorkerDied
+from graphflow.registry import Definitions
+from graphflow.worker.local import LocalWorker
+from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
+
+if TYPE_CHECKING:
+    from graphflow.plan import Plan
+    from graphflow.worker.setup import Bench
+
+log = logging.getLogger(__name__)
+
+PAUSE = 2.0
+"""Seconds before another actor takes the place of one that died."""
+CALLS = 1000
+"""Jobs and questions that an actor takes at the same time; its engine keeps them in order."""
+
+
+class RayWorker:
+    """The server's side."""
+
+    def __init__(
+        self, settings: WorkerSettings, address: str = "auto", build: Callable[[WorkerSettings], Bench] | None = None
+    ) -> None:
+        """`address` is the cluster's, as `ray.init` takes it; `build` makes the engine, there."""
+        self.name = settings.name
+        kind = settings.device.partition(":")[0]
+        self._settings = replace(settings, device=kind)  # an actor sees its own GPU alone
+        self._gpus = int(kind == "cuda")
+        self._address = address
+        self._build = build or _built
+        self._actor: Any = None
+        self._greeting: Greeting | None = None
+        self._definitions = Definitions({})
+        self._state: State = "starting"
+        self._message = ""
+        self._changed: Callable[[Status], None] = lambda _: None
+        self._up = asyncio.Event()
+        self._looking = False
+        self._jobs = 0
+        self._supervisor: asyncio.Task[None] | None = None
+
+    @property
+    def status(self) -> Status:
+        """How it is now."""
+        state: State = "busy" if self._state == "ready" and self._jobs else self._state
+        return Status(self.name, state, self._greeting.device if self._greeting else "", self._message)
+
+    @property
+    def greeting(self) -> Greeting | None:
+        """What it said last, perhaps in an earlier life."""
+        return self._greeting
+
+    @property
+    def definitions(self) -> Definitions:
+        """Its nodes."""
+        return self._definitions
+
+    # --- life ---
+
+    async def start(self, changed: Callable[[Status], None] = lambda _: None) -> None:
+        """Begins to start, and starts another actor whenever one dies."""
+        self._changed = changed
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    async def _supervise(self) -> None:
+        while True:
+            self._set("starting", "")
+            reason = await self._live()
+            log.error("worker %s died (%s); another one starts in %.0f s", self.name, reason, PAUSE)
+            self._set("dead", reason)
+            await asyncio.sleep(PAUSE)
+
+    async def _live(self) -> str:
+        """One life of the actor; returns what it died of."""
+        try:
+            await asyncio.to_thread(_connect, self._address)
+            made = ray.remote(Hand).options(num_gpus=self._gpus, max_concurrency=CALLS)
+            self._actor = made.remote(self._settings, self._build)
+            self._greeting = await self._actor.greeting.remote()
+            assert self._greeting is not None
+            self._definitions = Definitions(self._greeting.definitions)
+            self._actor.watch.remote(self._looking)
+            self._up.set()
+            self._set("ready", "")
+            await self._actor.live.remote()
+        except (RayError, GraphflowError) as error:
+            return _brief(error)
+        finally:
+            self._up.clear()
+            self._actor = None
+        return "it ended"
+
+    def _set(self, state: State, message: str) -> None:
+        self._state, self._message = state, message
+        self._changed(self.status)
+
+    async def ready(self) -> None:
+        """Returns when plans can run."""
+        await self._up.wait()
+
+    async def close(self) -> None:
+        """Ends it; running jobs are cancelled."""
+        actor = self._actor
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait([self._supervisor])
+        if actor is not None:
+            with contextlib.suppress(RayError):
+                ray.kill(actor)
+
+    # --- work ---
+
+    async def run(self, plan: Plan) -> AsyncIterator[Item]:
+        """Everything that happens to a plan."""
+        await self.ready()
+        self._count(1)
+        ended = False
+        try:
+            async for reference in self._actor.run.remote(plan):
+                item = await reference
+                ended = isinstance(item, ENDS)
+                yield item
+        except RayError as error:
+            ended = True
+            raise WorkerDied(f"the worker {self.name!r} ended in the middle of the job: {_brief(error)}") from error
+        finally:
+            if not ended:
+                self.cancel(plan.job)
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._jobs += change
+        self._changed(self.status)
+
+    def cancel(self, job: str) -> None:
+        """Ends a job within a step."""
+        if self._actor is not None:
+            self._actor.cancel.remote(job)
+
+    def watch(self, looking: bool) -> None:
+        """Says whether anybody looks at previews."""
+        self._looking = looking
+        if self._actor is not None:
+            self._actor.watch.remote(looking)
+
+    async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
+        """For each of the keys that is cached, where. Nothing while the worker is not up."""
+        return await self._ask("peek", list(keys)) or {}
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Memory in use, models loaded, bytes cached."""
+        return await self._ask("stats") or {}
+
+    async def free(self, *, models: bool = True, cache: bool = False) -> None:
+        """Lets go of idle models, and of what is cached in memory."""
+        await self._ask("free", models, cache)
+
+    async def _ask(self, word: str, *content: Any) -> Any:
+        if not self._up.is_set():
+            return None
+        try:
+            return await getattr(self._actor, word).remote(*content)
+        except RayError as error:
+            raise WorkerDied(f"the worker {self.name!r} ended: {_brief(error)}") from error
+
+
+class Hand:
+    """The cluster's side, in the actor's process."""
+
+    def __init__(self, settings: WorkerSettings, build: Callable[[WorkerSettings], Bench]) -> None:
+        self._worker = LocalWorker(settings, build)
+
+    async def greeting(self) -> Greeting:
+        """What the worker says when it is up."""
+        await self._worker.ready()
+        assert self._worker.greeting is not None
+        return self._worker.greeting
+
+    async def live(self) -> None:
+        """Returns never: whoever waits for it hears of the actor's death."""
+        await asyncio.Event().wait()
+
+    async def run(self, plan: Plan) -> AsyncIterator[Item]:
+        """Everything that happens to a plan."""
+        async for item in self._worker.run(plan):
+            yield item
+
+    async def cancel(self, job: str) -> None:
+        """Ends a job within a step."""
+        self._worker.cancel(job)
+
+    async def watch(self, looking: bool) -> None:
+        """Says whether anybody looks at previews."""
+        self._worker.watch(looking)
+
+    async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
+        """For each of the keys that is cached, where."""
+        return dict(await self._worker.peek(keys))
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Memory in use, models loaded, bytes cached."""
+        return dict(await self._worker.stats())
+
+    async def free(self, models: bool, cache: bool) -> None:
+        """Lets go of idle models, and of what is cached in memory."""
+        await self._worker.free(models=models, cache=cache)
+
+
+def _built(settings: WorkerSettings) -> Bench:
+    from graphflow.process import let_threads_sleep
+
+    let_threads_sleep()
+    from graphflow.worker.setup import build, warm_up
+
+    bench = build(settings)
+    warm_up()
+    return bench
+
+
+def _connect(address: str) -> None:
+    """Joins the cluster once for all workers. Raises `GraphflowError` when there is none."""
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # SIGTERM ends the server, and is no failure
+    try:
+        ray.init(address=address, namespace="graphflow", log_to_driver=False, logging_level=logging.WARNING)
+    except (ConnectionError, ValueError) as error:
+        raise GraphflowError(f"no Ray cluster answers at {address!r}: {_brief(error)}") from error
+
+
+def _brief(error: Exception) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
