@@ -15,7 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork, NetworkEdit, RowCond, RowControl, RowImage
+from graphflow.diffusion.network import (
+    ControlNetwork,
+    DiffusionNetwork,
+    NetworkEdit,
+    RowCache,
+    RowCond,
+    RowControl,
+    RowImage,
+)
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.values import Area, Cond, Conditioning, Control
 
@@ -332,6 +340,7 @@ def row_cond(
     uncond: bool,
     edits: tuple[NetworkEdit, ...],
     images: tuple[RowImage, ...] = (),
+    cache: RowCache | None = None,
 ) -> RowCond:
     """The conditioning of one call on `x`, which is the region's part."""
     cond, count, device = region.cond, len(x), canvas.network.device
@@ -356,6 +365,7 @@ def row_cond(
         unclip=tuple(
             (fit_batch(u.output.image_embeds, count).to(device), u.strength, u.noise_augmentation) for u in cond.unclip
         ),
+        cache=cache,
         edits=edits,
         sizes=cond.extras,
         latent_size=canvas.size,

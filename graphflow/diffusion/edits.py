@@ -28,7 +28,7 @@ def hooked(handles: Sequence[RemovableHandle]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _set(objects: Sequence[Any], name: str, make: Callable[[Any], Any]) -> Iterator[None]:
+def replaced(objects: Sequence[Any], name: str, make: Callable[[Any], Any]) -> Iterator[None]:
     """An attribute of each object replaced by what `make` gives for the object."""
     before = [(one, one.__dict__.get(name)) for one in objects]
     try:
@@ -68,7 +68,9 @@ class IdentitySelfAttention:
     def applied(self, module: nn.Module) -> contextlib.AbstractContextManager[None]:
         """Values go straight to the output."""
         attentions = [block.attn1 for block in _middle(module, "perturbed attention")]
-        return _set(attentions, "forward", lambda attention: lambda x, *_, **__: _output(attention, attention.to_v(x)))
+        return replaced(
+            attentions, "forward", lambda attention: lambda x, *_, **__: _output(attention, attention.to_v(x))
+        )
 
 
 def _output(attention: Any, values: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ class CaptureAttention:
     def applied(self, module: nn.Module) -> contextlib.AbstractContextManager[None]:
         """The same attention, written out, with its softmax kept."""
         attentions = [block.attn1 for block in _middle(module, "self-attention guidance")]
-        return _set(attentions, "forward", lambda attention: lambda x, *_, **__: self._attend(attention, x))
+        return replaced(attentions, "forward", lambda attention: lambda x, *_, **__: self._attend(attention, x))
 
     def _attend(self, attention: Any, x: Tensor) -> Tensor:
         def split(tensor: Tensor) -> Tensor:
@@ -156,7 +158,7 @@ class SkipBlocks:
         """Those blocks hand on what they get."""
         skipped = self._chosen(module, ("transformer_blocks", "blocks", "layers"), self.double)
         skipped += self._chosen(module, ("single_transformer_blocks",), self.single)
-        return _set(skipped, "forward", lambda block: _passing(type(block).__name__))
+        return replaced(skipped, "forward", lambda block: _passing(type(block).__name__))
 
     @staticmethod
     def _chosen(module: nn.Module, names: Sequence[str], indices: Sequence[int]) -> list[nn.Module]:
@@ -255,7 +257,7 @@ class Tiles:
         blocks = [block.attn1 for block in _blocks(module, "HyperTile")]
         return _both(
             hooked([module.register_forward_pre_hook(sizes.note, with_kwargs=True)]),
-            _set(
+            replaced(
                 blocks, "forward", lambda attention: self._tiled(attention, type(attention).forward, sizes, generator)
             ),
         )
@@ -301,7 +303,7 @@ class MergeTokens:
         blocks = [block.attn1 for block in _blocks(module, "token merging")]
         return _both(
             hooked([module.register_forward_pre_hook(sizes.note, with_kwargs=True)]),
-            _set(
+            replaced(
                 blocks, "forward", lambda attention: self._merged(attention, type(attention).forward, sizes, generator)
             ),
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,13 +18,14 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.conds import Canvas, Region, row_cond
-from graphflow.diffusion.network import NetworkEdit
+from graphflow.diffusion.network import NetworkEdit, RowCache
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import (
     AfterMix,
     Asking,
     AskingAfterMix,
     BeforeMix,
+    CachePatch,
     EditPatch,
     ImagePatch,
     InsteadOfMix,
@@ -159,8 +161,23 @@ class Guided:
             for patch in only(self.patches, ImagePatch)
             for image in patch.images(level, self.parametrisation, uncond=uncond)
         )
-        cond = row_cond(region, part, level, self.canvas, uncond=role == "negative", edits=edits, images=images)
+        cache = self._cache(role, region, level, edits)
+        cond = row_cond(
+            region, part, level, self.canvas, uncond=role == "negative", edits=edits, images=images, cache=cache
+        )
         return Row(self.canvas.network, part, sigma, cond)
+
+    def _cache(self, role: str, region: Region, level: float, edits: tuple[NetworkEdit, ...]) -> RowCache | None:
+        rules = (patch.rule(level, self.parametrisation) for patch in reversed(only(self.patches, CachePatch)))
+        rule = next((rule for rule in rules if rule is not None), None)
+        if rule is None:
+            return None
+        at, asked = self.memory.get(RowCache, (None, Counter()))
+        asked = asked if at == level else Counter()
+        self.memory[RowCache] = (level, asked)
+        who = (role, id(region), *(type(edit).__name__ for edit in edits))
+        asked[who] += 1  # some guidance asks one thing several times, about pictures that differ
+        return RowCache(rule, self.memory, (*who, asked[who]))
 
     @staticmethod
     def _mean(x: Tensor, parts: Sequence[tuple[Region, Tensor, Tensor]]) -> Tensor:

@@ -10,7 +10,7 @@ the row, so jobs that differ in it can still share the weights.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -80,6 +80,26 @@ class RowImage:
     """(B or 1, h, w) at the row's size, 1 where the pictures hold."""
 
 
+class CacheRule(Protocol):
+    """What work a network may skip by what it computed before; hashable, equal when the same."""
+
+    def applied(
+        self, module: nn.Module, state: MutableMapping[str, Any], *, steered: bool
+    ) -> AbstractContextManager[object]:
+        """Changes the module on entry and restores it on exit; `steered` when ControlNets add to the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowCache:
+    """What a row's sampling keeps from call to call."""
+
+    rule: CacheRule
+    memory: MutableMapping[Any, Any]
+    """The sampling's."""
+    key: Hashable
+    """Which of the sampling's questions the row is."""
+
+
 class NetworkEdit(Protocol):
     """A change to a network's forward pass for the length of one call, such as FreeU; hashable, equal when the same."""
 
@@ -113,6 +133,8 @@ class RowCond:
     """Each (B, C, h, w), in the network's space."""
     unclip: tuple[tuple[Tensor, float, float], ...] = ()
     """(image embedding (B, P), strength, noise augmentation)."""
+    cache: RowCache | None = None
+    """Rows with one share calls with rows of their own sampling alone."""
     edits: tuple[NetworkEdit, ...] = ()
     """Enter every `applied(module)` around the forward pass, in order; part of the batch key."""
     sizes: Mapping[str, Any] = field(default_factory=dict)

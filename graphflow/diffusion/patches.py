@@ -4,6 +4,7 @@ Each kind of patch has one function, at one place of a guided prediction:
 
 - `ParametrisationPatch` replaces the noise schedule or what the output means;
 - `EditPatch` changes the network's forward pass for a call; `ImagePatch` shows it pictures;
+  `CachePatch` skips what earlier steps computed;
 - `ScalePatch` changes the guidance scale by sigma; `MaskPatch` the inpainting mask;
 - `BeforeMix`, `InsteadOfMix`, `AfterMix` work on the predictions around classifier-free guidance;
 - `AskingAfterMix` also asks the network again.
@@ -19,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from graphflow.diffusion.network import NetworkEdit, RowImage
+from graphflow.diffusion.network import CacheRule, NetworkEdit, RowImage
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Row
 from graphflow.values import Patch
@@ -67,6 +68,15 @@ class EditPatch(Patch):
 
     def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
         """What to change in a call at that noise level."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class CachePatch(Patch):
+    """Work skipped by what earlier steps computed; the last one on a model that has a rule wins."""
+
+    def rule(self, sigma: float, parametrisation: Parametrisation) -> CacheRule | None:
+        """What may be skipped in a call at that noise level; None for nothing."""
         raise NotImplementedError
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,7 @@ class ResidentNetwork:
             tuple(tuple(r.shape[1:]) for r in cond.references),
             tuple((tuple(e.shape[1:]),) for e, _, _ in cond.unclip),
             tuple((i.adapter.weights, i.tokens.shape[1:], i.layers, i.keys) for i in cond.images),
+            None if cond.cache is None else (cond.cache.rule, id(cond.cache.memory)),
             cond.edits,
         )
 
@@ -90,6 +92,8 @@ class ResidentNetwork:
                     stack.enter_context(attended(self._residency, content.module, [c.images for c in conds], size))
                 for edit in conds[0].edits:
                     stack.enter_context(edit.applied(content.module))
+                if conds[0].cache is not None:
+                    stack.enter_context(_cached(conds, content.module, call))
                 out = self.family.forward(content.module, call).float()
         outs = torch.split(out, [len(row.x) for row in rows])
         return [
@@ -160,6 +164,14 @@ class ResidentNetwork:
     def _optional(self, tensors: Sequence[Tensor | None]) -> Tensor | None:
         present = [t for t in tensors if t is not None]
         return self._put(_cat(present)) if present else None
+
+
+def _cached(conds: Sequence[RowCond], module: nn.Module, call: Call) -> AbstractContextManager[object]:
+    """The cache of one sampling for exactly these rows."""
+    caches = [c.cache for c in conds if c.cache is not None]
+    rule = caches[0].rule
+    state = caches[0].memory.setdefault((rule, *(cache.key for cache in caches)), {})
+    return rule.applied(module, state, steered=call.residuals is not None)
 
 
 def _controls(x: Tensor, timestep: Tensor, cond: RowCond) -> Residuals:

@@ -1,0 +1,74 @@
+"""Switches that make a model faster, each for what it costs in likeness; `python -m benchmarks.speed` measures them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from graphflow.api import Model, node
+from graphflow.diffusion.speed_patches import (
+    ChannelsLast,
+    Compiled,
+    DeepCachePatch,
+    EditAlways,
+    FirstBlockPatch,
+    Kernel,
+    Kernels,
+)
+
+from ._fields import said, span
+from .conditioning import Percent
+
+SPEED = "advanced/speed"
+
+
+@node("DeepCache", title="DeepCache", category=SPEED)
+def deep_cache(
+    model: Model,
+    interval: Annotated[int, span(1, 20, 1, "One call of so many computes everything.")] = 3,
+    depth: Annotated[int, span(1, 8, 1, "How many outer levels are always computed.")] = 1,
+    start_percent: Percent = 0.0,
+    end_percent: Percent = 1.0,
+) -> Model:
+    """Faster U-Nets: deep features are taken from an earlier step, which changes details of the picture a little.
+
+    For Stable Diffusion 1.5, 2 and XL. Other jobs on the same model are not touched.
+    """
+    return model.patched(DeepCachePatch(interval, depth, start_percent, end_percent))
+
+
+@node("FirstBlockCache", title="First Block Cache", category=SPEED)
+def first_block_cache(
+    model: Model,
+    threshold: Annotated[float, span(0.0, 1.0, 0.01, "A larger one skips more, and changes the picture more.")] = 0.1,
+    max_skips: Annotated[int, span(1, 100, 1, "Steps skipped in a row, at most.")] = 3,
+    start_percent: Percent = 0.0,
+    end_percent: Percent = 1.0,
+) -> Model:
+    """Faster transformers: while the first block sees little change, the others repeat what they said before.
+
+    For Stable Diffusion 3, Flux, Qwen-Image, Z-Image, Wan and their kin. Other jobs on the same model are not touched.
+    """
+    return model.patched(FirstBlockPatch(threshold, max_skips, start_percent, end_percent))
+
+
+@node("TorchCompileModel", category="_for_testing", experimental=True)
+def torch_compile_model(model: Model, backend: Literal["inductor", "cudagraphs"] = "inductor") -> Model:
+    """Compiles the model's repeated blocks at their first use, which takes a while, and is faster from then on.
+
+    Needs a C++ compiler, on NVIDIA cards Triton. The last bits of a picture may differ.
+    """
+    return model.patched(EditAlways(Compiled(backend)))
+
+
+@node("AttentionKernel", title="Attention Kernel", category=SPEED)
+def attention_kernel(
+    model: Model, kernel: Annotated[Kernel, said("Which there are depends on the device and the dtype.")] = "efficient"
+) -> Model:
+    """Computes attention by one of PyTorch's kernels, instead of the one that PyTorch chooses."""
+    return model.patched(EditAlways(Kernels(kernel)))
+
+
+@node("ChannelsLast", title="Channels Last", category=SPEED)
+def channels_last(model: Model) -> Model:
+    """Lays pictures out for convolutions with their channels side by side: faster U-Nets on many devices."""
+    return model.patched(EditAlways(ChannelsLast()))
