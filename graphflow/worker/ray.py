@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # read on import: SIGTERM is no failure of a server
 import ray
 from ray.exceptions import RayError
 
@@ -240,7 +241,6 @@ def _connect(address: str) -> None:
     """Joins the cluster once for all workers. Raises `GraphflowError` when there is none."""
     if ray.is_initialized():
         return
-    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # SIGTERM ends the server, and is no failure
     try:
         ray.init(address=address, namespace="graphflow", log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, ValueError) as error:
