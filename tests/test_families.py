@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,13 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graphflow.detect import MODELS, Entry, Header, detect
+from graphflow.diffusion.conds import Canvas, resolve
 from graphflow.diffusion.network import RowCond
 from graphflow.models import Residency, checkpoint, loaded
 from graphflow.models.families import FAMILIES
 from graphflow.models.layouts import join
 from graphflow.node import File, Row
-from graphflow.values import Lora, Model, Weights
+from graphflow.values import Cond, Conditioning, Latent, Lora, Model, Weights
+from graphflow_nodes.sampling import k_sampler
 from tests.matrix import matrix
+from tests.numerics import drive
 from tests.tiny import TINY, Tiny, config_of, file, network, original_state, single_file, write_config
 
 
@@ -38,7 +42,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def row(live: Any, tiny: Tiny, sigma: float, count: int = 1, seed: int = 0) -> Row:
-    extra = {"": 0, "image": tiny.latent[0], "inpaint": tiny.latent[0] + 1}[live.concat]
+    extra = {"": 0, "image": tiny.latent[0], "inpaint": tiny.latent[0] + 1, "fill": tiny.latent[0] + 64}[live.concat]
     cond = RowCond(
         live.parametrisation,
         noise(count, 6, tiny.width, seed=seed + 1),
@@ -46,6 +50,7 @@ def row(live: Any, tiny: Tiny, sigma: float, count: int = 1, seed: int = 0) -> R
         torch.ones(count, 6),
         concat=noise(count, extra, *tiny.latent[1:], seed=seed + 3) if extra else None,
         latent_size=(tiny.latent[-2], tiny.latent[-1]),
+        sizes={"llama": noise(tiny.layers[0], count, 7, tiny.layers[1], seed=seed + 4)} if tiny.layers[0] else {},
     )
     return Row(live, noise(count, *tiny.latent, seed=seed), torch.tensor(sigma), cond)
 
@@ -80,7 +85,7 @@ def test_rows_of_different_noise_share_a_call_and_do_not_disturb_each_other(name
 @pytest.mark.parametrize("name", TINY)
 def test_a_latent_of_odd_sides_keeps_its_size(name: str, tmp_path: Path) -> None:
     tiny = TINY[name]
-    odd = Tiny(tiny.config, tiny.family, (*tiny.latent[:-2], 7, 5), tiny.width, tiny.pooled, tiny.folder)
+    odd = dataclasses.replace(tiny, latent=(*tiny.latent[:-2], 7, 5))
     with loaded(recipe(tmp_path, tiny, network(tiny))) as live:
         (out,) = live.predict([row(live, odd, 0.5)])
 
@@ -99,7 +104,9 @@ def _flux(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
     height, width = x.shape[-2:]
     packed = FluxPipeline._pack_latents(x, *x.shape)
     if cond.concat is not None:
-        packed = torch.cat([packed, FluxPipeline._pack_latents(cond.concat, *cond.concat.shape)], dim=-1)
+        mask, image = cond.concat[:, :-16], cond.concat[:, -16:]
+        beside = [FluxPipeline._pack_latents(part, *part.shape) for part in (image, mask) if part.shape[1]]
+        packed = torch.cat([packed, *beside], dim=-1)
     guidance = torch.full_like(sigma, 3.5) if getattr(module.config, "guidance_embeds", False) else None
     extra = (
         {}
@@ -156,12 +163,23 @@ def _wan(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
     return module(x, timestep=sigma * 1000, encoder_hidden_states=cond.context).sample  # type: ignore[no-any-return]
 
 
+def _hidream(module: Any, x: Tensor, sigma: Tensor, cond: RowCond) -> Tensor:
+    return -module(  # type: ignore[no-any-return]
+        x,
+        timesteps=sigma * 1000,
+        encoder_hidden_states_t5=cond.context,
+        encoder_hidden_states_llama3=cond.sizes["llama"],
+        pooled_embeds=cond.pooled,
+    ).sample
+
+
 ASK: dict[str, Ask] = {
     "sd3": lambda m, x, s, c: m(x, c.context, c.pooled, s * 1000).sample,
     "sd35": lambda m, x, s, c: m(x, c.context, c.pooled, s * 1000).sample,
     "flux": _flux,
     "flux schnell": _flux,
     "flux control": _flux,
+    "flux fill": _flux,
     "flux2": _flux2,
     "chroma": _flux,
     "qwen_image": _qwen,
@@ -170,6 +188,7 @@ ASK: dict[str, Ask] = {
     "lumina2": lambda m, x, s, c: -m(x, 1 - s, c.context, torch.ones(c.context.shape[:2]).bool()).sample,
     "sana": lambda m, x, s, c: m(x, c.context, s * 1000, encoder_attention_mask=torch.ones(c.context.shape[:2])).sample,
     "wan": _wan,
+    "hidream": _hidream,
 }
 
 
@@ -207,6 +226,47 @@ def test_sdxl_is_told_sizes_and_pooled_text_in_the_order_of_its_pipeline(tmp_pat
     torch.testing.assert_close(plain, asked.x - sigma * default, atol=1e-4, rtol=1e-4)
 
 
+@torch.inference_mode()
+def test_the_refiner_is_told_a_score_in_place_of_the_target_size(tmp_path: Path) -> None:
+    tiny = TINY["sdxl_refiner"]
+    module = network(tiny)
+    with loaded(recipe(tmp_path, tiny, module)) as live:
+        asked = row(live, tiny, 2.0)
+        p = live.parametrisation
+
+        def ask(**more: Any) -> Tensor:
+            cond = RowCond(p, asked.cond.context, asked.cond.pooled, latent_size=(8, 8), **more)
+            return live.predict([Row(live, asked.x, asked.sigma, cond)])[0]
+
+        outs = [ask(), ask(uncond=True), ask(sizes={"aesthetic_score": 7.5, "width": 96, "crop_h": 3})]
+    sigma = asked.sigma
+    for out, ids in zip(outs, ([64, 64, 0, 0, 6.0], [64, 64, 0, 0, 2.5], [64, 96, 3, 0, 7.5]), strict=True):
+        added = {"text_embeds": asked.cond.pooled, "time_ids": torch.tensor([ids], dtype=torch.float32)}
+        epsilon = module(
+            asked.x / (sigma**2 + 1) ** 0.5, p.timestep(sigma), asked.cond.context, added_cond_kwargs=added
+        ).sample
+        torch.testing.assert_close(out, asked.x - sigma * epsilon, atol=1e-4, rtol=1e-4)
+
+
+def test_fill_sees_every_pixel_of_the_mask_as_its_pipeline_lays_it_out(tmp_path: Path) -> None:
+    tiny = TINY["flux fill"]
+    pixels, picture = noise(1, 1, 64, 48, seed=7).sigmoid(), noise(1, 16, 8, 6, seed=8)
+    text = Cond(noise(1, 6, tiny.width), noise(1, tiny.pooled), concat_latent=picture, concat_mask=pixels)
+    with loaded(recipe(tmp_path, tiny, network(tiny))) as live:
+        canvas = Canvas(live, live.parametrisation, torch.zeros(1, *tiny.latent), None, {}, {})
+        regions = {
+            name: resolve({"positive": Conditioning((one,))}, canvas)["positive"][0].concat
+            for name, one in (("given", text), ("bare", Cond(text.context, text.pooled)))
+        }
+        image = live.latent_format.process_in(picture)
+
+    blocks = pixels.round()[:, 0].view(1, 8, 8, 6, 8).permute(0, 2, 4, 1, 3).reshape(1, 64, 8, 6)
+    assert regions["given"] is not None
+    assert torch.equal(regions["given"], torch.cat([blocks, image], dim=1))
+    assert regions["bare"] is not None
+    assert torch.equal(regions["bare"], torch.cat([torch.ones(1, 64, 8, 6), torch.zeros(1, 16, 8, 6)], dim=1))
+
+
 def test_kontext_sees_reference_pictures_beside_the_latent(tmp_path: Path) -> None:
     tiny = TINY["flux"]
     with loaded(recipe(tmp_path, tiny, network(tiny))) as live:
@@ -217,6 +277,39 @@ def test_kontext_sees_reference_pictures_beside_the_latent(tmp_path: Path) -> No
 
     assert with_reference.shape == without.shape
     assert (with_reference - without).abs().max() > 1e-3
+
+
+# --- through the sampler ---------------------------------------------------------------------------------------------
+
+FAMILIES_RUN = {name: tiny for name, tiny in TINY.items() if name == tiny.family}
+
+
+@pytest.mark.parametrize("name", FAMILIES_RUN)
+def test_every_family_paints_from_noise_from_a_picture_and_inside_a_mask(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    model = recipe(tmp_path, tiny, network(tiny))
+    extras = {"llama": noise(tiny.layers[0], 1, 7, tiny.layers[1])} if tiny.layers[0] else {}
+    text = Conditioning((Cond(noise(1, 6, tiny.width), noise(1, tiny.pooled) if tiny.pooled else None, extras=extras),))
+    picture = noise(1, *tiny.latent, seed=3)
+    mask = torch.zeros(1, 1, *tiny.latent[-2:])
+    mask[..., : tiny.latent[-1] // 2] = 1
+
+    def paint(latent: Latent, denoise: float) -> Tensor:
+        walk = k_sampler(
+            model, seed=1, steps=3, cfg=2.0, positive=text, negative=text, latent_image=latent, denoise=denoise
+        )
+        return drive(walk).result.data
+
+    new = paint(Latent(torch.zeros_like(picture)), 1.0)
+    near = paint(Latent(picture), 0.3)
+    partly = paint(Latent(picture, noise_mask=mask), 1.0)
+
+    assert new.shape == near.shape == partly.shape == picture.shape
+    assert all(out.isfinite().all() for out in (new, near, partly))
+    half = tiny.latent[-1] // 2
+    torch.testing.assert_close(partly[..., half:], picture[..., half:], atol=1e-4, rtol=1e-4)
+    assert (partly[..., :half] - picture[..., :half]).abs().mean() > 1e-3
+    assert 0 < (near - picture).abs().mean() < (new - picture).abs().mean()
 
 
 # --- layouts against diffusers' own converters -----------------------------------------------------------------------

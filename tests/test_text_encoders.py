@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graphflow.errors import UnsupportedFile
 from graphflow.models import Residency, loaded
 from graphflow.node import File
-from graphflow_nodes.loaders import clip_loader, dual_clip_loader, triple_clip_loader
+from graphflow_nodes.loaders import clip_loader, dual_clip_loader, quadruple_clip_loader, triple_clip_loader
 from tests.tiny import file
 
 WORDS = ["<pad>", "</s>", "<s>", "a", "red", "cat", "<|im_start|>user", "<|im_end|>", "<|im_start|>assistant"]
@@ -176,6 +176,27 @@ def test_sd3_puts_t5_after_both_clips(tmp_path: Path) -> None:
     assert cond.pooled is not None
     assert cond.pooled.shape == (1, 40)
     assert without.context.shape == (1, 77, 4096)
+
+
+def test_hidream_looks_at_every_layer_of_llama(tmp_path: Path) -> None:
+    llama = llm("Llama")
+    files = [
+        write(tmp_path, "llama", llama, prefix="model."), write(tmp_path, "t5", t5(64)),
+        write(tmp_path, "g", clip(24), tokenizer=False), write(tmp_path, "l", clip(16), tokenizer=False),
+    ]  # fmt: skip
+
+    with loaded(quadruple_clip_loader(*files)) as encoder:
+        (cond,) = encoder.encode("a cat").entries
+
+    assert encoder.roles == ("l", "g", "t5xxl", "llama")
+    assert cond.context.shape == (1, 128, 64)
+    assert cond.pooled is not None
+    assert cond.pooled.shape == (1, 16 + 24)
+    layers = cond.extras["llama"]
+    assert layers.shape == (3, 1, 128, 16)
+    with torch.inference_mode():
+        states = llama(input_ids=torch.tensor([[3, 5]]), output_hidden_states=True).hidden_states
+    torch.testing.assert_close(layers[:, :, :2], torch.stack(states[1:]), atol=1e-5, rtol=1e-4)
 
 
 def test_wan_s_filling_is_zero(tmp_path: Path) -> None:

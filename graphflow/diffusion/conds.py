@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pixel_unshuffle
 
 from graphflow.diffusion.network import (
     ControlNetwork,
@@ -303,6 +303,8 @@ def _concat(cond: Cond, canvas: Canvas) -> Tensor | None:
     if canvas.network.concat == "image":
         return torch.zeros_like(latent) if image is None else image
     mask = canvas.noise_mask if cond.concat_mask is None else cond.concat_mask.to(latent)
+    if canvas.network.concat == "fill":
+        return torch.cat([_pixel_mask(mask, canvas), torch.zeros_like(latent) if image is None else image], dim=1)
     if mask is None:
         grey = torch.tensor(GREY[: latent.shape[1]], dtype=latent.dtype, device=latent.device)
         blank = torch.ones_like(latent) * grey.reshape(1, -1, *([1] * (latent.ndim - 2)))
@@ -310,6 +312,17 @@ def _concat(cond: Cond, canvas: Canvas) -> Tensor | None:
     mask = mask[:, :1] if mask.ndim == latent.ndim else mask.reshape(-1, 1, *mask.shape[-2:])
     mask = fit_batch(_fit_size(mask, canvas.size).round(), len(latent))
     return torch.cat([mask, latent if image is None else image], dim=1)
+
+
+def _pixel_mask(mask: Tensor | None, canvas: Canvas) -> Tensor:
+    """(B, 64, h, w): the mask's pixels under each place of the latent; all of them where there is no mask."""
+    latent, side = canvas.latent, canvas.network.latent_format.downscale
+    height, width = canvas.size
+    if mask is None:
+        return latent.new_ones(len(latent), side * side, height, width)
+    mask = mask.reshape(-1, 1, *mask.shape[-2:]) if mask.ndim != latent.ndim else mask[:, :1]
+    pixels = _fit_size(mask, (height * side, width * side)).round()
+    return fit_batch(pixel_unshuffle(pixels, side), len(latent))
 
 
 def _fit_size(tensor: Tensor, size: tuple[int, int]) -> Tensor:

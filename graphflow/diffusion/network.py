@@ -23,8 +23,9 @@ from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Network, Row
 from graphflow.values import IpAdapter
 
-Concat = Literal["", "inpaint", "image"]
-"""Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `image` a picture alone."""
+Concat = Literal["", "inpaint", "fill", "image"]
+"""Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `fill` the same with a mask of a
+channel for each pixel that a place of the latent stands for (64), `image` a picture alone."""
 
 
 class Residuals(NamedTuple):

@@ -49,19 +49,17 @@ def _encoders(src: Source) -> list[Held]:
 
 
 def assign(wanted: Sequence[TextPart], held: Sequence[Held]) -> Iterator[tuple[TextPart, Source, Part]]:
-    """Which encoder of the files plays which role: by kind; CLIPs of unusual widths in the order of their widths."""
+    """Which encoder of the files plays which role, in the roles' order: by kind; CLIPs of unusual widths by width."""
     left = sorted(held, key=lambda one: _width(*one) if one[1].name.startswith("clip_") else 0)
-    unmet = []
+    found: dict[str, Held] = {}
     for role in wanted:
-        match = next((one for one in left if _same_kind(one[1].name, role.name)), None)
-        if match is None:
-            unmet.append(role)
-        else:
+        if match := next((one for one in left if _same_kind(one[1].name, role.name)), None):
             left.remove(match)
-            yield role, *match
+            found[role.role] = match
     clips = [one for one in left if one[1].name.startswith("clip_")]
-    for role, one in zip((role for role in unmet if role.name.startswith("clip_")), clips, strict=False):
-        yield role, *one
+    unmet = [role for role in wanted if role.role not in found and role.name.startswith("clip_")]
+    found |= {role.role: one for role, one in zip(unmet, clips, strict=False)}
+    yield from ((role, *found[role.role]) for role in wanted if role.role in found)
 
 
 _ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"qwen3", "mistral3", "llama_3"})
@@ -97,7 +95,7 @@ def _hollow_encoder(src: Source, part: Part, wanted: TextPart) -> tuple[nn.Modul
     """An encoder without weights, and how its file names them."""
     _, header, _ = src.part(part.name)
     if not part.name.startswith("clip_"):
-        config = src.config(part, wanted.folder or "text_encoder") or language.config(part.name, header)
+        config = src.config(part, wanted.folder, "text_encoder") or language.config(part.name, header)
         module = hollow(lambda: language.build(part.name, config))
         return module, language.t5_layout(header) if language.is_sequence(part.name) else language.layout(header)
     config = src.config(part, wanted.folder, "text_encoder") or clip_config(wanted.name, header)

@@ -50,8 +50,8 @@ def load_network(weights: Weights, policy: Policy) -> NetworkContent:
         kind = family(part.family)
         config, ours = network_config(src)
         layout: Layout = same if ours else kind.layout
-        facts = Facts(header, config, src.scheduler, src.found.details, tensors.get)
-        module = hollow(lambda: kind.build(config))
+        module: Any = hollow(lambda: kind.build(config))
+        facts = Facts(header, {**module.config, **config}, src.scheduler, src.found.details, tensors.get)
         dtype = policy.dtype(kind.dtypes)
         fill(module, tensors, layout, dtype=dtype, name=weights.files[0].name)
         kind.finish(module, lambda key: src.tensors.get(key) if key in src.header.tensors else None)

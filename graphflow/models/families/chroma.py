@@ -48,8 +48,7 @@ def config(header: Header) -> dict[str, Any]:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; tokens that fill the text up are masked."""
-    settings: Any = module.config
-    picture, ids, height, width = flux.tokens(call, 16, settings.in_channels)
+    picture, ids, height, width = flux.tokens(call, 16)
     mask = call.attention_mask
     if mask is not None:
         mask = torch.cat([mask, torch.ones(picture.shape[:2]).to(mask)], dim=1)

@@ -109,19 +109,16 @@ def concat(facts: Facts) -> Concat:
     """Fill takes a mask and a picture beside the latent, Canny and Depth a picture."""
     own = int(facts.config.get("out_channels") or facts.config["in_channels"])
     more = int(facts.config["in_channels"]) - own
-    return "" if more <= 0 else "image" if more == own else "inpaint"
+    return "" if more <= 0 else "image" if more == own else "fill"
 
 
-def tokens(call: Call, channels: int, wanted: int) -> tuple[Tensor, Tensor, int, int]:
+def tokens(call: Call, channels: int) -> tuple[Tensor, Tensor, int, int]:
     """The picture's tokens with those of references after them, all positions, and the grown latent's size."""
     x = even(call.x[:, :channels])
     picture = pack(x)
     if call.x.shape[1] > channels:
         more = even(call.x[:, channels:])
-        mask, image = more[:, :-channels], pack(more[:, -channels:])
-        masks = (wanted - 2 * picture.shape[-1]) // 4
-        beside_x = [image] if mask.shape[1] == 0 else [image, pack(mask.expand(-1, masks, -1, -1))]
-        picture = torch.cat([picture, *beside_x], dim=-1)
+        picture = torch.cat([picture, pack(more[:, -channels:]), pack(more[:, :-channels])], dim=-1)
     references, ids = beside(call.references)
     ids = [positions(x.shape[-2] // 2, x.shape[-1] // 2), *ids]
     return torch.cat([picture, *references], dim=1), torch.cat(ids).to(x), x.shape[-2], x.shape[-1]
@@ -130,7 +127,7 @@ def tokens(call: Call, channels: int, wanted: int) -> tuple[Tensor, Tensor, int,
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass over the picture's tokens, those of reference pictures, and the text's."""
     settings: Any = module.config
-    picture, ids, height, width = tokens(call, 16, settings.in_channels)
+    picture, ids, height, width = tokens(call, 16)
     blocks, singles, _ = call.residuals or (None, None, ())
     out = first(
         module,
