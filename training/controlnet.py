@@ -15,6 +15,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor, nn
 
+from graphflow_nodes.image_filters import canny_edges
 from training import autoencoder, icons, pipeline, scenes
 from training.captions import Item, say
 from training.diffusion import noised, render
@@ -22,6 +23,9 @@ from training.export import SHIPPED
 from training.loop import RUNS, Plan, Step, grid, train
 from training.palette import Picture
 from training.pipeline import Parts, open_parts, paint, token_ids
+
+THRESHOLDS = (0.05, 0.15)
+"""Of the node Canny, low and high: what the example workflow asks for, too."""
 
 
 def new_controlnet(widths: tuple[int, int]) -> ControlNetModel:
@@ -47,14 +51,13 @@ def copy_matching(controlnet: nn.Module, unet: nn.Module) -> None:
 
 
 def edges(picture: Picture) -> np.ndarray:
-    """White lines about one pixel wide where the picture changes, black elsewhere: (H, W), 0 or 1."""
-    strength = np.zeros(picture.shape[:2], np.float32)
-    for channel in np.moveaxis(picture, 2, 0):
-        soft = ndimage.gaussian_filter(channel, 0.8)
-        strength = np.maximum(strength, np.hypot(ndimage.sobel(soft, 0), ndimage.sobel(soft, 1)))
-    ridge = strength >= ndimage.maximum_filter(strength, (3, 1)) - 1e-6
-    ridge |= strength >= ndimage.maximum_filter(strength, (1, 3)) - 1e-6
-    return ((strength > 0.5) & ridge).astype(np.float32)
+    """White lines where the picture changes, as the node Canny draws them with THRESHOLDS: (H, W), 0 or 1."""
+    return canny_edges(autoencoder.tensor([picture]), *THRESHOLDS)[0, 0].numpy()
+
+
+def has_outline(lines: np.ndarray) -> bool:
+    """Whether the edges, (H, W), are at least a small shape's outline."""
+    return bool(lines.sum() >= 50)
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,14 @@ class Traced:
 
 @torch.no_grad()
 def build_traced(parts: Parts, scene_count: int) -> Traced:
-    """The emoji and some scenes of the training side, with their edges."""
-    items: list[Item] = [*icons.training_emoji(), *scenes.first_scenes(scene_count, seed=5, held_out=False)]
+    """The emoji and some scenes of the training side, with their edges; without those whose colours are equally bright."""
+    every: list[Item] = [*icons.training_emoji(), *scenes.first_scenes(scene_count, seed=5, held_out=False)]
     rng = np.random.default_rng(5)
-    pictures = [render(item, rng) for item in items]
-    lines = torch.from_numpy(np.stack([edges(picture) for picture in pictures]))[:, None].repeat(1, 3, 1, 1)
-    batches = autoencoder.tensor(pictures).split(64)
-    return Traced(torch.cat([autoencoder.encode(parts.vae, some) for some in batches]), lines, items)
+    drawn = [(item, picture, edges(picture)) for item in every for picture in [render(item, rng)]]
+    items, pictures, traced = zip(*(one for one in drawn if has_outline(one[2])), strict=True)
+    lines = torch.from_numpy(np.stack(traced))[:, None].repeat(1, 3, 1, 1)
+    batches = autoencoder.tensor(list(pictures)).split(64)
+    return Traced(torch.cat([autoencoder.encode(parts.vae, some) for some in batches]), lines, list(items))
 
 
 class Following:
@@ -105,10 +109,16 @@ class Following:
 
     def picture(self, averaged: nn.Module) -> Image.Image:
         """Edges of held-out scenes, above what is painted along them with another colour in the prompt."""
-        asked = scenes.first_scenes(8, seed=2, held_out=True)
+        asked = outlined_scenes(8)
         lines = np.stack([edges(scenes.draw(scene)) for scene in asked])
         shown = follow(self.parts, averaged, [scene.caption for scene in asked], lines)  # type: ignore[arg-type]
         return grid(np.concatenate([np.repeat(lines[..., None], 3, -1), shown]), 8)
+
+
+def outlined_scenes(count: int) -> list[scenes.Scene]:
+    """Held-out scenes whose edges can be seen."""
+    asked = scenes.first_scenes(3 * count, seed=2, held_out=True)
+    return [scene for scene in asked if has_outline(edges(scenes.draw(scene)))][:count]
 
 
 def follow(parts: Parts, controlnet: ControlNetModel, prompts: list[str], lines: np.ndarray) -> np.ndarray:
@@ -138,20 +148,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=RUNS / "controlnet", help="default: %(default)s")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="the pipeline it belongs to (default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=2_400, help="default: %(default)s")
-    parser.add_argument("--scenes", type=int, default=600, help="scenes in the pool (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=16_000, help="default: %(default)s")
+    parser.add_argument("--scenes", type=int, default=2_000, help="scenes in the pool (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (default: %(default)s)")
     args = parser.parse_args()
     torch.manual_seed(0)
     parts = open_parts(args.base)
     plan = Plan(
-        args.folder, args.samples, args.batch, args.rate, warm_up=200, decay=0.5, average=0.99, picture_samples=1_200
+        args.folder, args.samples, args.batch, args.rate, warm_up=400, decay=0.5, average=0.99, picture_samples=4_000
     )
     trained = train(Following(parts, args.scenes), plan)
     trained.half().save_pretrained(args.folder / "graphflow-edges")
     trained.float()  # what follows measures it as it is stored
-    asked = scenes.first_scenes(16, seed=2, held_out=True)
+    asked = outlined_scenes(16)
     lines, prompts = np.stack([edges(scenes.draw(scene)) for scene in asked]), [scene.caption for scene in asked]
     with_it = agreement(follow(parts, trained, prompts, lines), lines)  # type: ignore[arg-type]
     print(

@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=RUNS / "lora", help="default: %(default)s")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="the pipeline it belongs to (default: %(default)s)")
     parser.add_argument("--rank", type=int, default=16, help="default: %(default)s")
-    parser.add_argument("--samples", type=int, default=1_600, help="default: %(default)s")
+    parser.add_argument("--samples", type=int, default=8_000, help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (default: %(default)s)")
     args = parser.parse_args()
@@ -131,7 +131,7 @@ def main() -> None:
     before = paint(parts.pipeline, prompts, steps=10)
     task = Styling(parts, args.rank)
     plan = Plan(
-        args.folder, args.samples, args.batch, args.rate, warm_up=160, decay=0.6, average=0.97, picture_samples=args.samples
+        args.folder, args.samples, args.batch, args.rate, warm_up=160, decay=0.6, average=0.99, picture_samples=args.samples
     )  # fmt: skip
     trained = train(task, plan)
     save(trained, args.folder / "graphflow-ink.safetensors")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,11 +22,12 @@ from training.autoencoder import array, tensor
 from training.icons import Emoji
 from training.loop import RUNS, Plan, Step, grid, train
 from training.packages import NOTO
-from training.palette import NAMES, Picture, digest
+from training.palette import NAMES, RGB, Picture, digest
 
 LOW = 64
 WIDTH, DEPTH = 32, 6
-TRAINED_ICONS = 200  # each is kept in memory at full size
+TRAINED_ICONS = 800  # each is kept in memory at full size
+CROP = 24  # low pixels
 CATEGORIES = ("Animals & Nature", "Food & Drink", "Smileys & Emotion", "Travel & Places", "Activities", "Objects")
 
 
@@ -100,8 +102,24 @@ def some_icons(count: int) -> tuple[str, ...]:
 def pair(name: str, background: str, scale: int) -> tuple[Picture, Picture]:
     """An icon at 64x64 and at 64 times the scale, the small one averaged from the large."""
     large = icons.draw(Emoji(name, background), LOW * scale)
-    small = large.reshape(LOW, scale, LOW, scale, 3).mean((1, 3))
-    return small, large
+    return shrunk(large, scale), large
+
+
+def shrunk(large: Picture, scale: int) -> Picture:
+    """The picture with each square of `scale` pixels averaged."""
+    height, width, channels = large.shape
+    return large.reshape(height // scale, scale, width // scale, scale, channels).mean((1, 3))
+
+
+@cache
+def layer(name: str, size: int) -> NDArray[np.uint8]:
+    """The icon as `icons.draw` places it, (size, size, 4), transparent where it is not."""
+    side = round(size * 0.92)
+    margin = (size - side) // 2
+    canvas = np.zeros((size, size, 4), np.uint8)
+    canvas[margin : margin + side, margin : margin + side] = (icons.cutout(name, side) * 255).round()
+    icons.cutout.cache_clear()  # four times as large as what is kept here
+    return canvas
 
 
 def lanczos(small: Picture, scale: int) -> Picture:
@@ -141,22 +159,21 @@ class Upscaling:
         self.modules: nn.Module = network
 
     def loss(self, step: Step) -> Tensor:
-        """Squared error, and a little absolute error, over a batch of random crops of 32x32 low pixels."""
-        small, large = (
-            torch.cat(part) for part in zip(*(self.crop(step.rng, i) for i in range(step.batch)), strict=True)
-        )
-        output = self.modules(small)
+        """Squared error, and a little absolute error, over a batch of random crops."""
+        rng = step.rng
+        small, large = (torch.cat(part) for part in zip(*(self.crop(rng) for _ in range(step.batch)), strict=True))
+        output = self.modules(small).float()
         return 10 * F.mse_loss(output, large) + 0.1 * F.l1_loss(output, large)
 
-    def crop(self, rng: np.random.Generator, index: int) -> tuple[Tensor, Tensor]:
-        """A random crop of a random icon, small and large."""
-        rng = rng.spawn(index + 1)[index]
+    def crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A random crop of a random icon, small and large, turned and mirrored."""
         names = some_icons(TRAINED_ICONS)
-        small, large = pair(names[rng.integers(len(names))], NAMES[rng.integers(len(NAMES))], self.scale)
-        top, left = rng.integers(0, LOW - 32 + 1, 2)
-        rows, columns = slice(top, top + 32), slice(left, left + 32)
-        large_rows, large_columns = (slice(s.start * self.scale, s.stop * self.scale) for s in (rows, columns))
-        return tensor([small[rows, columns]]), tensor([large[large_rows, large_columns]])
+        icon, colour = layer(names[rng.integers(len(names))], LOW * self.scale), RGB[rng.integers(len(RGB))]
+        top, left = rng.integers(0, icon.shape[0] - CROP * self.scale + 1, 2)  # the grid of pixels lies anywhere
+        icon = icon[top : top + CROP * self.scale, left : left + CROP * self.scale].astype(np.float32) / 255
+        large = np.rot90(colour + (icon[..., :3] - colour) * icon[..., 3:], rng.integers(4))
+        large = np.ascontiguousarray(large[:, :: rng.choice((1, -1))])
+        return tensor([shrunk(large, self.scale)]), tensor([large])
 
     @torch.no_grad()
     def picture(self, averaged: nn.Module) -> Image.Image:
@@ -172,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--scale", type=int, choices=(2, 4), required=True)
     parser.add_argument("--folder", type=Path, help="default: runs/training/upscaler-xSCALE")
-    parser.add_argument("--samples", type=int, default=8_000, help="crops to train on (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=60_000, help="crops to train on (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=5e-4, help="peak learning rate (default: %(default)s)")
     args = parser.parse_args()
