@@ -112,11 +112,12 @@ def averaged_parts(parts: Parts, averaged: nn.Module) -> Parts:
     return replace(parts, unet=averaged["unet"], text_encoder=averaged["text_encoder"])  # type: ignore[index]
 
 
-def starting_parts(warm_start: Path | None, vae: Path | None, tokenizer: Path | None) -> Parts:
+def starting_parts(warm_start: Path | None, vae: Path | None, tokenizer: Path | None, new_unet: bool) -> Parts:
     """The parts to train from: a pipeline's, or new ones; the autoencoder and the tokenizer from their own runs."""
     if warm_start:
         parts = pipeline.open_parts(warm_start)
-        return replace(parts, vae=autoencoder.open_autoencoder(vae)) if vae else parts
+        parts = replace(parts, vae=autoencoder.open_autoencoder(vae)) if vae else parts
+        return replace(parts, unet=pipeline.new_unet()) if new_unet else parts
     if not (vae and tokenizer):
         raise SystemExit("without --warm-start, say --autoencoder and --tokenizer: the folders of their runs")
     words = pipeline.CLIPTokenizer.from_pretrained(tokenizer)
@@ -129,22 +130,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=RUNS / "diffusion", help="default: %(default)s")
     parser.add_argument("--warm-start", type=Path, help="a pipeline folder whose networks to go on from")
+    parser.add_argument("--new-unet", action="store_true", help="go on from its text encoder alone")
     parser.add_argument("--autoencoder", type=Path, help="folder of an autoencoder run, in place of the pipeline's")
     parser.add_argument("--tokenizer", type=Path, help="folder of a tokenizer run, for training from nothing")
-    parser.add_argument("--samples", type=int, default=6_400, help="default: %(default)s")
-    parser.add_argument("--scenes", type=int, default=4_000, help="scenes in the pool (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
-    parser.add_argument("--rate", type=float, default=4e-4, help="peak learning rate (default: %(default)s)")
+    parser.add_argument("--samples", type=int, default=200_000, help="default: %(default)s")
+    parser.add_argument("--scenes", type=int, default=16_000, help="scenes in the pool (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=32, help="default: %(default)s")
+    parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate (default: %(default)s)")
     parser.add_argument(
-        "--emoji-share", type=float, default=0.55, help="share of emoji in a batch (default: %(default)s)"
+        "--emoji-share", type=float, default=0.4, help="share of emoji in a batch (default: %(default)s)"
     )
     args = parser.parse_args()
     torch.manual_seed(0)
-    parts = starting_parts(args.warm_start, args.autoencoder, args.tokenizer)
+    parts = starting_parts(args.warm_start, args.autoencoder, args.tokenizer, args.new_unet)
     pool = build_pool(parts.vae, args.scenes)
     plan = Plan(
-        args.folder, args.samples, args.batch, args.rate, warm_up=args.samples // 20, decay=0.6, average=0.99,
-        picture_samples=100_000,
+        args.folder, args.samples, args.batch, args.rate, warm_up=6_400, decay=0.5, average=0.999,
+        picture_samples=25_000,
     )  # fmt: skip
     trained = train(Diffusing(parts, pool, args.emoji_share), plan)
     averaged_parts(parts, trained).pipeline.save_pretrained(args.folder / "pipeline")

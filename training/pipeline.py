@@ -43,8 +43,8 @@ def new_scheduler() -> DDIMScheduler:
     )  # fmt: skip
 
 
-def new_unet(widths: tuple[int, int] = (192, 256)) -> UNet2DConditionModel:
-    """An untrained U-Net for latents (16, 8, 8), with cross-attention at 8x8 and 4x4; 21 M parameters."""
+def new_unet(widths: tuple[int, int] = (128, 192)) -> UNet2DConditionModel:
+    """An untrained U-Net for latents (16, 8, 8), with cross-attention at 8x8 and 4x4; 11 M parameters."""
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=autoencoder.CHANNELS,

@@ -16,7 +16,7 @@ from training.palette import COLOURS, NAMES, Picture, digest, nearest
 
 SIZE = 64
 SUPERSAMPLING = 4
-SINGLE_RADIUS, PAIR_RADIUS = 15.0, 12.0
+SINGLE_RADIUS, PAIR_RADIUS = 15.0, 13.0
 SMALLEST_OBJECT = 60  # pixels; anything smaller is a stain, not an object
 
 Shape = Literal["circle", "square", "triangle", "star", "heart"]
