@@ -133,6 +133,16 @@ class Model(Value):
 
 
 @dataclass(frozen=True)
+class Filling(Piece):
+    """Tokens without meaning after a prompt."""
+
+    padding: int = 0
+    """So many after every prompt."""
+    least: int = 0
+    """And more, until there are so many in all."""
+
+
+@dataclass(frozen=True)
 class Clip(Value):
     """One or several text encoders with their tokenizers: a recipe."""
 
@@ -142,6 +152,8 @@ class Clip(Value):
     patches: tuple[Patch, ...] = ()
     layer: int | None = None
     """Which hidden layer is taken, -1 for the last; None for the family's own."""
+    filling: Filling | None = None
+    """How T5 fills a prompt up; None for the family's own."""
 
     def patched(self, *patches: Patch) -> Clip:
         """The same encoders with further patches, in order."""
@@ -287,6 +299,8 @@ class Cond(Piece):
     """(B, 1, H, W)."""
     reference_latents: tuple[Tensor, ...] = ()
     """Each (B, C, h, w), in the autoencoder's space."""
+    reference_method: str = ""
+    """How a network tells them apart: `offset`, `index`, `uxo`, `index_timestep_zero`; empty for the family's own way."""
     default: bool = False
     """Holds only where no other entry does."""
     unclip: tuple[UnclipImage, ...] = ()

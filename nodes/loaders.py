@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field
 
-from graphflow.api import Clip, ClipVision, ControlNet, File, Folder, Model, Vae, Widget, node
+from graphflow.api import Clip, ClipVision, ControlNet, File, Filling, Folder, Model, Vae, Widget, node
 from graphflow.models import checkpoint, control_net, network, text_encoders, vae
 
 
@@ -140,3 +140,15 @@ def control_net_loader(control_net_name: Annotated[File, Folder("controlnet")]) 
 def clip_set_last_layer(clip: Clip, stop_at_clip_layer: Annotated[int, Field(ge=-24, le=-1)] = -1) -> Clip:
     """Takes the text's encoding from an earlier layer ("clip skip"): -1 is the last, -2 the one before."""
     return replace(clip, layer=stop_at_clip_layer)
+
+
+Tokens = Annotated[int, Field(ge=0, le=10000)]
+
+
+@node("T5TokenizerOptions", category="_for_testing/conditioning", experimental=True)
+def t5_tokenizer_options(clip: Clip, min_padding: Tokens = 0, min_length: Tokens = 0) -> Clip:
+    """How T5 fills a prompt up: with `min_padding` tokens after it, and with more until there are `min_length`.
+
+    Some models heed the tokens that fill up, and draw otherwise with more or fewer of them.
+    """
+    return replace(clip, filling=Filling(min_padding, min_length))

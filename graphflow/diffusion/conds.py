@@ -375,6 +375,7 @@ def row_cond(
         controls=tuple(_row_control(c, x, canvas) for c in region.controls if c.last <= sigma <= c.first),
         images=tuple(row_image(image, region, count, canvas) for image in images),
         references=tuple(fit_batch(process_in(r), count).to(device) for r in cond.reference_latents),
+        reference_method=cond.reference_method,
         unclip=tuple(
             (fit_batch(u.output.image_embeds, count).to(device), u.strength, u.noise_augmentation) for u in cond.unclip
         ),

@@ -132,6 +132,8 @@ class RowCond:
     """What they add to cross-attention is added up."""
     references: tuple[Tensor, ...] = ()
     """Each (B, C, h, w), in the network's space."""
+    reference_method: str = ""
+    """How the network tells them apart; empty for the family's own way."""
     unclip: tuple[tuple[Tensor, float, float], ...] = ()
     """(image embedding (B, P), strength, noise augmentation)."""
     cache: RowCache | None = None

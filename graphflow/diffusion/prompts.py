@@ -147,10 +147,13 @@ def chunks(text: str, vocabulary: Vocabulary, *, length: int = 77, embedding: Lo
     return [_closed(chunk, end, length, vocabulary.pad) for chunk in made]
 
 
-def unbroken(text: str, vocabulary: Vocabulary, *, least: int = 0, embedding: Lookup | None = None) -> Chunk:
-    """The tokens of a prompt in one piece with start and end, padded to `least`."""
+def unbroken(
+    text: str, vocabulary: Vocabulary, *, least: int = 0, padding: int = 0, embedding: Lookup | None = None
+) -> Chunk:
+    """The tokens of a prompt in one piece with start and end, then `padding` that fill up, and more up to `least`."""
     start, end = _marks(vocabulary)
     whole = [*start, *(token for piece in pieces(text, vocabulary, embedding) for token in piece), *end]
+    whole += [(vocabulary.pad, 1.0)] * padding
     return whole + [(vocabulary.pad, 1.0)] * (least - len(whole))
 
 

@@ -37,7 +37,7 @@ from graphflow.models.recipes import (
 )
 from graphflow.models.residency import Residency, residency
 from graphflow.models.saving import extracted, saved_checkpoint, saved_encoders, saved_network, saved_vae
-from graphflow.models.text import TextEncoder
+from graphflow.models.text import Shown, TextEncoder
 from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
 from graphflow.models.vision import ResidentStyle, ResidentVision
@@ -87,7 +87,11 @@ def _enter(recipe: Any) -> Iterator[Any]:
     live, load = _LIVE[type(recipe)]
     fetch = functools.partial(load, recipe.weights, home.policy)
     views = home.get(recipe.weights, fetch).views
-    key = (type(recipe), *(getattr(recipe, name, None) for name in ("layer", "union_type")), _patches(recipe))
+    key = (
+        type(recipe),
+        *(getattr(recipe, name, None) for name in ("layer", "filling", "union_type")),
+        _patches(recipe),
+    )
     if key not in views:
         views[key] = live(home, recipe, fetch)
     yield views[key]
@@ -125,6 +129,7 @@ __all__ = [
     "ResidentUpscaler",
     "ResidentVae",
     "ResidentVision",
+    "Shown",
     "TextEncoder",
     "check_lora",
     "checkpoint",

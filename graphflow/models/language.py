@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graphflow.detect import Header, count
 from graphflow.diffusion import prompts
 from graphflow.diffusion.prompts import Chunk
+from graphflow.models import seeing
 from graphflow.models.families.base import Encoded, TextPart
 from graphflow.models.layouts import Entry, Layout
 from graphflow.models.tokenizers import Vocabulary
@@ -29,7 +30,7 @@ class SequenceEncoder:
 
     def encode(self, text: str, files: Mapping[str, File], layer: int | None, *, chunks: int = 0) -> Encoded:
         """(1, T, D); T is the prompt's tokens with the end token, filled up to the family's least."""
-        tokens = prompts.unbroken(text, self.vocabulary, least=self.part.least)
+        tokens = prompts.unbroken(text, self.vocabulary, least=self.part.least, padding=self.part.padding)
         hidden, mask = self._run(tokens)
         if any(weight != 1.0 for _, weight in tokens):
             nothing, _ = self._run(prompts.unbroken("", self.vocabulary, least=len(tokens)))
@@ -68,10 +69,17 @@ _QWEN_IMAGE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
     "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n"
 )
+_QWEN_IMAGE_EDIT = (
+    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
+    "background), then explain how the user's text instruction should alter or modify the image. Generate a new image "
+    "that meets the user's requirements while maintaining consistency with the original input where appropriate."
+    "<|im_end|>\n<|im_start|>user\n"
+)
 TEMPLATES: Mapping[str, Template] = {
     "": Template(),
     "chat": Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
     "qwen_image": Template(_QWEN_IMAGE, "<|im_end|>\n<|im_start|>assistant\n", 34),
+    "qwen_image_edit": Template(_QWEN_IMAGE_EDIT, "<|im_end|>\n<|im_start|>assistant\n", 64),
 }
 
 
@@ -86,22 +94,42 @@ class LanguageEncoder:
 
     def encode(self, text: str, files: Mapping[str, File], layer: int | None, *, chunks: int = 0) -> Encoded:
         """(1, T, D) of one layer, several side by side, or for Llama each apart; the template's head left out."""
-        template = TEMPLATES[self.part.template]
-        ids = list(self.vocabulary.words(template.before + text + template.after))
-        ids = [self.vocabulary.start, *ids] if self.vocabulary.start is not None and not self.part.template else ids
+        return self.told(text, self.part.template)
+
+    def told(self, text: str, template: str, pictures: Sequence[Tensor] = ()) -> Encoded:
+        """The same for a text in a template of that name, with the pictures (H, W, 3) that it names."""
+        around = TEMPLATES[template]
+        whole, looked = around.before + text + around.after, None
+        if pictures:
+            looked = seeing.seen(self.module, pictures)
+            whole = looked.spelt(whole)
+        ids = list(self.vocabulary.words(whole))
+        ids = [self.vocabulary.start, *ids] if self.vocabulary.start is not None and not template else ids
         ids = ids or [self.vocabulary.pad]
         mask = [1] * len(ids) + [0] * (self.part.least - len(ids))
         ids = ids + [self.vocabulary.pad] * (self.part.least - len(ids))
-        module: Any = self.module
-        device = module.embed_tokens.weight.device
-        seen = torch.tensor([mask], device=device)
-        out = module(input_ids=torch.tensor([ids], device=device), attention_mask=seen, output_hidden_states=True)
-        states = [state.float()[:, template.dropped :] for state in out.hidden_states]
-        seen = seen[:, template.dropped :].cpu() if self.part.masked else None  # type: ignore[assignment]
+        states, seen = self._run(ids, mask, looked)
+        states = [state.float()[:, around.dropped :] for state in states]
+        kept = seen[:, around.dropped :].cpu() if self.part.masked else None
         if self.part.name == "llama":
-            return Encoded(states[-1].cpu(), mask=seen, layers=torch.stack(states[1:]).cpu())
+            return Encoded(states[-1].cpu(), mask=kept, layers=torch.stack(states[1:]).cpu())
         wanted = [states[n] for n in self.part.layers] or [states[-1]]
-        return Encoded(torch.cat(wanted, dim=-1).cpu(), mask=seen)
+        return Encoded(torch.cat(wanted, dim=-1).cpu(), mask=kept)
+
+    def _run(self, ids: list[int], mask: list[int], looked: seeing.Seen | None) -> tuple[list[Tensor], Tensor]:
+        """Every layer's hidden states (1, T, D), and the mask (1, T)."""
+        module: Any = self.module
+        device = next(module.parameters()).device
+        tokens, seen = torch.tensor([ids], device=device), torch.tensor([mask], device=device)
+        pictures: dict[str, Any] = {}
+        if looked is not None:
+            pictures = {
+                "pixel_values": looked.patches,
+                "image_grid_thw": looked.grids,
+                "mm_token_type_ids": (tokens == module.config.image_token_id).int(),
+            }
+        out = module(input_ids=tokens, attention_mask=seen, output_hidden_states=True, **pictures)
+        return list(out.hidden_states), seen
 
 
 # --- from files ------------------------------------------------------------------------------------------------------
@@ -112,7 +140,7 @@ CLASSES: Mapping[str, tuple[str, str]] = {
     "qwen3": ("Qwen3Model", "Qwen3Config"), "gemma2": ("Gemma2Model", "Gemma2Config"),
     "llama": ("LlamaModel", "LlamaConfig"), "mistral3": ("MistralModel", "MistralConfig"),
 }  # fmt: skip
-"""A text encoder's name: its classes in transformers. Of Qwen2.5-VL the language side, which prompts go through."""
+"""A text encoder's name: its classes in transformers; of Qwen2.5-VL without its image side."""
 
 
 def is_sequence(name: str) -> bool:
@@ -124,6 +152,8 @@ def build(name: str, config: Mapping[str, Any]) -> nn.Module:
     """The encoder of transformers."""
     import transformers
 
+    if name == "qwen25_vl" and "vision_config" in config:
+        return seeing.build(config)
     model, settings = CLASSES[name]
     options = {**config, **config.get("text_config", {})}
     for key in ("text_config", "vision_config", "architectures", "model_type", "dtype", "torch_dtype", "layer_types"):
@@ -137,8 +167,13 @@ def layout(header: Header) -> Layout:
         (k.removesuffix("embed_tokens.weight") for k in header.tensors if k.endswith("embed_tokens.weight")), ""
     )
 
+    def theirs(name: str) -> str:
+        if name.startswith("visual."):
+            return (seeing.prefix(header) or "visual.") + name.removeprefix("visual.")
+        return prefix + name.removeprefix("language_model.")
+
     def entries(names: Any) -> list[Entry]:
-        return [Entry(prefix + name, (name,)) for name in names]
+        return [Entry(theirs(name), (name,)) for name in names]
 
     return entries
 
@@ -155,7 +190,10 @@ def t5_layout(header: Header) -> Layout:
 
 def config(name: str, header: Header) -> dict[str, Any]:
     """An encoder's config by the shapes of its file."""
-    return _t5_config(name, header) if is_sequence(name) else _llm_config(name, header)
+    if is_sequence(name):
+        return _t5_config(name, header)
+    found = _llm_config(name, header)
+    return found if seeing.prefix(header) is None else seeing.config(header, found)
 
 
 def _t5_config(name: str, header: Header) -> dict[str, Any]:

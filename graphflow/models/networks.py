@@ -73,6 +73,7 @@ class ResidentNetwork:
             cond.latent_size,
             tuple((id(c.net), tuple(c.hint.shape[1:]), c.union_type) for c in cond.controls),
             tuple(tuple(r.shape[1:]) for r in cond.references),
+            cond.reference_method,
             tuple((name, tuple(t.shape[-2:])) for name, t in sorted(cond.sizes.items()) if isinstance(t, Tensor)),
             tuple((tuple(e.shape[1:]),) for e, _, _ in cond.unclip),
             tuple((i.adapter.weights, i.tokens.shape[1:], i.layers, i.keys) for i in cond.images),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +15,7 @@ from graphflow.diffusion import prompts
 from graphflow.diffusion.prompts import Chunk
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families.base import Encoded, Family
+from graphflow.models.language import LanguageEncoder, SequenceEncoder
 from graphflow.models.lora import Targets, shapes_of
 from graphflow.models.merged import Merged
 from graphflow.models.merging import Change, Mix, Shapes, Stream, mixed
@@ -22,7 +23,7 @@ from graphflow.models.residency import Residency
 from graphflow.models.tokenizers import Vocabulary
 from graphflow.models.weights import opened
 from graphflow.node import File
-from graphflow.values import Clip, Cond, Conditioning, Patch, Weights
+from graphflow.values import Clip, Cond, Conditioning, Filling, Patch, Weights
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,16 @@ class TextContent:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Pictures that a language model looks at, and the template that says what for."""
+
+    template: str
+    """In `graphflow.models.language.TEMPLATES`."""
+    pictures: tuple[Tensor, ...] = ()
+    """Each (H, W, 3), 0 to 1; the text has a mark for each."""
+
+
+@dataclass(frozen=True)
 class Request:
     """A `Prompt` on its way through several encoders."""
 
@@ -182,6 +193,8 @@ class Request:
     texts: Texts
     files: Mapping[str, File]
     layer: int | None
+    filling: Filling | None = None
+    shown: Shown | None = None
 
     def text(self, role: str) -> str:
         """The text for an encoder."""
@@ -191,12 +204,23 @@ class Request:
         """What the encoder of that role makes of its text; None when there is no such encoder."""
         for encoder, name in zip(self.content.encoders, self.content.roles, strict=True):
             if name == role and self.texts.get(role, "") is not None:
-                return encoder.encode(self.text(role), self.files, self.layer, chunks=chunks)
+                return self._filled(encoder).encode(self.text(role), self.files, self.layer, chunks=chunks)
         return None
+
+    def _filled(self, encoder: Encoder) -> Encoder:
+        """The encoder, told how to fill a prompt up, if it is T5 and was told."""
+        if self.filling is None or not isinstance(encoder, SequenceEncoder):
+            return encoder
+        part = replace(encoder.part, padding=self.filling.padding, least=self.filling.least)
+        return replace(encoder, part=part)
 
     def single(self) -> Cond:
         """The first encoder's output as conditioning."""
-        encoded = self.content.encoders[0].encode(self.text(self.content.roles[0]), self.files, self.layer)
+        encoder = self.content.encoders[0]
+        if self.shown is not None and isinstance(encoder, LanguageEncoder):
+            encoded = encoder.told(self.text(self.content.roles[0]), self.shown.template, self.shown.pictures)
+            return Cond(encoded.context, encoded.pooled, encoded.mask)
+        encoded = self._filled(encoder).encode(self.text(self.content.roles[0]), self.files, self.layer)
         return Cond(encoded.context, encoded.pooled, encoded.mask)
 
 
@@ -216,11 +240,24 @@ class TextEncoder:
         """One text through every encoder. `files` are the textual inversions that it names; a `Text` brings its own."""
         return self.encode_each({"": text}, files)
 
+    def encode_shown(self, text: str, shown: Shown) -> Conditioning:
+        """One text with pictures. Raises `ValueError` when the encoder cannot look at any."""
+        return self.encode_each({"": text}, shown=shown)
+
     @torch.inference_mode()
-    def encode_each(self, texts: Texts, files: Mapping[str, File] | None = None) -> Conditioning:
+    def encode_each(
+        self, texts: Texts, files: Mapping[str, File] | None = None, *, shown: Shown | None = None
+    ) -> Conditioning:
         """A text for each encoder, by role: `{"l": ..., "g": ...}`; the key `""` stands for those not named."""
         named = {name: f for text in texts.values() for name, f in getattr(text, "files", {}).items()}
         with self._residency.ready(self._recipe.weights, self._recipe.patches, self._load) as resident:
             content: Any = resident.content
-            request = Request(content, texts, {**named, **(files or {})}, self._recipe.layer)
+            if shown is not None and not isinstance(content.encoders[0], LanguageEncoder):
+                raise ValueError(
+                    f"{content.family.title}'s text encoder cannot look at pictures: load Qwen2.5-VL with CLIPLoader, "
+                    "of type qwen_image"
+                )
+            request = Request(
+                content, texts, {**named, **(files or {})}, self._recipe.layer, self._recipe.filling, shown
+            )
             return Conditioning((content.family.compose(request),))

@@ -85,6 +85,11 @@ class Call:
     residuals: Residuals | None = None
     """What ControlNets and T2I-Adapters add."""
 
+    @property
+    def reference_method(self) -> str:
+        """How the references are told apart; the same for all rows."""
+        return self.conds[0][0].reference_method
+
     def stacked(self, of: Callable[[RowCond], Sequence[float]]) -> Tensor:
         """(N, k) float32, from k numbers of each row."""
         rows = [torch.tensor(of(cond), dtype=torch.float32).expand(n, -1) for cond, n in self.conds]
@@ -109,6 +114,8 @@ class TextPart:
     """Where `NAME.config` holds its config, if not in `text_encoder`."""
     least: int = 0
     """For encoders without chunks: tokens that every prompt is filled up to."""
+    padding: int = 0
+    """For T5: tokens that fill up after every prompt, however long."""
     masked: bool = False
     """The network is told which tokens fill up."""
     zeroed: bool = False

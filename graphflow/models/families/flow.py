@@ -73,18 +73,35 @@ def positions(height: int, width: int, index: int = 0, top: int = 0, left: int =
     return torch.stack([torch.full_like(rows, index), rows, columns], dim=-1).reshape(-1, 3)
 
 
-def beside(references: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Reference pictures as tokens, and their positions: index 1, each put where the ones before leave room."""
-    tokens, ids = [], []
-    height = width = 0
-    for reference in references:
-        x = even(reference[:, :, 0] if reference.ndim == 5 else reference)
-        h, w = x.shape[-2] // 2, x.shape[-1] // 2
-        top, left = (0, width) if h + height > w + width else (height, 0)
-        tokens.append(pack(x))
-        ids.append(positions(h, w, 1, top, left))
-        height, width = max(height, h + top), max(width, w + left)
-    return tokens, ids
+def places(
+    sizes: Sequence[tuple[int, int]], own: tuple[int, int], method: str, step: int = 1
+) -> list[tuple[int, int, int]]:
+    """Index, top and left of each reference picture, whose rows and columns of tokens are `sizes`, beside one of `own`.
+
+    `offset`: all of index 1, each put where the ones before leave room. `index`, with or without `_timestep_zero`: one
+    index after another, all at the picture's own place. `uxo`: the picture's index, along the diagonal from its corner.
+    """
+    found = []
+    height, width = own if method == "uxo" else (0, 0)
+    for number, (rows, columns) in enumerate(sizes, start=1):
+        if method.startswith("index"):
+            found.append((number * step, 0, 0))
+        elif method == "uxo":
+            found.append((0, height, width))
+            height, width = height + rows, width + columns
+        else:
+            top, left = (0, width) if rows + height > columns + width else (height, 0)
+            found.append((1, top, left))
+            height, width = max(height, rows + top), max(width, columns + left)
+    return found
+
+
+def beside(references: Sequence[Tensor], own: tuple[int, int], method: str = "") -> tuple[list[Tensor], list[Tensor]]:
+    """Reference pictures as tokens, and their positions beside a picture of `own` rows and columns of tokens."""
+    grown = [even(r[:, :, 0] if r.ndim == 5 else r) for r in references]
+    sizes = [(x.shape[-2] // 2, x.shape[-1] // 2) for x in grown]
+    at = places(sizes, own, method or "offset")
+    return [pack(x) for x in grown], [positions(*size, *place) for size, place in zip(sizes, at, strict=True)]
 
 
 def first(module: Any, *args: Any, **kwargs: Any) -> Tensor:

@@ -119,8 +119,9 @@ def tokens(call: Call, channels: int) -> tuple[Tensor, Tensor, int, int]:
     if call.x.shape[1] > channels:
         more = even(call.x[:, channels:])
         picture = torch.cat([picture, pack(more[:, -channels:]), pack(more[:, :-channels])], dim=-1)
-    references, ids = beside(call.references)
-    ids = [positions(x.shape[-2] // 2, x.shape[-1] // 2), *ids]
+    size = x.shape[-2] // 2, x.shape[-1] // 2
+    references, ids = beside(call.references, size, call.reference_method)
+    ids = [positions(*size), *ids]
     return torch.cat([picture, *references], dim=1), torch.cat(ids).to(x), x.shape[-2], x.shape[-1]
 
 

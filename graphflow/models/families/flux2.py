@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import diffusers_class, first, mu
+from graphflow.models.families.flow import diffusers_class, first, mu, places
 from graphflow.models.layouts import Rule, table
 
 layout = table(
@@ -66,18 +66,21 @@ def config(header: Header) -> dict[str, Any]:
     }
 
 
-def _ids(height: int, width: int, time: int) -> Tensor:
+def _ids(height: int, width: int, time: int = 0, top: int = 0, left: int = 0) -> Tensor:
     """(height width, 4): time, row, column and place in the text."""
-    axes = (torch.tensor([time]), torch.arange(height), torch.arange(width), torch.zeros(1, dtype=torch.long))
+    rows, columns = torch.arange(height) + top, torch.arange(width) + left
+    axes = (torch.tensor([time]), rows, columns, torch.zeros(1, dtype=torch.long))
     return torch.cartesian_prod(*axes)
 
 
 def forward(module: nn.Module, call: Call) -> Tensor:
-    """One pass over the picture's tokens, those of reference pictures (at times 10, 20, ...), and the text's."""
+    """One pass over the picture's tokens, those of reference pictures (usually at times 10, 20, ...), and the text's."""
     settings: Any = module.config
     height, width = call.x.shape[-2:]
     pictures = [call.x, *call.references]
-    ids = [_ids(p.shape[-2], p.shape[-1], 10 * n) for n, p in enumerate(pictures)]
+    sizes = [(p.shape[-2], p.shape[-1]) for p in call.references]
+    at = places(sizes, (height, width), call.reference_method or "index", step=10)
+    ids = [_ids(height, width), *(_ids(*size, *place) for size, place in zip(sizes, at, strict=True))]
     text = torch.zeros(call.context.shape[1], 4)
     text[:, 3] = torch.arange(len(text))
     out = first(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -52,18 +54,44 @@ def forward(module: nn.Module, call: Call) -> Tensor:
     mask = call.attention_mask
     if mask is None:
         mask = torch.ones(call.context.shape[:2], device=call.context.device)
-    out = first(
-        module,
-        torch.cat([pack(p) for p in pictures], dim=1),
-        encoder_hidden_states=call.context,
-        encoder_hidden_states_mask=mask.bool(),
-        timestep=call.timestep.to(call.x.dtype),
-        img_shapes=[shapes] * len(x),
-        controlnet_block_samples=list(call.residuals.down) if call.residuals else None,
-    )
+    with _references_at_zero(module, call):
+        out = first(
+            module,
+            torch.cat([pack(p) for p in pictures], dim=1),
+            encoder_hidden_states=call.context,
+            encoder_hidden_states_mask=mask.bool(),
+            timestep=call.timestep.to(call.x.dtype),
+            img_shapes=[shapes] * len(x),
+            controlnet_block_samples=list(call.residuals.down) if call.residuals else None,
+        )
     out = unpack(out[:, : shapes[0][1] * shapes[0][2]], x.shape[-2], x.shape[-1])
     out = out[..., : call.x.shape[-2], : call.x.shape[-1]]
     return out[:, :, None] if video else out
+
+
+@contextlib.contextmanager
+def _references_at_zero(module: Any, call: Call) -> Iterator[None]:
+    """Reference pictures are told that they hold no noise, if the conditioning asks for it, or else the file.
+
+    Raises `ValueError` for ways to tell references apart that Qwen-Image was not trained with.
+    """
+    method = call.reference_method
+    if not call.references or not method:
+        yield
+        return
+    if method not in ("index", "index_timestep_zero"):
+        raise ValueError(
+            f"Qwen-Image cannot tell reference pictures apart by {method}: choose index or index_timestep_zero"
+        )
+    parts = [module, *module.transformer_blocks]
+    before = [part.zero_cond_t for part in parts]
+    try:
+        for part in parts:
+            part.zero_cond_t = method == "index_timestep_zero"
+        yield
+    finally:
+        for part, old in zip(parts, before, strict=True):
+            part.zero_cond_t = old
 
 
 FAMILY = Family(
