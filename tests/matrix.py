@@ -31,7 +31,7 @@ layout that users' files have; a dash for what is not there or not tested.
 - **ControlNet**: for Stable Diffusion 1.5 and XL also T2I-Adapters, and control-LoRAs on its U-Nets.
 - **IP-Adapter**: plain, plus and full face.
 - **Folder**: a diffusers folder with its own configs.
-- **fp8, GGUF**: kept in eight bits (GGUF is unpacked when it is loaded).
+- **fp8, GGUF**: kept in eight bits, and in GGUF's blocks.
 
 No family was run with its real weights in these tests: they are too large for them.
 

@@ -15,9 +15,10 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models import language
 from graphflow.models.families import TextPart, family
 from graphflow.models.layouts import Entry, Layout, flat_clip, open_clip, same
-from graphflow.models.lora import Targets, shapes_of
+from graphflow.models.lora import Targets
 from graphflow.models.merged import lora_changes, weight_patches
 from graphflow.models.merging import Change, Mix, Stream, mixed
+from graphflow.models.packed import pack, shapes_of
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, source
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
@@ -82,10 +83,11 @@ def _width(src: Source, part: Part) -> int:
 def _load_encoder(src: Source, part: Part, wanted: TextPart, policy: Policy) -> Encoder:
     _, header, tensors = src.part(part.name)
     module, layout = _hollow_encoder(src, part, wanted)
+    done = pack(module, tensors, layout, src.file.name)
     if not part.name.startswith("clip_"):
-        fill(module, tensors, layout, dtype=policy.dtype(("bfloat16", "float16")), name=src.file.name)
+        fill(module, tensors, layout, dtype=policy.dtype(("bfloat16", "float16")), name=src.file.name, done=done)
         return language.make(wanted)(wanted.name, module, _vocabulary(src, part, header, tensors), wanted)
-    fill(module, tensors, layout, dtype=policy.dtype(("float16",)), name=src.file.name, through=policy.text)
+    fill(module, tensors, layout, dtype=policy.dtype(("float16",)), name=src.file.name, through=policy.text, done=done)
     folder = _tokenizer_folder(src, part)
     vocabulary = of_folder(folder, wanted.pad) if folder else clip_vocabulary(wanted.pad)
     return ClipEncoder(wanted.name, module, vocabulary, wanted.layer, wanted.norm)

@@ -15,8 +15,8 @@ from graphflow.models import autoencoders, vision
 from graphflow.models.control import KINDS, UNETS, ControlContent, OnBase, config_below, hint_config
 from graphflow.models.families import Facts, family
 from graphflow.models.layouts import Layout, same
-from graphflow.models.lora import shapes_of
 from graphflow.models.networks import NetworkContent
+from graphflow.models.packed import pack, shapes_of
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, read_config, source
 from graphflow.models.vae import Pixels, VaeContent
@@ -53,7 +53,8 @@ def load_network(weights: Weights, policy: Policy) -> NetworkContent:
         module: Any = hollow(lambda: kind.build(config))
         facts = Facts(header, {**module.config, **config}, src.scheduler, src.found.details, tensors.get)
         dtype = policy.dtype(kind.dtypes)
-        fill(module, tensors, layout, dtype=dtype, name=weights.files[0].name)
+        done = pack(module, tensors, layout, src.file.name) if not weights.dtype else ()
+        fill(module, tensors, layout, dtype=dtype, name=src.file.name, done=done)
         kind.finish(module, lambda key: src.tensors.get(key) if key in src.header.tensors else None)
         store(module, storage(weights, src.found), dtype)
         return NetworkContent(module, kind, facts, dtype)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphflow.errors import UnsupportedFile
 from graphflow.models.layouts import Entry, Layout, same
@@ -255,11 +255,6 @@ def _parameter(name: str) -> str:
     if name.endswith(("in_proj_weight", "in_proj_bias")):
         return f"{_flat(name.rpartition('_')[0])}:{name.rpartition('_')[2]}"
     return f"{_flat(name)}:weight"
-
-
-def shapes_of(module: nn.Module) -> Shapes:
-    """A module's parameters with their shapes."""
-    return {name: tuple(value.shape) for name, value in module.named_parameters()}
 
 
 def _names(component: str, shapes: Shapes, layouts: Sequence[Sequence[Entry]]) -> dict[str, Target]:

@@ -13,8 +13,9 @@ from graphflow.detect import detect, layout_of, require
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families import family
 from graphflow.models.layouts import Layout, same, undo
-from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups, shapes_of
+from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups
 from graphflow.models.merging import Change, Mix, Stream, mixing, original_names
+from graphflow.models.packed import dtype_of, plain, shapes_of
 from graphflow.models.weights import Tensors, Under, opened, put
 from graphflow.values import Lora, Patch, Weights
 
@@ -74,14 +75,15 @@ class Merged:
                 module = self._modules[component]
                 for name in shapes[component]:
                     parameter = module.get_parameter(name)
-                    mixed = change(name, parameter.data.float())
+                    mixed = change(name, plain(module, name)).to(parameter.device, dtype_of(module, name))
                     self._before.setdefault((component, name), parameter.data.cpu())
-                    put(module, name, mixed.to(parameter.device, parameter.dtype))
+                    put(module, name, mixed)
 
     def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
         module = self._modules[target.component]
         parameters = [module.get_parameter(name) for name in target.entry.ours]
-        weight = torch.cat([_rows(p.data.float()) for p in parameters])
+        numbers = [plain(module, name) for name in target.entry.ours]
+        weight = torch.cat([_rows(part) for part in numbers])
         keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
         adapter = {n: tensors.get(k).to(weight.device) for n, k in keys.items() if n != "diff_b"}
         if "set" in adapter:
@@ -94,10 +96,12 @@ class Merged:
                 f"{patch.file.name} does not fit this model at {group.name}: {error}. It was made for another family"
             ) from error
         merged = weight + patch.strength * delta
-        rows = [p.shape[0] if p.ndim else 1 for p in parameters]
-        for name, parameter, part in zip(target.entry.ours, parameters, torch.split(merged, rows), strict=True):
+        rows = [part.shape[0] if part.ndim else 1 for part in numbers]
+        for name, parameter, before, part in zip(
+            target.entry.ours, parameters, numbers, torch.split(merged, rows), strict=True
+        ):
             self._before.setdefault((target.component, name), parameter.data.cpu())
-            put(module, name, part.reshape(parameter.shape).to(parameter.device, parameter.dtype))
+            put(module, name, part.reshape(before.shape).to(parameter.device, dtype_of(module, name)))
 
 
 def _rows(tensor: Tensor) -> Tensor:

@@ -16,8 +16,9 @@ from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.models.adapters import attended
 from graphflow.models.families import Call, Facts, Family
-from graphflow.models.lora import Targets, shapes_of
+from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged, second_network
+from graphflow.models.packed import shapes_of
 from graphflow.models.residency import Residency
 from graphflow.node import Row
 from graphflow.values import Model, Patch

@@ -16,9 +16,10 @@ from graphflow.diffusion.prompts import Chunk
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families.base import Encoded, Family
 from graphflow.models.language import LanguageEncoder, SequenceEncoder
-from graphflow.models.lora import Targets, shapes_of
+from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged
 from graphflow.models.merging import Change, Mix, Shapes, Stream, mixed
+from graphflow.models.packed import shapes_of
 from graphflow.models.residency import Residency
 from graphflow.models.tokenizers import Vocabulary
 from graphflow.models.weights import opened

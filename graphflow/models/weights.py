@@ -71,6 +71,25 @@ class _Gguf:
         shape = self._shapes.get(key) or tuple(int(n) for n in reversed(tensor.shape))
         return torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)).reshape(shape)
 
+    def blocks(self, key: str) -> tuple[Any, Any, int] | None:
+        """A quantised matrix as it is: (rows, bytes) int8, its type, and how many numbers a row has."""
+        from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+
+        tensor = self._tensors.get(key)
+        plain = (GGMLQuantizationType.F32, GGMLQuantizationType.F16, GGMLQuantizationType.BF16)
+        if tensor is None or tensor.tensor_type in plain or len(tensor.shape) != 2 or key in self._shapes:
+            return None
+        rows = np.array(tensor.data).view(np.int8).reshape(tensor.data.shape[0], -1)
+        block, size = GGML_QUANT_SIZES[tensor.tensor_type]
+        return rows, tensor.tensor_type, rows.shape[1] // size * block
+
+
+def raw_blocks(tensors: Tensors, key: str) -> tuple[Any, Any, int] | None:
+    """A matrix in GGUF's blocks: (rows, bytes) int8, its type, and how many numbers a row has; None for other tensors."""
+    if isinstance(tensors, Under):
+        return raw_blocks(tensors.tensors, tensors.prefix + key)
+    return tensors.blocks(key) if isinstance(tensors, _Gguf) else None
+
 
 @dataclass(frozen=True)
 class Under:
@@ -188,10 +207,11 @@ def fill(
     dtype: torch.dtype,
     name: str,
     through: torch.dtype | None = None,
+    done: Collection[str] = (),
 ) -> list[str]:
     """Puts the file's tensors into a hollow module, one at a time, as `dtype`; gives the names it had no place for.
 
-    With `through`, numbers are rounded to that dtype first. Raises `UnsupportedFile` with the first missing names, or
+    Those in `done` are there already. With `through`, numbers are rounded to that dtype first. Raises `UnsupportedFile` with the first missing names, or
     the first tensor of a wrong shape.
     """
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
@@ -201,7 +221,7 @@ def fill(
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UnsupportedFile(f"{name} is incomplete: it lacks {', '.join(missing[:3])}{more}")
     for entry in entries:
-        if entry.theirs in keys:
+        if entry.theirs in keys and entry.theirs not in done:
             _place(module, entry, tensors.get(entry.theirs), shapes, dtype, name, through)
     used = {entry.theirs for entry in entries}
     return sorted(key for key in keys if key not in used)

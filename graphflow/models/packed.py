@@ -1,0 +1,138 @@
+"""Linear layers whose weights stay in GGUF's blocks, each unpacked for the moment it is used.
+
+A packed weight is a parameter of bytes (int8), a row of blocks for each row of the weight. Whoever changes weights (a LoRA,
+a mix) unpacks it and puts a plain one in its place; the bytes are kept beside it, so that switching back is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from graphflow.errors import UnsupportedFile
+from graphflow.models.layouts import Entry, Layout, undo
+from graphflow.models.weights import Tensors, put, raw_blocks
+
+Kind = Any
+"""A `gguf.GGMLQuantizationType`."""
+
+
+class Packed(nn.Linear):
+    """A linear layer of packed weights; of plain ones where somebody put those."""
+
+    def __init__(self, columns: int, rows: int, bias: bool, kind: Kind) -> None:
+        super().__init__(columns, rows, bias, device="meta")
+        self.kind = kind
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the weight is in blocks now."""
+        return self.weight.dtype is torch.int8
+
+    def whole(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """(rows, columns): the weight's numbers."""
+        if not self.is_packed:
+            return self.weight.to(dtype)
+        return unpacked(self.weight, self.kind, (self.out_features, self.in_features), dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As every linear layer."""
+        weight = self.whole(x.dtype) if self.is_packed else self.weight
+        return linear(x, weight, self.bias)
+
+
+def unpacked(blocks: Tensor, kind: Kind, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    """The numbers in rows of blocks, on the blocks' device."""
+    from diffusers.quantizers.gguf.utils import dequantize_functions
+    from gguf.constants import GGML_QUANT_SIZES
+
+    block, size = GGML_QUANT_SIZES[kind]
+    data = blocks.reshape(-1, size).view(torch.uint8)
+    numbers: Tensor = dequantize_functions[kind](data, block, size, torch.float32)  # scales overflow in half precision
+    return numbers.reshape(shape).to(dtype)
+
+
+def plain(module: nn.Module, name: str) -> Tensor:
+    """A parameter's numbers in float32, unpacked if need be."""
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
+    if isinstance(owner, Packed) and leaf == "weight":
+        return owner.whole()
+    return module.get_parameter(name).data.float()
+
+
+def dtype_of(module: nn.Module, name: str) -> torch.dtype:
+    """The dtype that a changed parameter is kept in: its own, or for a packed one that of its bias or of the others."""
+    dtype = module.get_parameter(name).dtype
+    if dtype is not torch.int8:
+        return dtype
+    return next((p.dtype for p in module.parameters() if p.dtype.is_floating_point), torch.float32)
+
+
+def shapes_of(module: nn.Module) -> Mapping[str, tuple[int, ...]]:
+    """A module's parameters with their shapes; of packed ones, those that they have unpacked."""
+    shapes = {name: tuple(value.shape) for name, value in module.named_parameters()}
+    for name, part in module.named_modules():
+        if isinstance(part, Packed):
+            shapes[f"{name}.weight"] = (part.out_features, part.in_features)
+    return shapes
+
+
+# --- from files ------------------------------------------------------------------------------------------------------
+
+
+def pack(module: nn.Module, tensors: Tensors, layout: Layout, name: str) -> set[str]:
+    """Gives the blocks of a network or text encoder the weights that a GGUF file has in blocks; the names in the file.
+
+    Only linear layers in lists of blocks, whose weights the file has in rows as they are ours or in another order.
+    Raises `UnsupportedFile` when sizes do not fit.
+    """
+    from diffusers.quantizers.gguf.utils import dequantize_functions
+
+    shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    done = set()
+    for entry in layout(shapes):
+        found = raw_blocks(tensors, entry.theirs) if _can_be_packed(module, entry) else None
+        if found is None or found[1] not in dequantize_functions:
+            continue
+        blocks, kind, columns = found
+        owners = [module.get_submodule(ours.rpartition(".")[0]) for ours in entry.ours]
+        rows = [shapes[ours][0] for ours in entry.ours]
+        if sum(rows) != len(blocks) or any(shapes[ours][1] != columns for ours in entry.ours):
+            raise UnsupportedFile(
+                f"{name} does not fit: {entry.theirs} is {[len(blocks), columns]} where "
+                f"{[sum(rows), shapes[entry.ours[0]][1]]} is needed"
+            )
+        parts = torch.split(undo(entry.transform, torch.from_numpy(blocks)), rows)
+        for ours, owner, part in zip(entry.ours, owners, parts, strict=True):
+            _replace(module, ours, owner, part.contiguous(), kind)
+        done.add(entry.theirs)
+    return done
+
+
+def _can_be_packed(module: nn.Module, entry: Entry) -> bool:
+    if entry.transform not in ("", "swap"):
+        return False
+    return all(
+        name.endswith(".weight")
+        and any(part.isdigit() for part in name.split("."))
+        and type(module.get_submodule(name.rpartition(".")[0])) is nn.Linear
+        for name in entry.ours
+    )
+
+
+def _replace(module: nn.Module, name: str, owner: Any, blocks: Tensor, kind: Kind) -> None:
+    path = name.rpartition(".")[0]
+    packed = Packed(owner.in_features, owner.out_features, owner.bias is not None, kind).eval()
+    packed.bias = owner.bias
+    parent, _, leaf = path.rpartition(".")
+    holder: Any = module.get_submodule(parent)
+    if isinstance(holder, nn.ModuleList | nn.Sequential):
+        holder[int(leaf)] = packed
+    else:
+        setattr(holder, leaf, packed)
+    put(module, name, blocks)
