@@ -116,16 +116,17 @@ def outline(shape: Shape, x: float, y: float, radius: float) -> list[tuple[float
     return [(x + radius * a, y + radius * b) for a, b in points]
 
 
-def draw(scene: Scene, rng: np.random.Generator | None = None) -> Picture:
-    """The scene as a picture, (64, 64, 3); with `rng`, shifted and scaled a little."""
-    canvas = Image.new("RGB", (SIZE * SUPERSAMPLING,) * 2, COLOURS[scene.background])
+def draw(scene: Scene, rng: np.random.Generator | None = None, size: int = SIZE) -> Picture:
+    """The scene as a picture, (size, size, 3); with `rng`, shifted and scaled a little."""
+    zoom = SUPERSAMPLING * size / SIZE
+    canvas = Image.new("RGB", (SUPERSAMPLING * size,) * 2, COLOURS[scene.background])
     pen = ImageDraw.Draw(canvas)
     radius = SINGLE_RADIUS if len(scene.things) == 1 else PAIR_RADIUS
     for thing, (x, y) in zip(scene.things, scene.centres, strict=True):
         dx, dy, scale = (rng.uniform(-1, 1, 3) * (1.0, 1.0, 0.05)) if rng else (0, 0, 0)
         points = outline(thing.shape, x + dx, y + dy, radius * (1 + scale))
-        pen.polygon([(a * SUPERSAMPLING, b * SUPERSAMPLING) for a, b in points], fill=COLOURS[thing.colour])
-    return np.asarray(canvas.resize((SIZE, SIZE), Image.Resampling.BOX), np.float32) / 255
+        pen.polygon([(a * zoom, b * zoom) for a, b in points], fill=COLOURS[thing.colour])
+    return np.asarray(canvas.resize((size, size), Image.Resampling.BOX), np.float32) / 255
 
 
 @dataclass(frozen=True)
