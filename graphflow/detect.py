@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from graphflow.errors import NotFound, UnsupportedFile
+from graphflow.gguf_names import renaming
 
 HEADER_LIMIT = 100_000_000
 """Bytes; the longest header that safetensors itself accepts."""
@@ -260,6 +261,10 @@ _GGUF_TYPES = {
 """Type number: its name, and how many values a block of how many bytes holds."""
 
 
+LONG = 1024
+"""Items of a list in a GGUF header, above which it is passed over: vocabularies are of no use for detection."""
+
+
 class _Reader:
     """Reads numbers from a GGUF file, never past its end."""
 
@@ -285,8 +290,25 @@ class _Reader:
             inner, count = self.number("I"), self.number("Q")
             if count > self.size:
                 raise ValueError("a list in the header is longer than the file")
-            return [self.value(inner) for _ in range(count)]
+            return self._skip(inner, count) if count > LONG else [self.value(inner) for _ in range(count)]
         return self.number(_GGUF_SCALARS[kind])
+
+    def _skip(self, kind: int, count: int) -> int:
+        """Passes over a long list, such as a vocabulary; gives its length."""
+        if kind in _GGUF_SCALARS:
+            self._over(count * struct.calcsize("<" + _GGUF_SCALARS[kind]))
+        else:
+            for _ in range(count):
+                if kind == 8:
+                    self._over(self.number("Q"))
+                else:
+                    self.value(kind)
+        return count
+
+    def _over(self, length: int) -> None:
+        if length > self.size - self.stream.tell():
+            raise ValueError("the header runs past the end of the file")
+        self.stream.seek(length, 1)
 
 
 def _gguf_header(path: Path, stream: BinaryIO) -> Header:
@@ -311,7 +333,8 @@ def _gguf_header(path: Path, stream: BinaryIO) -> Header:
     shapes = {
         k.removeprefix(_SHAPE): tuple(v) for k, v in metadata.items() if k.startswith(_SHAPE) and isinstance(v, list)
     }
-    tensors = {name: replace(entry, shape=shapes.get(name, entry.shape)) for name, entry, _ in infos}
+    usual = renaming(str(metadata.get("general.architecture", "")))
+    tensors = {usual(name): replace(entry, shape=shapes.get(name, entry.shape)) for name, entry, _ in infos}
     return Header(path, "gguf", tensors, metadata)
 
 

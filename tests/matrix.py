@@ -25,8 +25,8 @@ layout that users' files have; a dash for what is not there or not tested.
   exactly as the family's pipeline in diffusers asks it.
 - **Image to image**, **Mask**: KSampler begins at a picture, and keeps what a mask does not paint.
 - **Inpainting networks** take mask and picture beside the latent; the kind that is tested.
-- **Prompts**: the text encoders that prompts go through. CLIP's vocabulary is on board; for the others, put the
-  tokenizer's files into `NAME.config/tokenizer` beside the encoder, or use a diffusers folder.
+- **Prompts**: the text encoders that prompts go through. CLIP's vocabulary is on board; for the others, put their
+  `tokenizer.json` beside the encoder ([where](models.md#detection-and-configs)), or use a diffusers folder or a GGUF file.
 - **LoRA**: names of kohya, diffusers, peft and the original code, on weights that the original keeps in one piece or not.
 - **ControlNet**: for Stable Diffusion 1.5 and XL also T2I-Adapters, and control-LoRAs on its U-Nets.
 - **IP-Adapter**: plain, plus and full face.

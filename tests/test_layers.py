@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = [
-    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "detect", "pairings", "plan", "config",
+    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names", "detect", "pairings", "plan", "config",
     "containers", "pictures",
     "documents",
     "values", "diffusion", "models", "cache", "engine", "worker",
@@ -22,7 +22,7 @@ ORDER = [
 """Ground to roof: a module may import those before it; `api` is the node author's window on all of the data wing."""
 
 CONTROL = [
-    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "detect", "pairings", "plan", "config",
+    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names", "detect", "pairings", "plan", "config",
     "containers", "pictures",
     "documents",
     "jobs", "assets", "workflows", "database", "service", "server", "comfy", "client", "cli",

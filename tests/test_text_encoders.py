@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graphflow.errors import UnsupportedFile
@@ -235,7 +235,65 @@ def test_a_language_model_gives_its_hidden_layers(
 def test_an_encoder_without_its_tokenizer_says_where_to_put_it(tmp_path: Path) -> None:
     clip_ = clip_loader(write(tmp_path, "umt5", t5(umt5=True), tokenizer=False), "wan")
 
-    with pytest.raises(UnsupportedFile, match=r"comes without its tokenizer: .* umt5\.config/tokenizer"), loaded(clip_):
+    said = (
+        r"umt5\.safetensors comes without its tokenizer: put the file tokenizer\.json of google/umt5-xxl into the folder "
+        r"umt5\.config/tokenizer beside it, or for all such encoders there into tokenizers/umt5"
+    )
+    with pytest.raises(UnsupportedFile, match=said), loaded(clip_):
+        pass
+
+
+@pytest.mark.parametrize("place", ["umt5.config/tokenizer", "tokenizers/umt5"])
+@pytest.mark.parametrize("kind", ["json", "sentencepiece", "inside"])
+def test_a_tokenizer_is_found_where_the_message_says(tmp_path: Path, place: str, kind: str) -> None:
+    written = write(tmp_path, "umt5", t5(umt5=True), tokenizer=False)
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    if kind == "json":
+        write_tokenizer(folder / "whole")
+        (folder / "whole" / "tokenizer.json").rename(folder / "tokenizer.json")
+    elif kind == "sentencepiece":
+        (folder / "spiece.model").write_bytes(sentencepiece())
+    else:
+        state = {
+            **load_file(written.path),
+            "spiece_model": torch.frombuffer(bytearray(sentencepiece()), dtype=torch.uint8),
+        }
+        save_file(state, written.path)
+        written = file(written.path)
+
+    with loaded(clip_loader(written, "wan")) as encoder:
+        (cond,) = encoder.encode("a cat").entries
+
+    assert cond.context.shape == (1, 512, 16)
+    assert cond.context[0, :2].abs().sum() > 0
+    assert (cond.context[0, 16:] == 0).all()
+
+
+def sentencepiece() -> bytes:
+    """A sentencepiece model of some letters."""
+    import io
+
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(["a cat", "a red cat", "act"] * 9), model_writer=model, vocab_size=12, model_type="unigram",
+        pad_id=0, eos_id=1, unk_id=2, bos_id=-1, hard_vocab_limit=False, minloglevel=2,
+    )  # fmt: skip
+    return model.getvalue()
+
+
+def test_the_tokenizer_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    written = write(tmp_path, "qwen", llm("Qwen3"), prefix="model.", tokenizer=False)
+    write_tokenizer(tmp_path / "some")
+    (tmp_path / "tokenizers" / "qwen3").mkdir(parents=True)
+    (tmp_path / "some" / "tokenizer.json").rename(tmp_path / "tokenizers" / "qwen3" / "tokenizer.json")
+
+    with (
+        pytest.raises(UnsupportedFile, match=r"another model: it has no <\|endoftext\|>. Take that of Qwen/Qwen3-4B"),
+        loaded(clip_loader(written, "z_image")),
+    ):
         pass
 
 

@@ -22,7 +22,7 @@ from graphflow.models.packed import pack, shapes_of
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, source
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
-from graphflow.models.tokenizers import Vocabulary, of_folder, of_sentencepiece
+from graphflow.models.tokenizers import MARKS, Vocabulary, lying_in, of_folder, of_gguf, of_sentencepiece
 from graphflow.models.tokenizers import clip as clip_vocabulary
 from graphflow.models.weights import Tensors, fill, hollow
 from graphflow.values import Lora, Patch, Weights
@@ -114,14 +114,19 @@ def _tokenizer_folder(src: Source, part: Part) -> Path | None:
 
 
 def _vocabulary(src: Source, part: Part, header: Header, tensors: Tensors) -> Vocabulary:
-    """The tokenizer beside the file, or the one inside it."""
-    if folder := _tokenizer_folder(src, part):
-        return of_folder(folder)
+    """The tokenizer beside the file, the one inside it, or that of all encoders of its kind in the folder."""
+    marks = MARKS[part.name] if part.name in MARKS else MARKS["qwen3"]
+    shared = src.file.path.parent / "tokenizers" / part.name
+    for folder in (_tokenizer_folder(src, part), shared):
+        if folder is not None and (vocabulary := lying_in(folder, marks)):
+            return vocabulary
     if "spiece_model" in header.tensors:
         return of_sentencepiece(tensors.get("spiece_model").numpy().tobytes())
+    if "tokenizer.ggml.tokens" in src.header.metadata:
+        return of_gguf(src.file.path)
     raise UnsupportedFile(
-        f"{src.file.name} comes without its tokenizer: put the tokenizer's files (tokenizer.json, tokenizer_config.json) "
-        f"into the folder {src.beside.name}/tokenizer beside it"
+        f"{src.file.name} comes without its tokenizer: put the file tokenizer.json of {marks.whose} into the folder "
+        f"{src.beside.name}/tokenizer beside it, or for all such encoders there into tokenizers/{part.name}"
     )
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from graphflow.detect import Header, read_header, weights_file
 from graphflow.errors import UnsupportedFile
+from graphflow.gguf_names import renaming
 from graphflow.models.layouts import Entry, Layout, split
 
 
@@ -54,7 +55,15 @@ class _Gguf:
         import gguf
 
         reader = gguf.GGUFReader(path)
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        facts = reader.fields
+        self._architecture = str(facts["general.architecture"].contents()) if "general.architecture" in facts else ""
+        usual = renaming(self._architecture)
+        self._tensors = {usual(tensor.name): tensor for tensor in reader.tensors}
+        self._heads = {
+            end: int(facts[f"llama.attention.{key}"].contents())
+            for end, key in (("q_proj.weight", "head_count"), ("k_proj.weight", "head_count_kv"))
+            if f"llama.attention.{key}" in facts
+        }
         self._shapes = {
             name.removeprefix(ORIGINAL_SHAPE): tuple(int(n) for n in field.contents())
             for name, field in reader.fields.items()
@@ -69,7 +78,17 @@ class _Gguf:
 
         tensor = self._tensors[key]
         shape = self._shapes.get(key) or tuple(int(n) for n in reversed(tensor.shape))
-        return torch.from_numpy(np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)).reshape(shape)
+        numbers = np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32).reshape(shape)
+        if self._architecture == "gemma2" and key.endswith("norm.weight"):
+            numbers -= 1.0  # files have it added, our class adds it itself
+        return torch.from_numpy(self._ordered(key, numbers))
+
+    def _ordered(self, key: str, rows: Any) -> Any:
+        """Rows of Llama's queries and keys as their class has them: halves one after the other, not in turns."""
+        heads = next((n for end, n in self._heads.items() if key.endswith(end)), 0)
+        if not heads:
+            return rows
+        return np.ascontiguousarray(rows.reshape(heads, -1, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape))
 
     def blocks(self, key: str) -> tuple[Any, Any, int] | None:
         """A quantised matrix as it is: (rows, bytes) int8, its type, and how many numbers a row has."""
@@ -81,6 +100,7 @@ class _Gguf:
             return None
         rows = np.array(tensor.data).view(np.int8).reshape(tensor.data.shape[0], -1)
         block, size = GGML_QUANT_SIZES[tensor.tensor_type]
+        rows = self._ordered(key, rows)
         return rows, tensor.tensor_type, rows.shape[1] // size * block
 
 

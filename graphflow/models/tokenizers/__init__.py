@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import lzma
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from graphflow.errors import UnsupportedFile
 
 HERE = Path(__file__).parent
 
@@ -21,6 +23,62 @@ class Vocabulary:
     start: int | None
     end: int | None
     pad: int
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The tokens of a kind of encoder that have a meaning of their own, and a model whose tokenizer is its."""
+
+    start: str | None
+    end: str
+    pad: str
+    whose: str
+    """A repository of the Hugging Face hub that has the tokenizer's file."""
+
+
+MARKS: Mapping[str, Marks] = {
+    "t5": Marks(None, "</s>", "<pad>", "google/t5-v1_1-xxl, or the folder tokenizer_2 of FLUX.1"),
+    "umt5": Marks(None, "</s>", "<pad>", "google/umt5-xxl"),
+    "qwen25": Marks(None, "<|im_end|>", "<|endoftext|>", "Qwen/Qwen2.5-VL-7B-Instruct"),
+    "qwen25_vl": Marks(None, "<|im_end|>", "<|endoftext|>", "Qwen/Qwen2.5-VL-7B-Instruct"),
+    "qwen3": Marks(None, "<|im_end|>", "<|endoftext|>", "Qwen/Qwen3-4B"),
+    "gemma2": Marks("<bos>", "<eos>", "<pad>", "google/gemma-2-2b"),
+    "llama": Marks("<|begin_of_text|>", "<|eot_id|>", "<|eot_id|>", "meta-llama/Llama-3.1-8B-Instruct"),
+}
+"""By the encoder's name."""
+
+
+def of_json(path: Path, marks: Marks) -> Vocabulary:
+    """The tokenizer in a `tokenizer.json` that comes without the files around it.
+
+    Raises `UnsupportedFile` when it is no tokenizer, or that of another kind of encoder.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises plain exceptions
+        raise UnsupportedFile(f"{path.parent.name}/{path.name} is no tokenizer: {error}") from error
+    wanted = [mark for mark in (marks.start, marks.end, marks.pad) if mark]
+    numbers: dict[str, int] = {mark: n for mark in wanted if (n := tokenizer.token_to_id(mark)) is not None}
+    if lacking := [mark for mark in wanted if mark not in numbers]:
+        raise UnsupportedFile(
+            f"{path.parent.name}/{path.name} is the tokenizer of another model: it has no {', '.join(lacking)}. Take that "
+            f"of {marks.whose}"
+        )
+    start = numbers[marks.start] if marks.start else None
+    words = lambda text: tokenizer.encode(text, add_special_tokens=False).ids  # noqa: E731
+    return Vocabulary(words, start, numbers[marks.end], numbers[marks.pad])
+
+
+def lying_in(folder: Path, marks: Marks) -> Vocabulary | None:
+    """The tokenizer in a folder: with its configs, as `tokenizer.json` alone, or as a sentencepiece model; None of none."""
+    if (folder / "tokenizer_config.json").is_file():
+        return of_folder(folder)
+    if (folder / "tokenizer.json").is_file():
+        return of_json(folder / "tokenizer.json", marks)
+    found = next((folder / name for name in ("spiece.model", "tokenizer.model") if (folder / name).is_file()), None)
+    return of_sentencepiece(found.read_bytes()) if found else None
 
 
 def of_folder(folder: Path, pad: int | None = None) -> Vocabulary:
@@ -48,6 +106,27 @@ def of_sentencepiece(model: bytes) -> Vocabulary:
 
     return Vocabulary(
         processor.encode, known(processor.bos_id()), known(processor.eos_id()), max(processor.pad_id(), 0)
+    )
+
+
+def of_gguf(path: Path) -> Vocabulary:
+    """The tokenizer in the header of a text encoder's GGUF file."""
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import convert_gguf_tokenizer, get_gguf_tokenizer
+
+    architecture, facts, settings = get_gguf_tokenizer(str(path))
+    tokenizer: Any
+    tokenizer, _ = convert_gguf_tokenizer(architecture, facts)
+
+    def known(name: str) -> int | None:
+        number = facts.get(f"{name}_token_id")
+        return None if number is None else int(number)
+
+    end, pad = known("eos"), known("pad")
+    return Vocabulary(
+        lambda text: tokenizer.encode(text, add_special_tokens=False).ids,
+        known("bos") if settings.get("add_bos_token") else None,
+        end,
+        pad if pad is not None else end or 0,
     )
 
 
