@@ -9,6 +9,7 @@ Detection is a table: `SIGNATURES` lists, for each part of each family, which te
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -197,7 +198,8 @@ def _check_spans(path: Path, spans: Sequence[tuple[int, int, str]], data: int) -
 
 def _sharded_header(path: Path) -> Header:
     try:
-        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        places: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(places.values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UnsupportedFile(f"{path.name} is no index of a sharded file: {error!r}") from error
     if any(Path(name).name != name for name in names):
@@ -207,7 +209,14 @@ def _sharded_header(path: Path) -> Header:
         raise NotFound(f"{path.name}: {len(missing)} of {len(names)} shards are missing, the first is {missing[0]}")
     tensors: dict[str, Entry] = {}
     for name in names:
-        tensors |= read_header(path.parent / name).tensors
+        shard = read_header(path.parent / name).tensors
+        if twice := sorted(tensors.keys() & shard.keys()):
+            raise UnsupportedFile(f"{path.name}: {twice[0]!r} stands in {name} and in a shard before it")
+        tensors |= shard
+    if lacking := sorted(places.keys() - tensors.keys()):
+        raise UnsupportedFile(
+            f"{path.name}: no shard has {lacking[0]!r}, which the index puts into {places[lacking[0]]}"
+        )
     return Header(path, "safetensors", tensors)
 
 
@@ -325,7 +334,7 @@ def _gguf_header(path: Path, stream: BinaryIO) -> Header:
         infos = [_gguf_tensor(reader) for _ in range(count)]
         alignment = int(metadata.get("general.alignment", 32))
         data = size - -(-stream.tell() // alignment) * alignment
-        end = max((offset + entry.nbytes for _, entry, offset in infos), default=0)
+        end = _end_of(infos)
     except (ValueError, KeyError, struct.error, ZeroDivisionError, RecursionError) as error:
         raise UnsupportedFile(f"{path.name} is a damaged GGUF file: {error}") from error
     if end > data:
@@ -336,6 +345,19 @@ def _gguf_header(path: Path, stream: BinaryIO) -> Header:
     usual = renaming(str(metadata.get("general.architecture", "")))
     tensors = {usual(name): replace(entry, shape=shapes.get(name, entry.shape)) for name, entry, _ in infos}
     return Header(path, "gguf", tensors, metadata)
+
+
+def _end_of(infos: Sequence[tuple[str, Entry, int]]) -> int:
+    """Where the last tensor ends. Raises `ValueError` for two of one name, and for one that lies on another."""
+    names = [name for name, _, _ in infos]
+    if len(set(names)) != len(names):
+        raise ValueError(f"{next(n for n in names if names.count(n) > 1)!r} stands twice in the header")
+    position = 0
+    for name, entry, offset in sorted(infos, key=lambda info: info[2]):
+        if offset < position:
+            raise ValueError(f"{name!r} overlaps the tensor before it")
+        position = offset + entry.nbytes
+    return position
 
 
 _SHAPE = "comfy.gguf.orig_shape."
@@ -600,6 +622,8 @@ def _in_file(header: Header) -> Detected:
         if parts:
             kind = {"vae": "vae", "clip_vision": "clip_vision"}.get(parts[0].name, "text_encoder")  # type: ignore[assignment]
         details = _vae_details(header, parts[0]) if kind == "vae" else {}
+        if kind == "unknown":
+            details = {"nearest": _nearest(header), "seen": [*itertools.islice(sorted(header.tensors), 3)]}
         return Detected(kind, "", parts, details=details)
     lacks = tuple(name for name in (*USUAL_ENCODERS[model.family], "vae") if name not in {p.name for p in parts})
     details = {**_model_details(header, model), **_prediction(header)}
@@ -627,6 +651,23 @@ def _first(header: Header, signatures: Sequence[Signature], prefixes: Sequence[s
             if signature.matches(header, prefix):
                 return Part(signature.part, signature.family, prefix)
     return None
+
+
+def _nearest(header: Header) -> str:
+    """The part of a family that most of the tensors asked for speak for, what is there of it and what is not."""
+    best: tuple[float, Signature, str] | None = None
+    for signature in (*MODELS, *VAES, *ENCODERS):
+        for prefix in (*MODEL_PREFIXES, *VAE_PREFIXES, *ENCODER_PREFIXES):
+            share = sum(prefix + key in header.tensors for key in signature.has) / len(signature.has)
+            if share > (best[0] if best else 0.0):
+                best = (share, signature, prefix)
+    if best is None:
+        return ""
+    _, signature, prefix = best
+    there = next(prefix + key for key in signature.has if prefix + key in header.tensors)
+    lacking = next((prefix + key for key in signature.has if prefix + key not in header.tensors), "")
+    but = f"but lacks {lacking}" if lacking else "but its sizes are of another"
+    return f"the nearest is {signature.family or signature.part} ({signature.part}): it has {there}, {but}"
 
 
 def layout_of(header: Header, part: Part) -> str:
@@ -872,6 +913,8 @@ _PLACES: Mapping[str, str] = {
 def describe(found: Detected) -> str:
     """What a file is and where it belongs, for an error message."""
     if found.kind == "unknown":
-        return f"its tensors fit no family that is known ({_UNDERSTOOD})"
+        seen, nearest = found.details.get("seen", ()), found.details.get("nearest", "")
+        looked = f" ({', '.join(seen)}, ...)" if seen else ""
+        return f"its tensors{looked} fit no family that is known: {_UNDERSTOOD}{'; ' if nearest else ''}{nearest}"
     family = f" for {found.family}" if found.family else ""
     return f"it is a {found.kind.replace('_', ' ')}{family}; {_PLACES.get(found.kind, 'load it with its own loader')}"
