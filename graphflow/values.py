@@ -96,7 +96,7 @@ class Weights(Piece):
 
     files: tuple[File, ...]
     part: str
-    """`model`, `clip`, `vae`, `controlnet`, `upscale_model`, `clip_vision`, `style_model`, `ip_adapter`."""
+    """`model`, `clip`, `vae`, `controlnet`, `upscale_model`, `clip_vision`, `style_model`, `model_patch`, `ip_adapter`."""
     family: str = ""
     """Name of the family in `graphflow.models.families`, for example `sd15`."""
     dtype: str = ""
@@ -178,6 +178,15 @@ class ControlNet(Value):
     weights: Weights
     union_type: str = ""
     """For networks of several kinds in one: which kind; empty lets the network decide."""
+
+
+@dataclass(frozen=True)
+class ModelPatch(Value):
+    """A small network that works inside a denoising network, such as blockwise control: a recipe."""
+
+    wire: ClassVar[str] = "MODEL_PATCH"
+    on_device: ClassVar[bool] = True
+    weights: Weights
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 from torch import Tensor
@@ -12,7 +13,7 @@ from graphflow.api import Conditioning, Control, Guider, Latent, Model, Noise, S
 from graphflow.diffusion.conds import cut_to_aspect
 from graphflow.diffusion.guidance import Cfg, DualCfg, PerpNeg, Rule
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
-from graphflow.diffusion.patches import patched
+from graphflow.diffusion.patches import EditPatch, patched
 from graphflow.diffusion.preview import previewer
 from graphflow.diffusion.samplers import SamplerName
 from graphflow.diffusion.sampling import Sampled, Task, controls_needed, fit_latent, noise_for, sample
@@ -180,7 +181,7 @@ def _sample(
         nets = {id(control): _control_network(control, model) for control in controls}
         task = Task(
             network=network,
-            model=model,
+            model=_ready(model, network, latent),
             rule=rule,
             conditionings=conditionings,
             sampler=sampler,
@@ -196,6 +197,13 @@ def _sample(
         )
         sampled: Sampled = yield from sample(task)
         return sampled
+
+
+def _ready(model: Model, network: DiffusionNetwork, latent: Latent) -> Model:
+    """The model, its patches with all that they need for this sampling."""
+    size = (latent.data.shape[-2], latent.data.shape[-1])
+    patches = (p.ready(network, size) if isinstance(p, EditPatch) else p for p in model.patches)
+    return replace(model, patches=tuple(patches))
 
 
 def _control_network(control: Control, model: Model) -> ControlNetwork:

@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from graphflow.diffusion.network import CacheRule, NetworkEdit, RowImage
+from graphflow.diffusion.network import CacheRule, DiffusionNetwork, NetworkEdit, RowImage
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Row
 from graphflow.values import Patch
@@ -65,6 +65,10 @@ class ParametrisationPatch(Patch):
 @dataclass(frozen=True)
 class EditPatch(Patch):
     """Another forward pass."""
+
+    def ready(self, network: DiffusionNetwork, size: tuple[int, int]) -> EditPatch:
+        """What to put in its place for a sampling of a latent of that height and width; asked where models load."""
+        return self
 
     def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
         """What to change in a call at that noise level."""

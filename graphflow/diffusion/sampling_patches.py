@@ -30,6 +30,7 @@ from graphflow.diffusion.parametrisation import (
     Velocity,
 )
 from graphflow.diffusion.patches import EditPatch, ParametrisationPatch
+from graphflow.diffusion.references import ReferencesApart
 from graphflow.values import Patch
 
 Meaning = Literal["eps", "v_prediction", "lcm", "x0", "img_to_img"]
@@ -179,3 +180,12 @@ class MergeTokensPatch(EditPatch):
 def _seed(sigma: float) -> int:
     """A number that a noise level gives on every machine."""
     return int.from_bytes(hashlib.sha256(sigma.hex().encode()).digest()[:4], "big")
+
+
+@dataclass(frozen=True)
+class ReferencesApartPatch(EditPatch):
+    """Reference pictures that see themselves alone, at every noise level."""
+
+    def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
+        """The same edit each time."""
+        return (ReferencesApart(),)

@@ -17,10 +17,11 @@ from graphflow.models.adapters import LAYERS as IMAGE_LAYERS
 from graphflow.models.adapters import ResidentAdapter, load_adapter
 from graphflow.models.control import ResidentControl
 from graphflow.models.encoders import load_text
-from graphflow.models.loading import load_control, load_network, load_style, load_vae, load_vision
+from graphflow.models.loading import load_control, load_model_patch, load_network, load_style, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
 from graphflow.models.merged import weight_patches
 from graphflow.models.merging import Mix
+from graphflow.models.model_patches import ResidentPatch, Steered
 from graphflow.models.networks import ResidentNetwork
 from graphflow.models.recipes import (
     Checkpoint,
@@ -28,6 +29,7 @@ from graphflow.models.recipes import (
     clip_vision,
     control_net,
     ip_adapter,
+    model_patch,
     network,
     on_base,
     style_model,
@@ -42,7 +44,7 @@ from graphflow.models.upscale import ResidentUpscaler, load_upscaler
 from graphflow.models.vae import ResidentVae
 from graphflow.models.vision import ResidentStyle, ResidentVision
 from graphflow.node import File
-from graphflow.values import Clip, ClipVision, ControlNet, IpAdapter, Model, StyleModel, UpscaleModel, Vae
+from graphflow.values import Clip, ClipVision, ControlNet, IpAdapter, Model, ModelPatch, StyleModel, UpscaleModel, Vae
 
 _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     Model: (ResidentNetwork, load_network),
@@ -52,6 +54,7 @@ _LIVE: Mapping[type, tuple[Callable[..., Any], Callable[..., Any]]] = {
     ControlNet: (ResidentControl, load_control),
     ClipVision: (ResidentVision, load_vision),
     StyleModel: (ResidentStyle, load_style),
+    ModelPatch: (ResidentPatch, load_model_patch),
     IpAdapter: (ResidentAdapter, load_adapter),
 }
 
@@ -66,6 +69,8 @@ def loaded(recipe: Vae) -> AbstractContextManager[ResidentVae]: ...
 def loaded(recipe: ClipVision) -> AbstractContextManager[ResidentVision]: ...
 @overload
 def loaded(recipe: StyleModel) -> AbstractContextManager[ResidentStyle]: ...
+@overload
+def loaded(recipe: ModelPatch) -> AbstractContextManager[ResidentPatch]: ...
 @overload
 def loaded(recipe: IpAdapter) -> AbstractContextManager[ResidentAdapter]: ...
 @overload
@@ -125,11 +130,13 @@ __all__ = [
     "ResidentAdapter",
     "ResidentControl",
     "ResidentNetwork",
+    "ResidentPatch",
     "ResidentStyle",
     "ResidentUpscaler",
     "ResidentVae",
     "ResidentVision",
     "Shown",
+    "Steered",
     "TextEncoder",
     "check_lora",
     "checkpoint",
@@ -138,6 +145,7 @@ __all__ = [
     "extracted",
     "ip_adapter",
     "loaded",
+    "model_patch",
     "network",
     "on_base",
     "residency",

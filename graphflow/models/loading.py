@@ -15,6 +15,8 @@ from graphflow.models import autoencoders, vision
 from graphflow.models.control import KINDS, UNETS, ControlContent, OnBase, config_below, hint_config
 from graphflow.models.families import Facts, family
 from graphflow.models.layouts import Layout, same
+from graphflow.models.model_patches import KINDS as PATCHES
+from graphflow.models.model_patches import PatchContent
 from graphflow.models.networks import NetworkContent
 from graphflow.models.packed import pack, shapes_of
 from graphflow.models.residency import Policy
@@ -121,6 +123,17 @@ def _load_control_lora(weights: Weights, policy: Policy) -> ControlContent:
         dtype = policy.dtype(kind.dtypes)
         fill(module, OnBase(tensors, weights_below, names), kind.layout, dtype=dtype, name=src.file.name)
         return ControlContent(module, kind, dtype)
+
+
+def load_model_patch(weights: Weights, policy: Policy) -> PatchContent:
+    """The small network of a model patch's file."""
+    with source(weights.files[0]) as src:
+        kind = PATCHES[weights.family]
+        config = read_config(src.beside / "config.json") or kind.config(src.header, src.tensors.get)
+        module = hollow(lambda: kind.build(config))
+        dtype = policy.dtype(("bfloat16", "float16"))
+        fill(module, src.tensors, same, dtype=dtype, name=src.file.name)
+        return PatchContent(module, kind, dtype)
 
 
 def load_vision(weights: Weights, policy: Policy) -> VisionContent:

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from graphflow.detect import Detected, Part, describe, detect, family_of_type, require
+from graphflow.detect import Detected, Part, describe, detect, family_of_type, read_header, require
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families import family
+from graphflow.models.model_patches import KINDS
 from graphflow.node import Blocked, File
-from graphflow.values import Clip, ClipVision, ControlNet, IpAdapter, Model, StyleModel, UpscaleModel, Vae, Weights
+from graphflow.values import (
+    Clip,
+    ClipVision,
+    ControlNet,
+    IpAdapter,
+    Model,
+    ModelPatch,
+    StyleModel,
+    UpscaleModel,
+    Vae,
+    Weights,
+)
 
 PIXELS = "pixel_space"
 
@@ -107,6 +119,18 @@ def upscale_model(file: File) -> UpscaleModel:
     if found.kind in ("checkpoint", "model", "lora", "text_encoder"):
         raise UnsupportedFile(f"{file.name} is no upscale model: {describe(found)}")
     return UpscaleModel(Weights((file,), "upscale_model"))
+
+
+def model_patch(file: File) -> ModelPatch:
+    """The recipe of a small network that works inside another. Raises `UnsupportedFile` for kinds that are not known."""
+    header = read_header(file.path)
+    found = next((name for name, kind in KINDS.items() if kind.mark in header.tensors), "")
+    if not found:
+        raise UnsupportedFile(
+            f"{file.name} is no model patch that can be used: Qwen-Image's blockwise controls (DiffSynth) and Z-Image's "
+            f"Fun controls can; {describe(detect(file.path))}"
+        )
+    return ModelPatch(Weights((file,), "model_patch", found))
 
 
 def control_net(file: File) -> ControlNet:

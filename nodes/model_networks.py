@@ -1,0 +1,45 @@
+"""Small networks that work inside a denoising network, and references whose work is done apart."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from graphflow.api import File, Folder, Image, Mask, Model, ModelPatch, Vae, node
+from graphflow.diffusion.sampling_patches import ReferencesApartPatch
+from graphflow.models import Steered, model_patch
+
+from ._fields import span
+
+
+@node("ModelPatchLoader", category="advanced/loaders", experimental=True)
+def model_patch_loader(name: Annotated[File, Folder("model_patches")]) -> ModelPatch:
+    """Opens a small network that works inside a denoising network: Qwen-Image's blockwise controls, Z-Image's Fun controls."""
+    return model_patch(name)
+
+
+@node("QwenImageDiffsynthControlnet", category="advanced/loaders/qwen", experimental=True)
+def qwen_image_diffsynth_controlnet(
+    model: Model,
+    model_patch: ModelPatch,
+    vae: Vae,
+    image: Image,
+    strength: Annotated[float, span(-10.0, 10.0, 0.01)] = 1.0,
+    mask: Mask | None = None,
+) -> Model:
+    """Lets a picture of edges, depth or a pose steer Qwen-Image or Z-Image from inside, by a model patch.
+
+    Nets that inpaint paint where the mask is; others take no notice of it. The picture is cut around its centre to the
+    latent's aspect.
+    """
+    if strength == 0:
+        return model
+    return model.patched(Steered(model_patch, vae, image.data, strength, None if mask is None else mask.data))
+
+
+@node("FluxKVCache", title="Flux KV Cache", category="advanced/model")
+def flux_kv_cache(model: Model) -> Model:
+    """For Flux 2 Klein's KV models, whose reference pictures see themselves alone, and no noise.
+
+    So the references are worked on as these models learnt it. They are worked on in each step, not kept from the first.
+    """
+    return model.patched(ReferencesApartPatch())
