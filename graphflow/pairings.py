@@ -8,6 +8,7 @@ nothing in common, it is a Problem at that node and input. What is not known is 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -278,6 +279,10 @@ def _latent(by_type: Mapping[str, Known]) -> Known | None:
 # --- what cannot be together -----------------------------------------------------------------------------------------
 
 
+MIXES = ("ModelMerge", "CLIPMerge")
+"""Beginnings of the names of nodes that mix two models, which must be of one family."""
+
+
 def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterator[Problem]:
     types = {port.name: port.type for port in node.definition.inputs}
 
@@ -308,6 +313,11 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
         for _, model in of("MODEL"):
             if model.families and not adapter.families & model.families:
                 yield _clash(id, name, "the IP-Adapter", adapter, "the model", model)
+    if node.definition.type.startswith(MIXES):
+        for wire, what in (("MODEL", "the model"), ("CLIP", "the text encoder")):
+            for (_, first), (name, second) in itertools.pairwise(of(wire)):
+                if first.families and second.families and not first.families & second.families:
+                    yield _clash(id, name, what, second, "the other", first)
     for name, style in of("STYLE_MODEL"):
         for _, cond in conds[:1]:
             if cond.families and not _fits(style.families, cond.families):

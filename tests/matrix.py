@@ -10,7 +10,7 @@ from tests.tiny import TINY
 
 TINY_FAMILIES = {tiny.family for tiny in TINY.values()}
 """Families of which tests run a tiny network (`tests/test_families.py`)."""
-FILLS = {"sd15": "nine channels", "flux": "Fill"}
+FILLS = {"sd15": "nine channels", "sd2": "nine channels", "sdxl": "nine channels", "flux": "Fill"}
 """Families whose inpainting networks are asked as diffusers asks them in tests."""
 PICTURES = {"sd15", "sdxl"}
 """Families on which tests hold IP-Adapters against diffusers' own."""

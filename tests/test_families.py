@@ -226,6 +226,26 @@ def test_sdxl_is_told_sizes_and_pooled_text_in_the_order_of_its_pipeline(tmp_pat
     torch.testing.assert_close(plain, asked.x - sigma * default, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["sd15 inpaint", "sd2 inpaint", "sdxl inpaint"])
+@torch.inference_mode()
+def test_an_inpainting_u_net_is_given_mask_and_picture_in_the_order_of_its_pipeline(name: str, tmp_path: Path) -> None:
+    tiny = TINY[name]
+    module: Any = network(tiny)
+    with loaded(recipe(tmp_path, tiny, module)) as live:
+        asked = row(live, tiny, 2.0)
+        (out,) = live.predict([asked])
+        p = live.parametrisation
+    assert live.concat == "inpaint"
+    assert asked.cond.concat is not None
+    mask, picture = asked.cond.concat[:, :1], asked.cond.concat[:, 1:]
+    added = {"text_embeds": asked.cond.pooled, "time_ids": torch.tensor([[64.0, 64, 0, 0, 64, 64]])}
+    raw = module(
+        torch.cat([p.scale_in(asked.x, asked.sigma), mask, picture], dim=1), p.timestep(asked.sigma), asked.cond.context,
+        added_cond_kwargs=added,
+    ).sample  # fmt: skip
+    torch.testing.assert_close(out, p.to_denoised(asked.x, asked.sigma, raw), atol=1e-4, rtol=1e-4)
+
+
 @torch.inference_mode()
 def test_the_refiner_is_told_a_score_in_place_of_the_target_size(tmp_path: Path) -> None:
     tiny = TINY["sdxl_refiner"]

@@ -108,6 +108,8 @@ FILES: dict[str, Shapes] = {
     "ipadapter/sdxl": {"image_proj.latents": [1, 1, 1], "ip_adapter.1.to_k_ip.weight": [1, 2048]},
     "ipadapter/lora": lora(ATTENTION, 768), "style_models/redux": keys("redux_up.weight", "redux_down.weight"),
     "embeddings/sd15": {"emb_params": [2, 768]}, "embeddings/sdxl": {"clip_g": [2, 1280], "clip_l": [2, 768]},
+    "clip_vision/network": NETWORKS["sd15"],
+    "controlnet/control-lora": {"lora_controlnet": [1], "input_blocks.4.1.transformer_blocks.0.attn2.to_k.down": [2, 2048]},
     "clip_vision/eye": keys("vision_model.encoder.layers.0.layer_norm1.weight"),
 }  # fmt: skip
 
@@ -190,7 +192,7 @@ def pictures(name: str, model: str) -> dict[str, Any]:
     }
 
 
-def styled() -> dict[str, Any]:
+def styled(eye: str = "eye") -> dict[str, Any]:
     """Flux Redux on a prompt."""
     seen = {"clip_vision": of("eye", "CLIP_VISION"), "image": of("photo", "IMAGE")}
     inputs = {
@@ -199,11 +201,18 @@ def styled() -> dict[str, Any]:
     }  # fmt: skip
     return {
         "photo": {"type": "EmptyImage", "inputs": {}},
-        "eye": {"type": "CLIPVisionLoader", "inputs": {"clip_name": "eye.safetensors"}},
+        "eye": {"type": "CLIPVisionLoader", "inputs": {"clip_name": f"{eye}.safetensors"}},
         "seen": {"type": "CLIPVisionEncode", "inputs": seen},
         "redux": {"type": "StyleModelLoader", "inputs": {"style_model_name": "redux.safetensors"}},
         "style": {"type": "StyleModelApply", "inputs": inputs},
     }
+
+
+def mixed(one: str, other: str, wire: str) -> dict[str, Any]:
+    """Two models, or their text encoders, mixed."""
+    kind, name = ("ModelMergeSimple", "model") if wire == "MODEL" else ("CLIPMergeSimple", "clip")
+    inputs = {f"{name}1": of(one, wire), f"{name}2": of(other, wire), "ratio": 0.5}
+    return {"mix": {"type": kind, "inputs": inputs}}
 
 
 def sampling(
@@ -318,6 +327,23 @@ WRONG: dict[str, Case] = {
     "a VAE among the text encoders": (
         {**network("sd15"), **encoder("vae", "stable_diffusion"), **sampling("net", "clip")}, [("clip", "clip_name")],
     ),
+    "SD 1.5 and SDXL mixed": (
+        {**checkpoint("sd15"), **network("sdxl"), **mixed("load", "net", "MODEL"), **sampling("mix", "load")},
+        [("mix", "model2")],
+    ),
+    "the text encoders of SDXL and Flux mixed": (
+        {**checkpoint("sdxl"), **encoders("clip_l", "t5", "flux"), **mixed("load", "clip", "CLIP"), **sampling("load", "mix")},
+        [("mix", "clip2")],
+    ),
+    "a control-LoRA of SDXL for SD 1.5": (
+        {**checkpoint("sd15"), **control("control-lora"), **sampling("load", "load", cond=of("control", "positive"))},
+        [("control", "control_net")],
+    ),
+    "a checkpoint without an image encoder among the image encoders": (
+        {**network("flux"), **encoders("clip_l", "t5", "flux"), **styled("network"),
+         **sampling("net", "clip", cond=of("style", "CONDITIONING"))},
+        [("eye", "clip_name")],
+    ),
     "an SDXL IP-Adapter on SD 1.5": (
         {**checkpoint("sd15"), **pictures("sdxl", "load"), **sampling("shown", "load")}, [("shown", "ipadapter")],
     ),
@@ -368,6 +394,20 @@ def right() -> dict[str, dict[str, Any]]:
         },
         "an SDXL ControlNet": {
             **checkpoint("sdxl"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "SD 1.5 mixed with itself": {
+            **checkpoint("sd15"), **network("sd15"), **mixed("load", "net", "MODEL"), **sampling("mix", "load"),
+        },
+        "two text encoders of SD 1.5 mixed": {
+            **checkpoint("sd15"), **encoder("clip_l", "stable_diffusion"), **mixed("load", "clip", "CLIP"),
+            **sampling("load", "mix"),
+        },
+        "a control-LoRA of SDXL": {
+            **checkpoint("sdxl"), **control("control-lora"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "an unCLIP checkpoint": {
+            "load": {"type": "unCLIPCheckpointLoader", "inputs": {"ckpt_name": "sd15.safetensors"}},
+            **sampling("load", "load", "load"),
         },
         "an SD 1.5 T2I-Adapter": {
             **checkpoint("sd15"), **control("t2i sd15"), **sampling("load", "load", cond=of("control", "positive")),

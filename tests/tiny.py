@@ -86,6 +86,8 @@ TINY: dict[str, Tiny] = {
     "sd15 inpaint": Tiny("SD1.5 inpaint UNet 9ch", "sd15", (4, 8, 8), 32, folder="unet"),
     "sd2": Tiny("SD2 v-pred UNet", "sd2", (4, 8, 8), 32, folder="unet"),
     "sdxl": Tiny("SDXL UNet", "sdxl", (4, 8, 8), 64, 32, folder="unet"),
+    "sd2 inpaint": Tiny("SD2 v-pred UNet, inpainting", "sd2", (4, 8, 8), 32, folder="unet"),
+    "sdxl inpaint": Tiny("SDXL UNet, inpainting", "sdxl", (4, 8, 8), 64, 32, folder="unet"),
     "sdxl_refiner": Tiny("SDXL refiner UNet", "sdxl_refiner", (4, 8, 8), 32, 16, folder="unet"),
     "sd3": Tiny("SD3", "sd3", (16, 8, 6), 32, 64),
     "sd35": Tiny("SD3.5 medium-like", "sd3", (16, 8, 6), 32, 64),
@@ -133,7 +135,9 @@ MORE: dict[str, dict[str, Any]] = {
 @functools.cache
 def config_of(name: str) -> dict[str, Any]:
     """The config of a tiny network."""
-    return dict(MORE[name] if name in MORE else json.loads((GOLDEN / "families.json").read_text())[name])
+    base, _, variant = name.partition(", ")
+    config = dict(MORE[base] if base in MORE else json.loads((GOLDEN / "families.json").read_text())[base])
+    return {**config, "in_channels": 9} if variant == "inpainting" else config
 
 
 def network(tiny: Tiny) -> nn.Module:
