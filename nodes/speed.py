@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from graphflow.api import Model, node
 from graphflow.diffusion.speed_patches import (
-    ChannelsLast,
-    Compiled,
+    ChannelsLastPatch,
+    CompilePatch,
     DeepCachePatch,
-    EditAlways,
     FirstBlockPatch,
     Kernel,
-    Kernels,
+    KernelPatch,
 )
 
 from ._fields import said, span
@@ -57,7 +56,7 @@ def torch_compile_model(model: Model, backend: Literal["inductor", "cudagraphs"]
 
     Needs a C++ compiler, on NVIDIA cards Triton. The last bits of a picture may differ.
     """
-    return model.patched(EditAlways(Compiled(backend)))
+    return model.patched(CompilePatch(backend))
 
 
 @node("AttentionKernel", title="Attention Kernel", category=SPEED)
@@ -65,10 +64,10 @@ def attention_kernel(
     model: Model, kernel: Annotated[Kernel, said("Which there are depends on the device and the dtype.")] = "efficient"
 ) -> Model:
     """Computes attention by one of PyTorch's kernels, instead of the one that PyTorch chooses."""
-    return model.patched(EditAlways(Kernels(kernel)))
+    return model.patched(KernelPatch(kernel))
 
 
 @node("ChannelsLast", title="Channels Last", category=SPEED)
 def channels_last(model: Model) -> Model:
     """Lays pictures out for convolutions with their channels side by side: faster U-Nets on many devices."""
-    return model.patched(EditAlways(ChannelsLast()))
+    return model.patched(ChannelsLastPatch())

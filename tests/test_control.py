@@ -216,12 +216,15 @@ ADAPTERS = {
 }  # fmt: skip
 
 
-def t2i_adapter(folder: Path, name: str, *, original: bool, grey: bool = False) -> tuple[Any, File]:
+def t2i_adapter(
+    folder: Path, name: str, *, original: bool, grey: bool = False, channels: list[int] | None = None
+) -> tuple[Any, File]:
     """A tiny adapter and its file, which tells its config by its shapes alone."""
     import diffusers
 
     torch.manual_seed(4)
-    module = diffusers.T2IAdapter(in_channels=1 if grey else 3, **ADAPTERS[name]).eval()
+    options = ADAPTERS[name] | ({"channels": channels} if channels else {})
+    module = diffusers.T2IAdapter(in_channels=1 if grey else 3, **options).eval()
     state = module.state_dict()
     entries = {e.theirs: join(e, state) for e in t2i(state)} if original else state
     path = folder / f"{name} {original}.safetensors"

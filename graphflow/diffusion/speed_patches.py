@@ -127,11 +127,31 @@ def repeated(module: nn.Module) -> list[nn.Module]:
 
 
 @dataclass(frozen=True)
-class EditAlways(EditPatch):
-    """One edit at every noise level."""
+class KernelPatch(EditPatch):
+    """See `Kernels`."""
 
-    edit: Kernels | ChannelsLast | Compiled
+    kernel: Kernel
 
     def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
-        """The edit."""
-        return (self.edit,)
+        """At every noise level."""
+        return (Kernels(self.kernel),)
+
+
+@dataclass(frozen=True)
+class ChannelsLastPatch(EditPatch):
+    """See `ChannelsLast`."""
+
+    def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
+        """At every noise level."""
+        return (ChannelsLast(),)
+
+
+@dataclass(frozen=True)
+class CompilePatch(EditPatch):
+    """See `Compiled`."""
+
+    backend: str = "inductor"
+
+    def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
+        """At every noise level."""
+        return (Compiled(self.backend),)
