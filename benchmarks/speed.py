@@ -30,6 +30,7 @@ from graphflow_nodes.speed import (
     attention_kernel,
     channels_last,
     deep_cache,
+    easy_cache,
     first_block_cache,
     torch_compile_model,
 )
@@ -129,6 +130,9 @@ def main() -> None:
                 "DeepCache, interval 2": lambda model: deep_cache(model, 2),
                 "DeepCache, interval 3": lambda model: deep_cache(model, 3),
                 "DeepCache, interval 5": lambda model: deep_cache(model, 5),
+                "EasyCache, threshold 0.05": lambda model: easy_cache(model, 0.05),
+                "EasyCache, threshold 0.1": lambda model: easy_cache(model, 0.1),
+                "EasyCache, threshold 0.2": lambda model: easy_cache(model, 0.2),
                 "Channels Last": channels_last,
                 "Attention Kernel math": lambda model: attention_kernel(model, "math"),
                 "TorchCompileModel": torch_compile_model,

@@ -9,6 +9,7 @@ from graphflow.diffusion.speed_patches import (
     ChannelsLastPatch,
     CompilePatch,
     DeepCachePatch,
+    EasyCachePatch,
     FirstBlockPatch,
     Kernel,
     KernelPatch,
@@ -48,6 +49,36 @@ def first_block_cache(
     For Stable Diffusion 3, Flux, Qwen-Image, Z-Image, Wan and their kin. Other jobs on the same model are not touched.
     """
     return model.patched(FirstBlockPatch(threshold, max_skips, start_percent, end_percent))
+
+
+Reuse = Annotated[float, span(0.0, 3.0, 0.01, "A larger one computes less, and changes the picture more.")]
+
+
+@node("EasyCache", title="EasyCache", category="advanced/debug/model", experimental=True)
+def easy_cache(
+    model: Model,
+    reuse_threshold: Reuse = 0.2,
+    start_percent: Percent = 0.15,
+    end_percent: Percent = 0.95,
+    verbose: bool = False,
+) -> Model:
+    """Faster models of every family: while the output moves along with the input, whole calls are left out.
+
+    `verbose` makes no difference here. Other jobs on the same model are not touched.
+    """
+    return model.patched(EasyCachePatch(reuse_threshold, start_percent, end_percent))
+
+
+@node("LazyCache", title="LazyCache", category="advanced/debug/model", experimental=True)
+def lazy_cache(
+    model: Model,
+    reuse_threshold: Reuse = 0.2,
+    start_percent: Percent = 0.15,
+    end_percent: Percent = 0.95,
+    verbose: bool = False,
+) -> Model:
+    """The same as EasyCache, which here serves every family and kind of guidance already."""
+    return easy_cache(model, reuse_threshold, start_percent, end_percent, verbose)
 
 
 @node("TorchCompileModel", category="_for_testing", experimental=True)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphflow.diffusion.caches import BLOCKS, DeepCache, FirstBlockCache
+from graphflow.diffusion.caches import BLOCKS, DeepCache, EasyCache, FirstBlockCache
 from graphflow.diffusion.network import CacheRule, RowCache, RowCond, RowControl
 from graphflow.diffusion.speed_patches import ChannelsLast, Compiled, Kernels
 from graphflow.engine.stepper import Lane, Stepper
@@ -22,7 +22,14 @@ from graphflow.values import Cond, Conditioning, Latent, Model, Weights
 from graphflow_nodes.loaders import control_net_loader
 from graphflow_nodes.model_patches import perturbed_attention_guidance, skip_layer_guidance_dit
 from graphflow_nodes.sampling import k_sampler
-from graphflow_nodes.speed import attention_kernel, channels_last, deep_cache, first_block_cache
+from graphflow_nodes.speed import (
+    attention_kernel,
+    channels_last,
+    deep_cache,
+    easy_cache,
+    first_block_cache,
+    lazy_cache,
+)
 from tests.numerics import drive
 from tests.test_control import control, write
 from tests.tiny import TINY, Tiny, config_of, file, network, original_state, single_file, write_config
@@ -138,6 +145,45 @@ def test_a_first_block_that_sees_a_change_asks_the_others(tmp_path: Path) -> Non
         for _ in range(2):
             asked(loose, 0.3)
         assert torch.equal(asked(loose, 0.3), live.predict([row(live, tiny, None, moved=0.3)])[0])  # the fourth time
+
+
+def test_easy_cache_leaves_calls_out_while_the_changes_add_up_to_less_than_its_threshold(
+    tmp_path: Path, home: Residency
+) -> None:
+    tiny, model = TINY["flux"], recipe(tmp_path, "flux")
+    memory: dict[Any, Any] = {}
+    counted: list[int] = []
+
+    with loaded(model) as live:
+        handle = calls_of(home.get(model.weights, lambda: None).content.module, counted)  # type: ignore[arg-type, return-value]
+
+        def asked(moved: float) -> Row:
+            return row(live, tiny, RowCache(EasyCache(0.3), memory, "a"), moved=moved)
+
+        first, second = live.predict([asked(0.0)])[0], live.predict([asked(0.01)])[0]
+        third = live.predict([asked(0.02)])[0]
+        calls = len(counted)
+        far = live.predict([asked(9.0)])[0]
+        handle.remove()
+        exact = [live.predict([row(live, tiny, None, moved=m)])[0] for m in (0.0, 0.01, 0.02, 9.0)]
+
+    assert torch.equal(first, exact[0])
+    assert torch.equal(second, exact[1])
+    assert torch.equal(far, exact[3])  # a large change is computed
+    assert (calls, len(counted)) == (2, 3)
+    assert 0 < (third - exact[2]).abs().mean() < 0.1 * exact[2].abs().mean()
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "z_image", "wan", "flux fill"])
+def test_easy_cache_serves_every_family(name: str, tmp_path: Path) -> None:
+    model = recipe(tmp_path, name)
+    slow, strict, loose = (
+        drive(paint(m, name, steps=8)).result.data for m in (model, easy_cache(model, 0.0), lazy_cache(model, 3.0))
+    )
+
+    assert torch.equal(strict, slow)
+    assert loose.isfinite().all()
+    assert not torch.equal(loose, slow)
 
 
 @pytest.mark.parametrize("name", ["sd15", "flux"])

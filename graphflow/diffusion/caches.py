@@ -21,8 +21,60 @@ State = MutableMapping[str, Any]
 """What one set of rows keeps from call to call."""
 
 
+class _Inside:
+    """A cache that changes a module while it runs."""
+
+    def applied(self, module: nn.Module, state: State, *, steered: bool) -> AbstractContextManager[object]:
+        """Changes the module on entry and restores it on exit."""
+        raise NotImplementedError
+
+    def answer(
+        self, module: nn.Module, x: Tensor, state: State, compute: Callable[[], Tensor], *, steered: bool
+    ) -> Tensor:
+        """What the changed module gives."""
+        with self.applied(module, state, steered=steered):
+            return compute()
+
+
 @dataclass(frozen=True)
-class DeepCache:
+class EasyCache:
+    """EasyCache (https://arxiv.org/abs/2507.02860): while the output moves along with the input, it is not computed.
+
+    What an output differs by from its input is put on the next inputs, as long as the changes that are to be expected add
+    up to less than `threshold`, relative to the output, in the row that changes most.
+    """
+
+    threshold: float = 0.2
+
+    def answer(
+        self, module: nn.Module, x: Tensor, state: State, compute: Callable[[], Tensor], *, steered: bool
+    ) -> Tensor:
+        """The output, of a network of any kind."""
+        if self._repeats(x, state):
+            state["last"] = x
+            change: Tensor = state["change"]
+            return x[:, : change.shape[1]] + change
+        out = compute()
+        if "out" in state and state["out"].shape == out.shape:
+            state["rate"] = _size(out - state["out"]) / _size(x - state["x"]).clamp(min=1e-12)
+        state.update(x=x, last=x, out=out, change=out - x[:, : out.shape[1]], error=0.0)
+        return out
+
+    def _repeats(self, x: Tensor, state: State) -> bool:
+        if "rate" not in state or state["last"].shape != x.shape:
+            return False
+        moved = state["rate"] * _size(x - state["last"]) / _size(state["out"]).clamp(min=1e-12)
+        state["error"] += float(moved.max())
+        return bool(state["error"] < self.threshold)
+
+
+def _size(x: Tensor) -> Tensor:
+    """(N,): the mean absolute value of each row."""
+    return x.float().abs().flatten(1).mean(1)
+
+
+@dataclass(frozen=True)
+class DeepCache(_Inside):
     """DeepCache (https://arxiv.org/abs/2312.00858): a U-Net's deep features change slowly, so most calls reuse them.
 
     One call of `interval` computes everything; the others compute the `depth` outermost levels alone.
@@ -91,7 +143,7 @@ BLOCKS = ("transformer_blocks", "joint_transformer_blocks", "blocks", "layers", 
 
 
 @dataclass(frozen=True)
-class FirstBlockCache:
+class FirstBlockCache(_Inside):
     """First-block cache: while what a transformer's first block adds changes little, the other blocks are not asked.
 
     What they added before is added again. `threshold` is the mean change relative to the last whole call's, of the row
@@ -146,7 +198,7 @@ class FirstBlockCache:
         state["skip"] = False
         if before is None or "rest" not in state or before.shape != change.shape or state["skipped"] >= self.most:
             return False
-        moved = (change - before).abs().flatten(1).mean(1) / before.abs().flatten(1).mean(1).clamp(min=1e-12)
+        moved = _size(change - before) / _size(before).clamp(min=1e-12)
         state["skip"] = bool(moved.max() < self.threshold)
         return bool(state["skip"])
 

@@ -10,7 +10,7 @@ the row, so jobs that differ in it can still share the weights.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
@@ -84,10 +84,19 @@ class RowImage:
 class CacheRule(Protocol):
     """What work a network may skip by what it computed before; hashable, equal when the same."""
 
-    def applied(
-        self, module: nn.Module, state: MutableMapping[str, Any], *, steered: bool
-    ) -> AbstractContextManager[object]:
-        """Changes the module on entry and restores it on exit; `steered` when ControlNets add to the network."""
+    def answer(
+        self,
+        module: nn.Module,
+        x: Tensor,
+        state: MutableMapping[str, Any],
+        compute: Callable[[], Tensor],
+        *,
+        steered: bool,
+    ) -> Tensor:
+        """The network's output for x (N, C, h, w), by what `compute` gives or without it.
+
+        The module may be changed while `compute` runs; `steered` when ControlNets add to the network.
+        """
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from graphflow.diffusion.caches import DeepCache, FirstBlockCache
+from graphflow.diffusion.caches import DeepCache, EasyCache, FirstBlockCache
 from graphflow.diffusion.edits import hooked, replaced
 from graphflow.diffusion.guidance_patches import between
 from graphflow.diffusion.network import CacheRule, NetworkEdit
@@ -53,6 +53,19 @@ class FirstBlockPatch(CachePatch):
         """Between start and end."""
         inside = between(sigma, self.start, self.end, parametrisation)
         return FirstBlockCache(self.threshold, self.most) if inside else None
+
+
+@dataclass(frozen=True)
+class EasyCachePatch(CachePatch):
+    """See `caches.EasyCache`."""
+
+    threshold: float = 0.2
+    start: float = 0.15
+    end: float = 0.95
+
+    def rule(self, sigma: float, parametrisation: Parametrisation) -> CacheRule | None:
+        """Between start and end."""
+        return EasyCache(self.threshold) if between(sigma, self.start, self.end, parametrisation) else None
 
 
 # --- the same work, done otherwise -----------------------------------------------------------------------------------

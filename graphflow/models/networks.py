@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,9 +94,7 @@ class ResidentNetwork:
                     stack.enter_context(attended(self._residency, content.module, [c.images for c in conds], size))
                 for edit in conds[0].edits:
                     stack.enter_context(edit.applied(content.module))
-                if conds[0].cache is not None:
-                    stack.enter_context(_cached(conds, content.module, call))
-                out = self.family.forward(content.module, call).float()
+                out = _answer(content.module, call, conds, self.family).float()
         outs = torch.split(out, [len(row.x) for row in rows])
         return [
             cond.parametrisation.to_denoised(row.x, row.sigma, o)
@@ -169,12 +166,14 @@ class ResidentNetwork:
         return self._put(_cat(present)) if present else None
 
 
-def _cached(conds: Sequence[RowCond], module: nn.Module, call: Call) -> AbstractContextManager[object]:
-    """The cache of one sampling for exactly these rows."""
+def _answer(module: nn.Module, call: Call, conds: Sequence[RowCond], family: Family) -> Tensor:
+    """One pass, or what a cache makes of it; what it keeps belongs to one sampling and to exactly these rows."""
     caches = [c.cache for c in conds if c.cache is not None]
-    rule = caches[0].rule
-    state = caches[0].memory.setdefault((rule, *(cache.key for cache in caches)), {})
-    return rule.applied(module, state, steered=call.residuals is not None)
+    if not caches:
+        return family.forward(module, call)
+    state = caches[0].memory.setdefault((caches[0].rule, *(cache.key for cache in caches)), {})
+    steered = call.residuals is not None
+    return caches[0].rule.answer(module, call.x, state, lambda: family.forward(module, call), steered=steered)
 
 
 def _controls(x: Tensor, timestep: Tensor, cond: RowCond) -> Residuals:
