@@ -69,7 +69,8 @@ class Expansion(Value):
     """A node's result that is still to be computed: nodes to compile and walk like the rest of the plan.
 
     `nodes` are workflow nodes by local id; an input may also be a `Value` itself. `outputs` gives, for each output of
-    the node that grew, a link such as `{"from": "decode.IMAGE"}` or a value.
+    the node that grew, a link such as `{"from": "decode.IMAGE"}` or a value. A link to a node that is not among them
+    leads to the plan that they grow in, whose node is run for it if need be.
     """
 
     nodes: Mapping[str, Any]
@@ -170,7 +171,13 @@ class Place:
     node: str
     """Id of the node that the user sees."""
     tasks: tuple[Any, ...] = ()
-    """The plan's tasks (`graphflow.plan.Task`)."""
+    """The plan's tasks (`graphflow.plan.Task`); of grown nodes, those that grew together."""
+    task: str = ""
+    """Id of the task within these."""
+    outer: Place | None = None
+    """Where the call happened that grew these tasks."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What the job's pictures carry beside the workflow, by key."""
 
 
 PLACE: ContextVar[Place | None] = ContextVar("place", default=None)

@@ -69,6 +69,8 @@ class Plan:
     outputs: tuple[int, ...]
     """Places of the tasks whose results are wanted."""
     job: str = ""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What goes into pictures beside the workflow, by key; in no key, since it changes no result."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,7 +54,7 @@ from graphflow.node import (
 from graphflow.plan import Plan, Ref, Task, compile, digest, fitted
 from graphflow.registry import Definitions, Registry
 from graphflow.values import dumps, summary
-from graphflow.workflow import Workflow, WorkflowNode, link
+from graphflow.workflow import Source, Workflow, WorkflowNode, link
 
 MAX_GROWTH = 500
 """How deep nodes that grow may nest: a loop is growth within growth."""
@@ -124,13 +125,18 @@ class Walk:
 class _Level:
     """A plan, or a plan grown inside one, with the results of its tasks."""
 
-    def __init__(self, walk: Walk, plan: Plan, visible: str = "", depth: int = 0) -> None:
-        """`visible` is the node that the user sees, for everything that it grew."""
+    def __init__(
+        self, walk: Walk, plan: Plan, visible: str = "", outer: _Level | None = None, place: Place | None = None
+    ) -> None:
+        """`visible` is the node that the user sees, for everything that it grew at `place`, in the level `outer`."""
         self.walk = walk
         self.shop = walk.shop
         self.tasks = plan.tasks
         self.visible = visible
-        self.depth = depth
+        self.outer = outer
+        self.place = place
+        self.depth: int = 0 if outer is None else outer.depth + 1
+        self.running: set[int] = set()
         self.entries: dict[int, Entry] = {}
         self.keys: dict[int, str] = {}
 
@@ -151,9 +157,37 @@ class _Level:
                     pending.append(ref.task)
         return sorted(seen)
 
+    def outside(self, source: Source) -> tuple[tuple[Any, ...], str]:
+        """An output's values for nodes that grow here, and its key: of a task here, or further out.
+
+        Raises `ValueError` for a task that is nowhere, or that waits for what grows.
+        """
+        level: _Level | None = self
+        while level is not None:
+            place = next((i for i, task in enumerate(level.tasks) if task.id == source.node), None)
+            if place is not None:
+                break
+            level = level.outer
+        if level is None or place is None:
+            raise ValueError(
+                f"a grown node is linked to node {source.node!r}, which neither grew nor is in the workflow"
+            )
+        if level.running.intersection(level._eager([place])):
+            raise ValueError(f"a grown node is linked to node {source.node!r}, which waits for it: a circle")
+        level.run([place])
+        index = _output_index(self.shop.registry.nodes[level.tasks[place].type], source.output)
+        return level.entries[place].outputs[index], f"{level.keys[place]}/{index}"
+
     # --- one task ---
 
     def _run_task(self, place: int) -> None:
+        self.running.add(place)
+        try:
+            self._run(place)
+        finally:
+            self.running.discard(place)
+
+    def _run(self, place: int) -> None:
         task = self.tasks[place]
         id = self.visible or task.id
         node = self.shop.registry.nodes.get(task.type)
@@ -218,9 +252,20 @@ class _Call:
         try:
             function = self.node.fingerprint
             assert function is not None
-            return str(function(**{name: values[0] for name, values in self._inputs.items() if values}))
+            with self._here_is():
+                return str(function(**{name: values[0] for name, values in self._inputs.items() if values}))
         except Exception as error:
             raise self._failed(error) from error
+
+    @contextmanager
+    def _here_is(self) -> Iterator[None]:
+        """Says to the node's functions where they are called."""
+        plan, level = self.walk.plan, self.level
+        token = PLACE.set(Place(plan.job, self.id, tuple(level.tasks), self.task.id, level.place, plan.texts))
+        try:
+            yield
+        finally:
+            PLACE.reset(token)
 
     def _gather(self) -> None:
         """Every eager input's values, as their ports want them."""
@@ -260,12 +305,9 @@ class _Call:
         began = time.monotonic()
         if not self.level.visible:
             self.walk._tell(NodeStarted, node=self.id)
-        token = PLACE.set(Place(self.walk.plan.job, self.id, tuple(self.level.tasks)))
-        try:
+        with self._here_is():
             results = self._map()
-        finally:
-            PLACE.reset(token)
-        outputs = self._collect(results)
+            outputs = self._collect(results)
         return Entry.of(outputs, time.monotonic() - began)
 
     def _skip(self, blocked: Blocked) -> Entry:
@@ -406,24 +448,57 @@ class _Call:
             message = f"it grew nodes {MAX_GROWTH} levels deep: a loop without an end? Bound it"
             raise NodeFailed(self.id, message, type=self.task.type)
         sources = [(output, link(output)) for output in expansion.outputs]
-        grown = self._compiled(expansion, [source.node for _, source in sources if source is not None])
-        level = _Level(self.walk, grown, self.id, self.level.depth + 1)
+        inside = [source.node for _, source in sources if source is not None and source.node in expansion.nodes]
+        try:
+            nodes, keys = self._rooted(expansion)
+            further = {
+                s: self.level.outside(s)[0] for _, s in sources if s is not None and s.node not in expansion.nodes
+            }
+        except ValueError as error:
+            raise self._failed(error) from error
+        if isinstance(nodes, Blocked):
+            return [[nodes] for _ in sources]
+        grown = self._compiled(nodes, inside, keys)
+        level = _Level(self.walk, grown, self.id, self.level, PLACE.get())
         level.run(grown.outputs)
         place = {task.id: i for i, task in enumerate(grown.tasks)}
         values: list[list[Any]] = []
         for output, source in sources:
             if source is None:
                 values.append([output])
-                continue
-            task = place[source.node]
-            definition = self.shop.registry.nodes[level.tasks[task].type].definition
-            names = [port.name for port in definition.outputs]
-            index = names.index(source.output) if source.output in names else int(source.output)
-            values.append(list(level.entries[task].outputs[index]))
+            elif source in further:
+                values.append(list(further[source]))
+            else:
+                task = place[source.node]
+                index = _output_index(self.shop.registry.nodes[level.tasks[task].type], source.output)
+                values.append(list(level.entries[task].outputs[index]))
         return values
 
-    def _compiled(self, expansion: Expansion, targets: list[str]) -> Plan:
-        workflow = Workflow(nodes={id: WorkflowNode.model_validate(node) for id, node in expansion.nodes.items()})
+    def _rooted(self, expansion: Expansion) -> tuple[dict[str, Any] | Blocked, dict[int, str]]:
+        """The grown nodes with values for their links out of what grew, and these values' keys by identity.
+
+        One that is blocked blocks them all. Raises `ValueError` for a link that leads nowhere, or to several values.
+        """
+        nodes: dict[str, Any] = {}
+        keys: dict[int, str] = {}
+        for local, node in expansion.nodes.items():
+            inputs = dict(node.get("inputs") or {})
+            for name, value in inputs.items():
+                source = link(value)
+                if source is None or source.node in expansion.nodes:
+                    continue
+                values, key = self.level.outside(source)
+                if len(values) != 1:
+                    raise ValueError(f"node {source.node!r} gives {len(values)} values; a grown node takes one")
+                if isinstance(values[0], Blocked):
+                    return values[0], {}
+                inputs[name] = values[0]
+                keys[id(values[0])] = key
+            nodes[local] = {**node, "inputs": inputs}
+        return nodes, keys
+
+    def _compiled(self, nodes: Mapping[str, Any], targets: list[str], keys: Mapping[int, str]) -> Plan:
+        workflow = Workflow(nodes={id: WorkflowNode.model_validate(node) for id, node in nodes.items()})
         outputs = [
             id
             for id, node in workflow.nodes.items()
@@ -431,7 +506,7 @@ class _Call:
         ]
         self.keep = self.keep and not outputs  # their files must be given again next time
         known = {id(value): f"{self.task.key}/{name}/{i}" for name, values in self._inputs.items()
-                 for i, value in enumerate(values)}  # fmt: skip
+                 for i, value in enumerate(values)} | dict(keys)  # fmt: skip
 
         def key_of(value: Value) -> str:
             return known.get(id(value)) or hashlib.sha256(dumps(value)).hexdigest()
@@ -482,6 +557,12 @@ class _Voice(Listener):
 
     def wants_preview(self) -> bool:
         return self._call.shop.watched()
+
+
+def _output_index(node: Node, output: str) -> int:
+    """An output's place by its name, or by its index in decimal."""
+    names = [port.name for port in node.definition.outputs]
+    return names.index(output) if output in names else int(output)
 
 
 def _files(value: Any) -> list[str]:

@@ -408,7 +408,7 @@ class Service:
         workflow = await asyncio.to_thread(json.loads, stored.workflow)
         definitions = await self.definitions()
         _, plan = await asyncio.to_thread(self._prepare, workflow, {}, stored.targets, definitions)
-        return replace(plan, job=stored.job.id)
+        return replace(plan, job=stored.job.id, texts=dict(stored.extra.get("texts", {})))
 
     def _begin(self, stored: Stored, slot: Slot, plan: Plan) -> None:
         id = stored.job.id

@@ -14,12 +14,12 @@ from typing import Any
 
 from graphflow.comfy.packs.exchange import ExecutionBlocker, Opaque, guessed, inward, outward
 from graphflow.comfy.packs.graphs import is_link
+from graphflow.comfy.packs.hidden import raw_link, told
 from graphflow.comfy.packs.stage import in_thread
 from graphflow.comfy.packs.surface import Surface
 from graphflow.comfy.packs.typed import ComfyNode, NodeOutput
 from graphflow.comfy.signatures import SEEDS
 from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, NodeDef, OutputPort, Place, Port, Value
-from graphflow.plan import Ref, Task
 
 FILES = "FILES"
 """An output that is added to output nodes which also give values: the files they made."""
@@ -43,6 +43,10 @@ class Shape:
     takes_lists: bool
     is_output: bool
     method: str
+    raw: frozenset[str] = frozenset()
+    """Inputs of which the node wants the link, not the value."""
+    idempotent: bool = True
+    """Equal calls give equal results, whichever node makes them."""
     deprecated: bool = False
     experimental: bool = False
 
@@ -86,6 +90,8 @@ def _class_shape(cls: Any, type: str, title: str) -> Shape:
         takes_lists=bool(getattr(cls, "INPUT_IS_LIST", False)),
         is_output=bool(getattr(cls, "OUTPUT_NODE", False)),
         method=str(cls.FUNCTION),
+        raw=_raw(inputs.get("required", {}), inputs.get("optional", {})),
+        idempotent=not getattr(cls, "NOT_IDEMPOTENT", False) and "UNIQUE_ID" not in hidden.values(),
         deprecated=bool(getattr(cls, "DEPRECATED", False)),
         experimental=bool(getattr(cls, "EXPERIMENTAL", False)),
     )
@@ -97,20 +103,34 @@ def _schema_shape(cls: type[ComfyNode]) -> Shape:
         OutputPort(name=one.name, type=_wire(one.type), list=one.is_list, description=one.tooltip)
         for one in schema.outputs
     )
+    required = {one.id: one.spec() for one in schema.inputs if not one.optional}
+    optional = {one.id: one.spec() for one in schema.inputs if one.optional}
+    asked = {str(getattr(one, "value", one)) for one in schema.hidden}
     return Shape(
         type=schema.node_id,
         title=schema.display_name or schema.node_id,
         category=schema.category,
         description=schema.description,
-        required={one.id: one.spec() for one in schema.inputs if not one.optional},
-        optional={one.id: one.spec() for one in schema.inputs if one.optional},
+        required=required,
+        optional=optional,
         hidden={},
         outputs=outputs,
         takes_lists=schema.is_input_list,
         is_output=schema.is_output_node,
         method="execute",
+        raw=_raw(required, optional),
+        idempotent=not schema.not_idempotent and "UNIQUE_ID" not in asked,
         deprecated=schema.is_deprecated,
         experimental=schema.is_experimental,
+    )
+
+
+def _raw(*inputs: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(
+        str(name)
+        for some in inputs
+        for name, spec in dict(some).items()
+        if not isinstance(spec, str) and len(spec) > 1 and spec[1] and spec[1].get("rawLink")
     )
 
 
@@ -149,7 +169,7 @@ def _port(name: str, spec: Any, required: bool, whole: bool) -> Port:
         required=required,
         default=None if field is None else field.get("default"),
         field=field,
-        lazy=bool(options.get("lazy")),
+        lazy=bool(options.get("lazy") or options.get("rawLink")),
         list=whole,
         description=str(options.get("tooltip") or ""),
     )
@@ -196,31 +216,46 @@ class _Adapter:
         return self._steps(PLACE.get(), inputs)
 
     def fingerprint(self) -> Callable[..., str] | None:
-        """What a class's own check for changes says, as part of the key; None when it has none."""
-        name = "fingerprint_inputs" if issubclass(self.cls, ComfyNode) else "IS_CHANGED"
-        check = getattr(self.cls, name, None)
-        if check is None:
+        """What decides the result beside the inputs: the class's own check for changes, and which node it is.
+
+        None when there is neither.
+        """
+        is_schema = issubclass(self.cls, ComfyNode)
+        check = getattr(self.cls, "fingerprint_inputs" if is_schema else "IS_CHANGED", None)
+        if check is None and self.shape.idempotent:
             return None
 
         def said(**inputs: Any) -> str:
-            given = {name: None if isinstance(value, Value) else value for name, value in inputs.items()}
-            try:
-                with self.surface.installed():
-                    answer = _awaited(_called(check, {**given, **self._hidden(None, check)}))
-            except Exception:  # a check that fails says nothing: the node runs
-                answer = math.nan
-            return uuid.uuid4().hex if isinstance(answer, float) and math.isnan(answer) else repr(answer)
+            place = PLACE.get()
+            node = "" if self.shape.idempotent or place is None else place.task
+            return f"{node} {self._changed(check, place, inputs)}" if check is not None else node
 
         return said
+
+    def _changed(self, check: Callable[..., Any], place: Place | None, inputs: Mapping[str, Any]) -> str:
+        given: dict[str, Any] = {name: None if isinstance(value, Value) else value for name, value in inputs.items()}
+        if not issubclass(self.cls, ComfyNode):
+            given |= self._hidden(place, check, {})
+        try:
+            with self.surface.installed():
+                answer = _awaited(_called(check, given))
+        except Exception:  # a check that fails says nothing: the node runs
+            answer = math.nan
+        return uuid.uuid4().hex if isinstance(answer, float) and math.isnan(answer) else repr(answer)
 
     def _steps(self, place: Place | None, inputs: Mapping[str, Any]) -> Generator[Any, Any, Any]:
         known: dict[int, Value] = {}
         lazy: dict[str, Any] = {name: value for name, value in inputs.items() if isinstance(value, Lazy)}
         given = {name: _given(value, known) for name, value in inputs.items() if name not in lazy}
+        for name in self.shape.raw & lazy.keys():
+            raw = raw_link(place, name)
+            value = lazy.pop(name)
+            value = _given((yield from value), known) if raw is None else raw
+            given[name] = [value] if self.shape.takes_lists else value
         given |= dict.fromkeys(lazy, (None,) if self.shape.takes_lists else None)
-        target = self._target(place)
+        target = self._target(place, known)
         method = getattr(target, self.shape.method)
-        hidden = self._hidden(place, method) if not issubclass(self.cls, ComfyNode) else {}
+        hidden = self._hidden(place, method, known) if not issubclass(self.cls, ComfyNode) else {}
         while wanted := self._wanted(target, {**given, **hidden}, lazy):
             for name in wanted:
                 value = yield from lazy.pop(name)
@@ -234,21 +269,21 @@ class _Adapter:
             result = _awaited(method(**given))
             return result.as_dict() if isinstance(result, NodeOutput) else result
 
-    def _target(self, place: Place | None) -> Any:
+    def _target(self, place: Place | None, known: dict[int, Value]) -> Any:
         """What the method is called on: an instance, kept from run to run; for a schema a fresh class."""
         if issubclass(self.cls, ComfyNode):
-            node = place.node if place else ""
-            hidden = SimpleNamespace(unique_id=node, prompt=_prompt(place), extra_pnginfo=None, dynprompt=None,
-                                     auth_token_comfy_org=None, api_key_comfy_org=None)  # fmt: skip
+            hidden = SimpleNamespace(**{name.lower(): value for name, value in told(place, known).items()})
             return type(self.cls.__name__, (self.cls,), {"hidden": hidden})
         if self._instance is None:
             with self.surface.installed():
                 self._instance = self.cls()
         return self._instance
 
-    def _hidden(self, place: Place | None, method: Callable[..., Any]) -> dict[str, Any]:
+    def _hidden(self, place: Place | None, method: Callable[..., Any], known: dict[int, Value]) -> dict[str, Any]:
         """What the class asks for beside its inputs, as far as the method takes it."""
-        values = {"UNIQUE_ID": place.node if place else "", "PROMPT": _prompt(place)}
+        if not self.shape.hidden:
+            return {}
+        values = told(place, known)
         asked = {name: values.get(what) for name, what in self.shape.hidden.items()}
         return {name: value for name, value in asked.items() if _takes(method, name)}
 
@@ -267,8 +302,12 @@ class _Adapter:
         check = getattr(self.cls, name, None)
         if check is None:
             return
-        plain = {key: value for key, value in given.items() if isinstance(value, bool | int | float | str | list)}
-        answer = _awaited(_called(check, plain))
+        plain = {
+            key: value if isinstance(value, bool | int | float | str | list) else None for key, value in given.items()
+        }
+        types = {**self.shape.required, **self.shape.optional}
+        linked = {key: _wire(types[key][0]) for key in given if plain[key] is None and key in types}
+        answer = _awaited(_called(check, {**plain, "input_types": linked}))
         if answer is not True:
             raise ValueError(str(answer) if isinstance(answer, str) else "the node refused its inputs")
 
@@ -315,13 +354,13 @@ def _given(value: Any, known: dict[int, Value]) -> Any:
 
 
 def _grown(expand: Mapping[str, Any], result: Sequence[Any], known: Mapping[int, Value]) -> Expansion:
-    """The nodes that a node grew, in our words. Raises `ValueError` for links that lead out of them."""
+    """The nodes that a node grew, in our words; links may lead out of them."""
 
     def moved(value: Any) -> Any:
         if is_link(value):
-            if value[0] not in expand:
-                raise ValueError(f"a grown node is linked to node {value[0]!r} outside: pass its value in instead")
             return {"from": f"{value[0]}.{int(value[1])}"}
+        if isinstance(value, Value):
+            return value
         if (same := known.get(id(value))) is not None:
             return same
         if isinstance(value, bool | int | float | str | dict | list) or value is None:
@@ -333,21 +372,6 @@ def _grown(expand: Mapping[str, Any], result: Sequence[Any], known: Mapping[int,
         for id, node in expand.items()
     }
     return Expansion(nodes, [moved(one) for one in result])
-
-
-def _prompt(place: Place | None) -> dict[str, Any]:
-    """The running plan in the API format, as far as it can be said: what the nodes are, and their literals and links."""
-    tasks = [task for task in (place.tasks if place else ()) if isinstance(task, Task)]
-    return {
-        task.id: {
-            "class_type": task.type,
-            "inputs": {
-                name: [tasks[value.task].id, value.output] if isinstance(value, Ref) else getattr(value, "name", value)
-                for name, value in task.inputs
-            },
-        }
-        for task in tasks
-    }
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:
