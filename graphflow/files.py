@@ -101,6 +101,10 @@ class ModelFiles:
         """Every name that can be chosen."""
         return [found.name for found in self.listing(folder)]
 
+    def digest(self, path: Path) -> str:
+        """The hash of a model's content as it is now."""
+        return self._hashes.of(path)
+
     def find(self, folder: str, name: str) -> File:
         """The file of that name, hashed. Raises `NotFound` with the nearest names."""
         parts = PurePosixPath(name.replace("\\", "/"))
@@ -166,7 +170,7 @@ class Hashes:
     def _of_file(self, path: Path) -> str:
         stat = path.stat()
         key, stamp = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
-        if (known := self._known.get(key)) and known[:2] == stamp:
+        if (known := self._known.get(key) or self._told(key)) and known[:2] == stamp:
             return str(known[2])
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -175,6 +179,13 @@ class Hashes:
             if self._file:
                 self._write(self._file)
         return digest
+
+    def _told(self, key: str) -> list[object] | None:
+        """What another process has written down since this one began."""
+        if self._file:
+            with self._lock:
+                self._known = {**_read_hashes(self._file), **self._known}
+        return self._known.get(key)
 
     def _write(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

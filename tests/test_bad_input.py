@@ -18,7 +18,7 @@ from graphflow.files import ModelFiles
 from graphflow.models import Residency, loaded
 from graphflow.models.families import FAMILIES
 from graphflow.models.weights import opened
-from graphflow.values import Model, Weights
+from graphflow.values import Lora, Model, Weights
 from tests.test_families import predict
 from tests.tiny import TINY, config_of, file, network, original_state, single_file, write_config
 
@@ -190,6 +190,48 @@ def test_a_file_replaced_while_its_model_is_loaded_is_another_model_from_then_on
     assert first.weights != second.weights
     assert not torch.equal(predict(second, TINY_SD), before)
     assert torch.equal(predict(first, TINY_SD), before)  # a job that began with it ends with it
+
+
+def test_a_file_replaced_between_planning_and_loading_is_told_and_not_taken_for_what_was_planned(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "diffusion_models"
+    folder.mkdir()
+    path = single_file(folder, TINY_SD, network(TINY_SD)).path
+    name = "lora_unet_mid_block_resnets_0_conv1"
+    save_file({f"{name}.diff": torch.zeros(64, 64, 3, 3)}, folder / "lora.safetensors")
+    shelf = ModelFiles([tmp_path], tmp_path / "hashes.json")
+    planned = Model(Weights((shelf.find("diffusion_models", path.name),), "model", "sd15"))
+    lora = Lora(shelf.find("diffusion_models", "lora.safetensors"), 1.0)
+    told = ModelFiles([tmp_path], tmp_path / "hashes.json")  # as a worker has it, in a process of its own
+
+    with Residency(device="cpu", dtype="float32", digest=told.digest).active():
+        before = predict(planned, TINY_SD)
+        assert torch.equal(predict(planned.patched(lora), TINY_SD), before)
+        predict(planned, TINY_SD)  # takes the LoRA out again
+        save_file({f"{name}.diff": torch.ones(64, 64, 3, 3)}, folder / "lora.safetensors")
+        with pytest.raises(UnsupportedFile, match=r"lora\.safetensors was replaced after this job was planned"):
+            predict(planned.patched(lora), TINY_SD)
+    state = original_state(network(TINY_SD), FAMILIES["sd15"].layout, "model.diffusion_model.")
+    save_file({key: tensor * 0.5 for key, tensor in state.items()}, path)
+
+    with Residency(device="cpu", dtype="float32", digest=told.digest).active():
+        with pytest.raises(UnsupportedFile, match="was replaced after this job was planned: run the workflow again"):
+            predict(planned, TINY_SD)
+        again = Model(Weights((shelf.find("diffusion_models", path.name),), "model", "sd15"))
+        assert not torch.equal(predict(again, TINY_SD), before)
+
+
+def test_what_another_process_hashed_is_not_hashed_again(tmp_path: Path) -> None:
+    (tmp_path / "loras").mkdir()
+    save_file({"a": torch.zeros(4)}, tmp_path / "loras" / "a.safetensors")
+    here, there = (ModelFiles([tmp_path], tmp_path / "hashes.json") for _ in range(2))
+    real = here.find("loras", "a.safetensors").digest
+    written = json.loads((tmp_path / "hashes.json").read_text())
+    (tmp_path / "hashes.json").write_text(json.dumps({k: [*v[:2], "told"] for k, v in written.items()}))
+
+    assert there.find("loras", "a.safetensors").digest == "told"
+    assert here.find("loras", "a.safetensors").digest == real
 
 
 def test_of_two_files_of_one_name_the_first_root_s_is_taken_and_known_by_its_content(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from graphflow.models.layouts import Layout, same, undo
 from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups
 from graphflow.models.merging import Change, Mix, Stream, mixing, original_names
 from graphflow.models.packed import dtype_of, plain, shapes_of
+from graphflow.models.residency import residency
 from graphflow.models.weights import Tensors, Under, opened, put
 from graphflow.values import Lora, Patch, Weights
 
@@ -60,8 +61,10 @@ class Merged:
 
     def _merge(self, patch: Lora | Mix) -> None:
         if isinstance(patch, Mix):
+            residency().check(patch.weights.files)
             self._mix(patch)
             return
+        residency().check([patch.file])
         with opened(patch.file.path) as (header, tensors):
             for group, end, target in _plan(header.tensors, self.targets, patch.file.name):
                 self._merge_one(patch, group, end, target, tensors)

@@ -11,17 +11,19 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
 
-from graphflow.errors import GraphflowError
+from graphflow.errors import GraphflowError, UnsupportedFile
 from graphflow.files import Finder
 from graphflow.models.weights import nbytes
+from graphflow.node import File
 from graphflow.values import Patch, Weights
 
 Tier = Literal["device", "host"]
@@ -100,16 +102,19 @@ class Residency:
         limit: int | None = None,
         host_limit: int | None = None,
         shelf: Finder | None = None,
+        digest: Callable[[Path], str] | None = None,
     ) -> None:
         """`limit` bounds the bytes of weights on the device (for None, nine tenths of its memory, less what one
         sampling needs); `host_limit` those kept beside it, half of the memory for None. On the `shelf` lie files that
-        no node names: the tiny decoders of previews.
+        no node names: the tiny decoders of previews. `digest` gives a file's hash as it is now, so that one replaced
+        since its job was planned is told.
         """
         self.device = torch.device(device) if device else best_device()
         self.policy = Policy(self.device, getattr(torch, dtype) if dtype else None)
         self.limit = _device_limit(self.device) if limit is None else limit
         self.host_limit = _host_limit() if host_limit is None else host_limit
         self.shelf = shelf
+        self._digest = digest
         self._residents: dict[Weights, Resident] = {}
         self._clock = itertools.count(1)
         self._lock = threading.RLock()
@@ -127,11 +132,23 @@ class Residency:
         """The resident for these weights, loaded into the host's memory if it is not there yet."""
         with self._lock:
             if weights not in self._residents:
+                self.check(weights.files)
                 content = load()
                 self._residents[weights] = Resident(content, sum(nbytes(m) for m in content.modules))
                 self._residents[weights].used = next(self._clock)
                 self._trim_host()
             return self._residents[weights]
+
+    def check(self, files: Iterable[File]) -> None:
+        """Raises `UnsupportedFile` when a file is no longer the one that the job was planned with."""
+        for file in files if self._digest else ():
+            assert self._digest
+            try:
+                same = self._digest(file.path) == file.digest
+            except OSError:
+                same = False
+            if not same:
+                raise UnsupportedFile(f"{file.name} was replaced after this job was planned: run the workflow again")
 
     @contextlib.contextmanager
     def ready(self, weights: Weights, patches: tuple[Patch, ...], load: Callable[[], Content]) -> Iterator[Resident]:

@@ -58,7 +58,8 @@ def build(settings: WorkerSettings) -> Bench:
         auto.get(settings.device, settings.device),
         auto.get(settings.dtype, settings.dtype),
         settings.vram_limit or None,
-        shelf=files(settings),
+        shelf=(shelf := files(settings)),
+        digest=shelf.digest,
     )
     cache = Cache(settings.memory_cache, settings.cache, settings.disk_cache)
     registry = _registry(settings)
