@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphflow.comfy.graph import INPUTS_ID, OUTPUTS_ID, Graph, Link, Node, Socket, read_graph, subgraphs
+from graphflow.comfy.groups import is_group, with_subgraphs
 from graphflow.comfy.prompt import BUTTONS
 from graphflow.comfy.signatures import RENAMED, VIRTUAL, WIDGET_TYPES, Signatures, Slot
 from graphflow.comfy.widgets import accounts_for, converted, draws_seed, named_values, slots_in_document
@@ -51,6 +52,7 @@ class _Book:
 
 def read_editor(document: Mapping[str, Any], signatures: Signatures) -> Converted:
     """The workflow in a document of ComfyUI's editor, and what could not be carried over."""
+    document, lost = with_subgraphs(document)
     root, graphs = read_graph(document), subgraphs(document)
     everywhere = [root, *graphs.values()]
     book = _Book(signatures, graphs, _names(graphs), _shown(everywhere, graphs))
@@ -61,7 +63,7 @@ def read_editor(document: Mapping[str, Any], signatures: Signatures) -> Converte
     }
     if files := _model_files(everywhere):
         written["models"] = files
-    return Converted(parse(written), (*_missing(book, everywhere), *book.notes))
+    return Converted(parse(written), (*_missing(book, everywhere), *lost, *book.notes))
 
 
 def _names(graphs: Mapping[str, Graph]) -> dict[str, str]:
@@ -95,8 +97,8 @@ def _missing(book: _Book, levels: Iterable[Graph]) -> list[str]:
 
 
 def _told(type: str, where: str) -> str:
-    if type.startswith(("workflow>", "workflow/")):
-        return f"{type}{where} is a group node, which ComfyUI has given up: open it there and convert it to a subgraph"
+    if is_group(type):
+        return f"{type}{where} is a group node, and the file does not say what it holds: kept with its settings"
     return f"{type}{where} is not among the nodes here: kept with its settings"
 
 
