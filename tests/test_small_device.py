@@ -9,10 +9,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphflow.diffusion.network import RowCond
+from graphflow.diffusion.caches import DeepCache, EasyCache, FirstBlockCache
+from graphflow.diffusion.network import CacheRule, RowCache, RowCond
 from graphflow.models import Residency, checkpoint, loaded
 from graphflow.node import File, Row
-from graphflow.values import Lora, Model, Weights
+from graphflow.values import Image, Lora, Model, Weights
+from graphflow_nodes.ip_adapter import ip_adapter_advanced, ip_adapter_model_loader
+from graphflow_nodes.vision import clip_vision_loader
+from tests.test_ip_adapter import adapter
+from tests.test_ip_adapter import ask as show
+from tests.test_speed import row as asked
+from tests.test_vision import write as write_encoder
 from tests.tiny import TINY, Tiny, file, golden_sd15, network, single_file
 
 
@@ -72,3 +79,37 @@ def test_loras_come_and_go_on_a_network_larger_than_the_device(tmp_path: Path) -
     assert torch.equal(before, after)
     assert torch.equal(changed, ask(patched, tiny, large))
     assert not torch.equal(before, changed)
+
+
+@pytest.mark.parametrize("kind", ["plain", "plus"])
+def test_an_ip_adapter_and_its_image_encoder_visit_a_small_device(kind: str, tmp_path: Path) -> None:
+    tiny, module = TINY["sd15"], network(TINY["sd15"])
+    _, written = adapter(tmp_path, kind, module, tiny.width)
+    model = Model(Weights((single_file(tmp_path, tiny, module),), "model", "sd15"))
+    eye, look = clip_vision_loader(write_encoder(tmp_path, "clip")[1]), ip_adapter_model_loader(written)
+    photo = Image(torch.rand(1, 30, 30, 3, generator=torch.Generator().manual_seed(4)))
+    outs = []
+    for limit in (1000, None):
+        home = Residency(device="cpu", dtype="float32", limit=limit)
+        with home.active():
+            shown = ip_adapter_advanced(model, look, photo, clip_vision=eye)
+            outs.append(show(shown, "sd15")[0])
+        assert limit is None or home.bytes_in("device") <= limit
+
+    assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("rule", [DeepCache(2), FirstBlockCache(1.0), EasyCache(1.0)], ids=str)
+def test_caches_go_with_a_network_larger_than_the_device(rule: CacheRule, tmp_path: Path) -> None:
+    name = "sd15" if isinstance(rule, DeepCache) else "flux"
+    tiny = TINY[name]
+    model = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", tiny.family))
+    outs = []
+    for limit in (1000, None):
+        memory: dict[object, object] = {}
+        with Residency(device="cpu", dtype="float32", limit=limit).active(), loaded(model) as live:
+            outs.append(
+                [live.predict([asked(live, tiny, RowCache(rule, memory, "a"), moved=m)])[0] for m in (0.0, 0.01, 0.02)]
+            )
+
+    assert all(torch.equal(small, large) for small, large in zip(*outs, strict=True))
