@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from graphflow.api import Model, node
+from graphflow.api import Clip, Model, node
 from graphflow.diffusion.guidance_patches import (
     CfgNorm,
     CfgZeroStar,
@@ -25,6 +25,7 @@ from graphflow.diffusion.guidance_patches import (
 )
 from graphflow.diffusion.sampling_patches import AttentionScalePatch, FreeUPatch, HyperTilePatch, MergeTokensPatch
 from graphflow.diffusion.shrink import Method, ShrinkPatch
+from graphflow.models import Scale
 
 from ._fields import Fraction, span
 from .conditioning import Percent
@@ -264,6 +265,13 @@ def video_triangle_cfg_guidance(model: Model, min_cfg: LeastScale = 1.0) -> Mode
 
 
 ATTENTION = "_for_testing/attention_experiments"
+
+
+@node("CLIPAttentionMultiply", category=ATTENTION, experimental=True)
+def clip_attention_multiply(clip: Clip, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0) -> Clip:
+    """Multiplies queries, keys, values and output of a text encoder's attention."""
+    layers = (("q_proj", q), ("k_proj", k), ("v_proj", v), ("out_proj", out))
+    return clip.patched(Scale(tuple((f"self_attn.{layer}", factor) for layer, factor in layers)))
 
 
 @node("UNetSelfAttentionMultiply", category=ATTENTION, experimental=True)

@@ -33,6 +33,7 @@ from graphflow_nodes.merging import (
     model_save,
     vae_save,
 )
+from graphflow_nodes.model_patches import clip_attention_multiply
 from tests.test_text_encoders import clip as text_encoder
 from tests.test_text_encoders import t5
 from tests.test_text_encoders import write as write_encoder
@@ -276,3 +277,15 @@ def test_an_extracted_lora_turns_one_text_encoder_into_the_other(
 def test_a_lora_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="connect model_diff to ModelMergeSubtract, or text_encoder_diff"):
         lora_save("x")
+
+
+def test_attention_of_text_encoders_is_multiplied_and_saved_so(clips: tuple[Clip, Clip]) -> None:
+    one, _ = clips
+    scaled = clip_attention_multiply(one, q=2.0, out=0.5)
+    names = [f"text_model.encoder.layers.1.self_attn.{layer}_proj" for layer in ("q", "k", "v", "out")]
+
+    for name, factor in zip(names, (2.0, 1.0, 1.0, 0.5), strict=True):
+        for end in ("weight", "bias"):
+            torch.testing.assert_close(text_weight(scaled, f"{name}.{end}"), factor * text_weight(one, f"{name}.{end}"))
+    saved = load(clip_save(scaled)[0].data)
+    torch.testing.assert_close(saved[f"{names[0]}.weight"], 2 * load(clip_save(one)[0].data)[f"{names[0]}.weight"])

@@ -20,7 +20,7 @@ from graphflow.models.encoders import load_text
 from graphflow.models.loading import load_control, load_model_patch, load_network, load_style, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
 from graphflow.models.merged import weight_patches
-from graphflow.models.merging import Mix
+from graphflow.models.merging import Mix, Scale
 from graphflow.models.model_patches import ResidentPatch, Steered
 from graphflow.models.networks import ResidentNetwork
 from graphflow.models.recipes import (
@@ -135,6 +135,7 @@ __all__ = [
     "ResidentUpscaler",
     "ResidentVae",
     "ResidentVision",
+    "Scale",
     "Shown",
     "Steered",
     "TextEncoder",

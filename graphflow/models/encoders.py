@@ -17,7 +17,7 @@ from graphflow.models.families import TextPart, family
 from graphflow.models.layouts import Entry, Layout, flat_clip, open_clip, same
 from graphflow.models.lora import Targets
 from graphflow.models.merged import lora_changes, weight_patches
-from graphflow.models.merging import Change, Mix, Stream, mixed
+from graphflow.models.merging import Change, Mix, Scale, Stream, mixed
 from graphflow.models.packed import pack, shapes_of
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, source
@@ -192,6 +192,8 @@ def _changes(patch: Patch, targets: Targets, streams: Mapping[str, Stream]) -> I
     if isinstance(patch, Mix):
         with text_streams(patch.weights, patch.patches) as second:
             yield {name: mixed(patch, second[name]) for name in shapes if name in second}
+    elif isinstance(patch, Scale):
+        yield dict.fromkeys(shapes, patch.apply)
     else:
         assert isinstance(patch, Lora)
         with lora_changes(patch, targets, shapes) as changes:

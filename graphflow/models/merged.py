@@ -14,7 +14,7 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models.families import family
 from graphflow.models.layouts import Layout, same, undo
 from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups
-from graphflow.models.merging import Change, Mix, Stream, mixing, original_names
+from graphflow.models.merging import Change, Mix, Scale, Stream, mixing, original_names
 from graphflow.models.packed import dtype_of, plain, shapes_of
 from graphflow.models.residency import residency
 from graphflow.models.weights import Tensors, Under, opened, put
@@ -23,6 +23,7 @@ from graphflow.values import Lora, Patch, Weights
 log = logging.getLogger(__name__)
 
 
+WeightPatch = Lora | Mix | Scale
 Second = Callable[[Mix, Mapping[str, Shapes]], contextlib.AbstractContextManager[Mapping[str, Change]]]
 """From a mix and the components' shapes to the change that it makes of each component."""
 
@@ -59,7 +60,12 @@ class Merged:
         self._before.clear()
         self._applied = ()
 
-    def _merge(self, patch: Lora | Mix) -> None:
+    def _merge(self, patch: WeightPatch) -> None:
+        if isinstance(patch, Scale):
+            for component, module in self._modules.items():
+                for name in [n for n in shapes_of(module) if patch.of(n) != 1.0]:
+                    self._set(component, name, patch.apply(name, plain(module, name)))
+            return
         if isinstance(patch, Mix):
             residency().check(patch.weights.files)
             self._mix(patch)
@@ -75,16 +81,18 @@ class Merged:
             if not changes:
                 raise UnsupportedFile("the two have no text encoder in common; only those of one kind can be mixed")
             for component, change in changes.items():
-                module = self._modules[component]
                 for name in shapes[component]:
-                    parameter = module.get_parameter(name)
-                    mixed = change(name, plain(module, name)).to(parameter.device, dtype_of(module, name))
-                    self._before.setdefault((component, name), parameter.data.cpu())
-                    put(module, name, mixed)
+                    self._set(component, name, change(name, plain(self._modules[component], name)))
+
+    def _set(self, component: str, name: str, weight: Tensor) -> None:
+        """Puts another weight in a parameter's place, and keeps what it was."""
+        module = self._modules[component]
+        parameter = module.get_parameter(name)
+        self._before.setdefault((component, name), parameter.data.cpu())
+        put(module, name, weight.to(parameter.device, dtype_of(module, name)))
 
     def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
         module = self._modules[target.component]
-        parameters = [module.get_parameter(name) for name in target.entry.ours]
         numbers = [plain(module, name) for name in target.entry.ours]
         weight = torch.cat([_rows(part) for part in numbers])
         keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
@@ -100,20 +108,17 @@ class Merged:
             ) from error
         merged = weight + patch.strength * delta
         rows = [part.shape[0] if part.ndim else 1 for part in numbers]
-        for name, parameter, before, part in zip(
-            target.entry.ours, parameters, numbers, torch.split(merged, rows), strict=True
-        ):
-            self._before.setdefault((target.component, name), parameter.data.cpu())
-            put(module, name, part.reshape(before.shape).to(parameter.device, dtype_of(module, name)))
+        for name, before, part in zip(target.entry.ours, numbers, torch.split(merged, rows), strict=True):
+            self._set(target.component, name, part.reshape(before.shape))
 
 
 def _rows(tensor: Tensor) -> Tensor:
     return tensor if tensor.ndim else tensor[None]
 
 
-def weight_patches(patches: tuple[Patch, ...]) -> tuple[Lora | Mix, ...]:
+def weight_patches(patches: tuple[Patch, ...]) -> tuple[WeightPatch, ...]:
     """Those of the patches that change weights."""
-    return tuple(patch for patch in patches if isinstance(patch, Lora | Mix))
+    return tuple(patch for patch in patches if isinstance(patch, WeightPatch))
 
 
 def _plan(keys: Iterable[str], targets: Targets, name: str) -> Iterator[tuple[Group, str, Target]]:
@@ -160,7 +165,10 @@ def second_network(patch: Mix, shapes: Mapping[str, Shapes]) -> Iterator[Mapping
 
 
 @contextlib.contextmanager
-def _change(patch: Lora | Mix, shapes: Shapes, layout: Layout) -> Iterator[Change]:
+def _change(patch: WeightPatch, shapes: Shapes, layout: Layout) -> Iterator[Change]:
+    if isinstance(patch, Scale):
+        yield patch.apply
+        return
     if isinstance(patch, Mix):
         with second_network(patch, {"model": shapes}) as changes:
             yield changes["model"]

@@ -58,6 +58,23 @@ class Mix(Patch):
         return (first - second) * ratio if self.kind == "subtract" else first * ratio + second * (1.0 - ratio)
 
 
+@dataclass(frozen=True)
+class Scale(Patch):
+    """Weights and biases of layers multiplied, by what their names end with."""
+
+    factors: tuple[tuple[str, float], ...]
+    """A module's end, such as `self_attn.q_proj`, and the factor."""
+
+    def of(self, name: str) -> float:
+        """The factor for a parameter."""
+        module = name.removesuffix(".weight").removesuffix(".bias")
+        return next((factor for end, factor in self.factors if module.endswith(end)), 1.0)
+
+    def apply(self, name: str, weight: Tensor) -> Tensor:
+        """The parameter, scaled."""
+        return weight * self.of(name)
+
+
 @dataclass
 class Stream:
     """A model's weights with its patches, one at a time, in float32."""
