@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
+from graphflow.diffusion.rounding import root
 from graphflow.diffusion.samplers.common import SampledModel, Walk
 from graphflow.node import Denoise, Progress
 
@@ -31,7 +32,7 @@ def _log_alpha(sigma: Tensor) -> Tensor:
 
 def _std(sigma: Tensor) -> Tensor:
     """The noise's share in variance preserving space."""
-    return torch.sqrt(1.0 - torch.exp(2.0 * _log_alpha(sigma)))
+    return root(1.0 - torch.exp(2.0 * _log_alpha(sigma)))
 
 
 def _half_log_snr(sigma: Tensor) -> Tensor:
@@ -39,12 +40,12 @@ def _half_log_snr(sigma: Tensor) -> Tensor:
 
 
 def _question(model: SampledModel, x: Tensor, sigma: Tensor) -> Denoise:
-    return Denoise(model, x * (sigma * sigma + 1.0) ** 0.5, sigma)
+    return Denoise(model, x * root(sigma * sigma + 1.0), sigma)
 
 
 def _answer(x: Tensor, sigma: Tensor, denoised: Tensor) -> Tensor:
     """The prediction by way of the noise, as the solver's authors have it: rounding is part of the method."""
-    noise = (x * (sigma * sigma + 1.0) ** 0.5 - denoised) / sigma
+    noise = (x * root(sigma * sigma + 1.0) - denoised) / sigma
     return (x - _std(sigma) * noise) / torch.exp(_log_alpha(sigma))
 
 
@@ -114,7 +115,7 @@ def uni_pc(
         levels[-1] = LAST_SIGMA
     steps = len(levels) - 1
     order = max(1, min(3, len(levels) - 2))
-    x = x / torch.sqrt(1.0 + levels[0] ** 2.0)
+    x = x / root(1.0 + levels[0] ** 2.0)
     past = [_Past(levels[0], _answer(x, levels[0], (yield _question(model, x, levels[0]))))]
     yield Progress(1, steps, preview=past[-1].denoised)
     for i in range(1, steps + 1):
