@@ -1,4 +1,4 @@
-"""What each speed switch gains, and how far its picture is from the one without it.
+"""What each speed switch gains, how far its picture is from the one without it, and what GGUF's blocks cost.
 
 Run with `python -m benchmarks.speed`. The U-Net is the model on board; the transformer a small Flux with random weights,
 whose first block sees larger changes than a trained one's, so that thresholds which skip much there skip nothing here. Gains are of the
@@ -8,6 +8,7 @@ final latents, relative to their own mean size, and for the U-Net also of the pi
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.engine.stepper import Lane, Stepper
 from graphflow.models import Residency, loaded
+from graphflow.models.families import FAMILIES
+from graphflow.models.layouts import join
 from graphflow.node import File
 from graphflow.paths import builtin_models
 from graphflow.values import Cond, Conditioning, Latent, Model, Vae, Weights
@@ -77,6 +80,28 @@ def small_flux(folder: Path) -> Subject:
     text = [Conditioning((Cond(torch.randn(1, 32, 64), torch.randn(1, 32)),)) for _ in range(2)]
     model = Model(Weights((File(path.name, path, "flux"),), "model", "flux"))
     return Subject(model, text[0], text[1], Latent(torch.zeros(1, 16, 32, 32)), "simple")
+
+
+def packed(subject: Subject, kind: str) -> Model:
+    """The same transformer as a GGUF file of one type of block."""
+    import gguf
+
+    type_ = gguf.GGMLQuantizationType[kind]
+    plain = subject.model.weights.files[0].path
+    state, path = load_file(plain), plain.with_name(f"{kind}.gguf")
+    writer = gguf.GGUFWriter(str(path), "flux")
+    for entry in FAMILIES["flux"].layout(state):
+        data = join(entry, state).numpy()
+        if data.ndim == 2 and data.shape[1] % 32 == 0:
+            writer.add_tensor(entry.theirs, gguf.quants.quantize(data, type_), raw_dtype=type_)
+        else:
+            writer.add_tensor(entry.theirs, data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    shutil.copytree(plain.with_suffix(".config"), path.with_suffix(".config"))
+    return Model(Weights((File(path.name, path, kind),), "model", "flux"))
 
 
 def painted(subject: Subject, model: Model) -> tuple[Tensor, float]:
@@ -139,9 +164,13 @@ def main() -> None:
             },
         )
         print(f"a small Flux with random weights, {STEPS} steps")
+        flux = small_flux(Path(folder))
+        in_blocks = {kind: packed(flux, kind) for kind in ("Q8_0", "Q4_0")}
         compare(
-            small_flux(Path(folder)),
+            flux,
             {
+                "GGUF Q8_0": lambda _: in_blocks["Q8_0"],
+                "GGUF Q4_0": lambda _: in_blocks["Q4_0"],
                 "First Block Cache, threshold 0.1": lambda model: first_block_cache(model, 0.1),
                 "First Block Cache, threshold 0.5": lambda model: first_block_cache(model, 0.5),
                 "First Block Cache, threshold 0.8": lambda model: first_block_cache(model, 0.8),
