@@ -19,6 +19,7 @@ from graphflow.comfy.door import add_routes
 from graphflow.config import Config
 from graphflow.server import create_app
 from tests.comfy.conftest import prompt
+from tests.comfy.recording import SESSIONS, recorded
 from tests.fakes import World, png
 
 HERE = Path(__file__).parent
@@ -34,10 +35,14 @@ def needed(found: str | None, hint: str) -> str:
 
 
 @pytest.fixture
-async def server(it: World, tmp_path: Path) -> AsyncIterator[TestServer]:
+async def server(it: World, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[TestServer]:
     made = TestServer(create_app(it.service, Config(data=tmp_path, front_end="comfyui"), doors=[add_routes]))
     async with made:
-        yield made
+        if "GRAPHFLOW_RECORD" not in os.environ:
+            yield made
+            return
+        async with recorded(made, SESSIONS / f"{request.node.name.removeprefix('test_')}.json") as proxy:
+            yield proxy
 
 
 def address(server: TestServer) -> str:
