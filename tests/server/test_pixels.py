@@ -14,12 +14,13 @@ import torch
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
+from torch import Tensor
 
 from graphflow.config import Config
 from graphflow.server import create_app
 from graphflow.service import build_service
-from tests.numerics import same_arithmetic
+from tests.numerics import same_arithmetic, tolerance
 from tests.tiny import GOLDEN, golden_sd15
 
 pytestmark = pytest.mark.slow
@@ -38,23 +39,35 @@ def link(source: str) -> dict[str, str]:
     return {"from": source}
 
 
-def workflow() -> dict[str, Any]:
-    """One checkpoint, one pair of prompts, and a sampler with its saved picture for each case."""
-    nodes: dict[str, Any] = {
+def loaded() -> dict[str, Any]:
+    """One checkpoint and one pair of prompts."""
+    return {
         "load": {"type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "tiny-sd15.safetensors"}},
         "positive": {"type": "CLIPTextEncode", "inputs": {"clip": link("load.CLIP"), "text": POSITIVE}},
         "negative": {"type": "CLIPTextEncode", "inputs": {"clip": link("load.CLIP"), "text": NEGATIVE}},
-        "empty": {"type": "EmptyLatentImage", "inputs": {"width": 128, "height": 128, "batch_size": 1}},
     }
-    for sampler, scheduler, steps in CASES:
-        nodes[f"sample {sampler}"] = {
-            "type": "KSampler",
-            "inputs": {
-                "model": link("load.MODEL"), "positive": link("positive.CONDITIONING"),
-                "negative": link("negative.CONDITIONING"), "latent_image": link("empty.LATENT"), "seed": 5,
-                "steps": steps, "cfg": 7.0, "sampler_name": sampler, "scheduler": scheduler, "denoise": 1.0,
-            },
-        }  # fmt: skip
+
+
+def sampled(latent: str, case: tuple[str, str, int], seed: int, denoise: float = 1.0) -> dict[str, Any]:
+    """A sampling of the checkpoint that begins with the latent of that output."""
+    sampler, scheduler, steps = case
+    return {
+        "type": "KSampler",
+        "inputs": {
+            "model": link("load.MODEL"), "positive": link("positive.CONDITIONING"),
+            "negative": link("negative.CONDITIONING"), "latent_image": link(latent), "seed": seed,
+            "steps": steps, "cfg": 7.0, "sampler_name": sampler, "scheduler": scheduler, "denoise": denoise,
+        },
+    }  # fmt: skip
+
+
+def workflow() -> dict[str, Any]:
+    """A sampler with its saved picture for each case."""
+    nodes = loaded()
+    nodes["empty"] = {"type": "EmptyLatentImage", "inputs": {"width": 128, "height": 128, "batch_size": 1}}
+    for case in CASES:
+        sampler = case[0]
+        nodes[f"sample {sampler}"] = sampled("empty.LATENT", case, seed=5)
         nodes[f"decode {sampler}"] = {
             "type": "VAEDecode",
             "inputs": {"samples": link(f"sample {sampler}.LATENT"), "vae": link("load.VAE")},
@@ -105,3 +118,56 @@ async def test_pictures_over_http(client: TestClient[Any, Any]) -> None:
 
     allowed = {"uni_pc": 1} if same_arithmetic() else dict.fromkeys(off, 20)
     assert all(count <= allowed.get(sampler, 0) and most <= 1 for sampler, (count, most) in off.items()), off
+
+
+def again_workflow() -> dict[str, Any]:
+    """An uploaded picture painted over at half strength, and another time where an uploaded mask is, as latents."""
+    case = ("euler", "karras", 10)
+    return {
+        "graphflow": 1,
+        "name": "again",
+        "nodes": loaded()
+        | {
+            "picture": {"type": "LoadImage", "inputs": {"image": "picture.png"}},
+            "mask": {"type": "LoadImageMask", "inputs": {"image": "mask.png", "channel": "red"}},
+            "encode": {"type": "VAEEncode", "inputs": {"pixels": link("picture.IMAGE"), "vae": link("load.VAE")}},
+            "masked": {
+                "type": "SetLatentNoiseMask",
+                "inputs": {"samples": link("encode.LATENT"), "mask": link("mask.MASK")},
+            },
+            "over": sampled("encode.LATENT", case, seed=6, denoise=0.5),
+            "inside": sampled("masked.LATENT", case, seed=6),
+            "img2img/euler/karras/10/denoise0.5/cfg7/seed6": saved("over.LATENT"),
+            "inpaint/euler/karras/10/cfg7/seed6": saved("inside.LATENT"),
+            "img2img/vae_encode": saved("encode.LATENT"),
+        },
+    }
+
+
+def saved(latent: str) -> dict[str, Any]:
+    return {"type": "SaveLatent", "inputs": {"samples": link(latent), "filename_prefix": "again"}}
+
+
+async def upload(client: TestClient[Any, Any], name: str, values: Tensor) -> None:
+    data = io.BytesIO()
+    Image.fromarray(values.to(torch.uint8).numpy()).save(data, "PNG")
+    async with client.post("/v1/assets", params={"name": name}, data=data.getvalue()) as answer:
+        assert answer.status == 201, await answer.text()
+
+
+async def test_uploaded_pictures_are_painted_over_and_inpainted(client: TestClient[Any, Any]) -> None:
+    golden = load_file(GOLDEN / "e2e_tiny_sd15.safetensors")
+    await upload(client, "picture.png", golden["image/euler/normal/8/cfg7/seed5"])
+    await upload(client, "mask.png", 255 * golden["inpaint/mask_pixels"][0, 0])
+    async with client.post("/v1/jobs", json={"workflow": again_workflow()}) as answer:
+        assert answer.status == 201, await answer.text()
+        job = await finished(client, (await answer.json())["id"])
+
+    assert (job["status"], job["error"]) == ("done", None)
+    assert len(job["outputs"]) == 3
+    for output in job["outputs"]:
+        async with client.get(f"/v1/assets/{output['asset']}") as answer:
+            found = load(await answer.read())["latent_tensor"]
+        expected = golden[output["node"]]
+        assert found.shape == expected.shape
+        assert (found - expected).abs().max() / expected.abs().max() <= tolerance("euler"), output["node"]
