@@ -1,4 +1,4 @@
-"""The emoji of this world: two dozen icons of one style, drawn on a plain background, with a caption."""
+"""The emoji of this world: five dozen icons of one style, drawn on a plain background, with a caption."""
 
 import io
 from collections.abc import Mapping
@@ -21,7 +21,15 @@ WORDS: Mapping[str, str] = {
     "watermelon": "watermelon", "strawberry": "strawberry", "grapes": "grapes", "carrot": "carrot",
     "grinning-face": "grinning face", "jack-o-lantern": "pumpkin", "alien": "alien", "sun": "sun",
     "crescent-moon": "moon", "christmas-tree": "christmas tree", "fire": "fire", "umbrella": "umbrella",
-    "balloon": "balloon", "automobile": "car",
+    "balloon": "balloon", "automobile": "car", "dog-face": "dog", "mouse-face": "mouse", "rabbit-face": "rabbit",
+    "bear": "bear", "koala": "koala", "tiger-face": "tiger", "lion": "lion", "cow-face": "cow", "monkey-face": "monkey",
+    "owl": "owl", "turtle": "turtle", "octopus": "octopus", "tropical-fish": "fish", "butterfly": "butterfly",
+    "honeybee": "bee", "snail": "snail", "elephant": "elephant", "duck": "duck", "unicorn": "unicorn",
+    "sunflower": "sunflower", "tulip": "tulip", "cactus": "cactus", "mushroom": "mushroom", "lemon": "lemon",
+    "cherries": "cherries", "pineapple": "pineapple", "hamburger": "hamburger", "pizza": "pizza", "doughnut": "doughnut",
+    "soft-ice-cream": "ice cream", "birthday-cake": "cake", "soccer-ball": "soccer ball", "guitar": "guitar",
+    "rocket": "rocket", "bus": "bus", "house": "house", "snowman-without-snow": "snowman", "ghost": "ghost",
+    "robot": "robot", "sailboat": "sailboat",
 }  # fmt: skip
 """Icon name in the packages -> the word a person would type."""
 
