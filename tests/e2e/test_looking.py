@@ -51,7 +51,7 @@ def test_zoom_fit_snap_and_the_overview(editor: Editor) -> None:
 def test_the_outline_lists_nodes_in_order_and_leads_to_them(editor: Editor) -> None:
     outline = editor.panel("Outline")
     rows = outline.get_by_role("listitem")
-    expect(rows).to_have_count(7)
+    expect(rows).to_have_count(9)
     expect(rows.first).to_contain_text("Model")
     expect(rows.last).to_contain_text("Result")
     outline.get_by_role("searchbox").fill("ksam")

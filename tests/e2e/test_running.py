@@ -190,12 +190,12 @@ def test_only_the_branch_that_made_a_picture_is_opened(editor: Editor) -> None:
     editor.page.mouse.dblclick(*editor.empty_spot())
     editor.search("load image")
     editor.page.keyboard.press("Enter")
-    expect(editor.cards).to_have_count(8)
+    expect(editor.cards).to_have_count(10)
     editor.run()
     finished(editor)
     editor.panel("Results").get_by_role("button", name=re.compile("text-to-image")).first.click()
     editor.page.get_by_role("dialog").get_by_role("button", name="Open only its branch").click()
-    expect(editor.cards).to_have_count(7)
+    expect(editor.cards).to_have_count(9)
 
 
 def test_run_to_the_selected_node_runs_only_what_it_needs(editor: Editor) -> None:
