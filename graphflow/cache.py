@@ -2,7 +2,8 @@
 
 What is let go first is what was cheapest to compute for the room it takes (GreedyDual-Size: Cao and Irani, 1997); what
 is used rises again. The disk tier survives a restart: each file is an exact encoding with its checksum, written to a
-temporary name and renamed; a damaged file is a miss.
+temporary name and renamed; a damaged file is a miss. What a frozen node gives is kept beside both tiers, with a budget
+of its own as large as the disk's, so that nothing that is merely computed pushes it out.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Cache:
     def __init__(self, memory_bytes: int, disk: Path | None = None, disk_bytes: int = 0) -> None:
         """`disk` is a folder of its own, or None to forget everything at the end."""
         self.memory = _Memory(memory_bytes)
-        self.disk = _Disk(disk, disk_bytes) if disk is not None and disk_bytes > 0 else None
+        on_disk = disk is not None and disk_bytes > 0
+        self.disk = _Disk(disk, disk_bytes) if disk is not None and on_disk else None
+        self.kept = _Disk(disk / "kept", disk_bytes) if disk is not None and on_disk else _Memory(memory_bytes)
 
     def get(self, key: str) -> tuple[Entry, Tier] | None:
         """The entry and where it was; what is found on disk moves up into memory."""
@@ -63,13 +66,22 @@ class Cache:
         if self.disk is not None and (entry := self.disk.get(key)) is not None:
             self.memory.put(key, entry)
             return entry, "disk"
+        if (entry := self.kept.get(key)) is not None:
+            return entry, "memory" if self.disk is None else "disk"
         return None
+
+    def keep(self, key: str) -> bool:
+        """Keeps an entry for good, whatever else is put; False when it is not here, too large, or cannot be encoded."""
+        found = self.get(key)
+        return found is not None and self.kept.keep(key, found[0])
 
     def peek(self, key: str) -> Tier | None:
         """Where an entry is, without reading it."""
         if key in self.memory:
             return "memory"
-        return "disk" if self.disk is not None and key in self.disk else None
+        if self.disk is None:
+            return "memory" if key in self.kept else None
+        return "disk" if key in self.disk or key in self.kept else None
 
     def put(self, key: str, entry: Entry) -> None:
         """Keeps an entry; to disk only what took a while, in the background."""
@@ -82,7 +94,7 @@ class Cache:
         self.memory.clear()
 
     def clear(self) -> None:
-        """Forgets everything in both tiers."""
+        """Forgets everything in both tiers; what is kept stays."""
         self.memory.clear()
         if self.disk is not None:
             self.disk.clear()
@@ -146,6 +158,11 @@ class _Memory:
                     self._clock = worth
                     self._drop(cheapest)
 
+    def keep(self, key: str, entry: Entry) -> bool:
+        """As `put`; whether it is there now."""
+        self.put(key, entry)
+        return key in self
+
     def clear(self) -> None:
         with self._lock:
             self._entries.clear()
@@ -187,13 +204,13 @@ class _Disk:
         return sum(self._sizes.values())
 
     def __contains__(self, key: str) -> bool:
-        return key in self._sizes
+        return key in self._sizes or self._path(key).exists()  # another worker may share the folder
 
     def __len__(self) -> int:
         return len(self._sizes)
 
     def get(self, key: str) -> Entry | None:
-        if key not in self._sizes:
+        if key not in self:
             return None
         path = self._path(key)
         try:
@@ -216,6 +233,15 @@ class _Disk:
                 self._thread = threading.Thread(target=self._write_all, name="cache-writer", daemon=True)
                 self._thread.start()
         self._queue.put((key, entry))
+
+    def keep(self, key: str, entry: Entry) -> bool:
+        """Writes an entry now; whether it is there."""
+        try:
+            if key not in self:
+                self._write(key, entry)
+        except (OSError, TypeError, ValueError):
+            return False
+        return key in self
 
     def clear(self) -> None:
         for key in list(self._sizes):

@@ -51,7 +51,9 @@ class Config(BaseModel):
     max_body: ByteSize = Field(ByteSize(32 * 2**20), description="Largest JSON body.")
     max_upload: ByteSize = Field(ByteSize(256 * 2**20), description="Largest uploaded file.")
     memory_cache: ByteSize = Field(ByteSize(2 * 2**30), description="Results kept in memory.")
-    disk_cache: ByteSize = Field(ByteSize(10 * 2**30), description="Results kept on disk; 0 keeps none.")
+    disk_cache: ByteSize = Field(
+        ByteSize(10 * 2**30), description="Results kept on disk, and as much again of frozen ones; 0 keeps none."
+    )
     vram_limit: ByteSize = Field(ByteSize(0), description="Device memory to use at most; 0: what there is.")
     batching: Literal["auto", "on", "off"] = Field(
         "auto", description="Whether jobs share calls of a network; auto: on accelerators."

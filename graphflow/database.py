@@ -40,7 +40,7 @@ from graphflow.errors import GraphflowError
 
 T = TypeVar("T")
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it against the folder."""
 
 metadata = MetaData()
@@ -70,6 +70,7 @@ jobs = Table(
     Column("extra", Text, nullable=False),
     Column("idempotency_key", String(255), unique=True),
     Column("request_digest", String(64)),
+    Column("peak", BigInteger),
     Index("jobs_by_status", "status", "priority", "position"),
 )
 """`position` orders the queue within a priority; `extra` is what another door keeps with its jobs."""

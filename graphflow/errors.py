@@ -13,7 +13,8 @@ GraphflowError                 has a code, an HTTP status and a message that say
 ├── TooLarge                   a body, graph or picture over the limit
 ├── NotReady                   no worker has come up yet
 ├── NodeFailed                 a node raised while it ran: carries the node and the summary of its inputs
-│   └── OutOfMemory            the device is too small even after everything idle was let go
+│   ├── OutOfMemory            the device is too small even after everything idle was let go
+│   └── FrozenGone             what a frozen node is to give is kept no longer
 ├── Cancelled                  the job was cancelled
 └── WorkerDied                 the worker process ended in the middle of a job
 """
@@ -167,6 +168,14 @@ class OutOfMemory(NodeFailed):
     """The device is too small for this node, even after everything idle was let go."""
 
     code = "out_of_memory"
+
+
+class FrozenGone(NodeFailed):
+    """What a frozen node is to give is kept no longer, or was made by another version of the node."""
+
+    code = "frozen_gone"
+
+    MESSAGE: ClassVar[str] = "its frozen result is no longer kept here: thaw it, run it once, and freeze it again"
 
 
 class Cancelled(GraphflowError):

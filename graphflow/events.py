@@ -78,10 +78,12 @@ class NodeCached(BaseEvent):
 
     type: Literal["node.cached"] = "node.cached"
     node: str
-    reason: Literal["memory", "disk", "shared"] = "memory"
-    """Where it was: in memory, on disk, or being computed by another job at the same time."""
+    reason: Literal["memory", "disk", "shared", "frozen"] = "memory"
+    """Where it was: in memory, on disk, being computed by another job at the same time, or kept for a frozen node."""
     made: float | None = None
     """When the result was first computed, seconds since the epoch."""
+    key: str = ""
+    """What the result is cached under."""
 
 
 class NodeSkipped(BaseEvent):
@@ -100,6 +102,10 @@ class NodeDone(BaseEvent):
     seconds: float
     memory: int = 0
     """Bytes of its results."""
+    peak: int = 0
+    """Most memory in use while it ran, bytes: see `engine/peak.py`."""
+    key: str = ""
+    """What the result is cached under."""
 
 
 class NodeOutput(BaseEvent):
@@ -116,6 +122,8 @@ class JobDone(BaseEvent):
     type: Literal["job.done"] = "job.done"
     outputs: tuple[Output, ...] = ()
     seconds: float = 0.0
+    peak: int = 0
+    """Most memory in use while it ran, bytes: on a GPU what was allocated there, else what the worker's process held."""
 
 
 class JobFailed(BaseEvent):

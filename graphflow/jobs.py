@@ -63,6 +63,8 @@ class Job(BaseModel):
     name: str = ""
     client: str | None = None
     outputs: tuple[Output, ...] = ()
+    peak: int | None = None
+    """Most memory in use while it ran, bytes; None before its end."""
 
 
 @dataclass(frozen=True)
@@ -361,7 +363,7 @@ def _changes(row: Row[Any], new: Sequence[Event]) -> dict[str, Any]:
                 )
                 changes["outputs"] = json.dumps(outputs)
             case JobDone():
-                changes |= {"status": "done", "finished": event.time, "progress": 1.0}
+                changes |= {"status": "done", "finished": event.time, "progress": 1.0, "peak": event.peak or None}
             case JobFailed():
                 changes |= {"status": "failed", "finished": event.time, "error": event.error.model_dump_json()}
             case JobCancelled():
@@ -409,6 +411,7 @@ def _job(row: Row[Any]) -> Job:
         name=row.name,
         client=row.client,
         outputs=_outputs.validate_json(row.outputs),
+        peak=row.peak,
     )
 
 

@@ -13,7 +13,7 @@ import math
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,8 @@ class Task:
     lazy: frozenset[str] = frozenset()
     """Inputs that are computed only when the node asks."""
     title: str = ""
+    frozen: bool = False
+    """Never computed: what is kept under its key is its result."""
 
     def refs(self, *, eager: bool = False) -> list[Ref]:
         """What it takes from other tasks; with `eager`, without the lazy inputs."""
@@ -84,6 +86,8 @@ class FlatNode:
     title: str
     aside: frozenset[str] = frozenset()
     """Inputs whose source is muted, or bypassed without anything to pass on."""
+    frozen: str | None = None
+    """Key of its kept result, see `WorkflowNode.frozen`."""
 
 
 Check = Callable[[Mapping[str, "Checked"]], Iterable[Problem]]
@@ -135,6 +139,7 @@ def compile(
     flat = _flatten(compiler, workflow)
     flat = _without_modes(compiler, flat)
     wanted = _wanted(compiler, flat, targets)
+    flat = {id: replace(node, inputs={}) if node.frozen else node for id, node in flat.items()}  # they need nothing
     needed = _needed(flat, wanted)
     graph = _graph(flat, needed)
     order = _order(compiler, graph, needed)
@@ -187,8 +192,12 @@ def _flatten(compiler: _Compiler, workflow: Workflow) -> dict[str, FlatNode]:
             inputs = {name: _resolved(value, prefix, outer) for name, value in node.inputs.items()}
             inputs = {name: value for name, value in inputs.items() if value is not _UNLINKED}
             if not node.type.startswith(SUBGRAPH) or node.mode == "mute":
-                flat[prefix + id] = FlatNode(node.type, inputs, node.mode, node.title or "")
+                frozen = node.frozen if node.mode is None else None
+                flat[prefix + id] = FlatNode(node.type, inputs, node.mode, node.title or "", frozen=frozen)
                 continue
+            if node.frozen:
+                message = "a subgraph cannot be frozen as a whole: thaw it, look inside, and freeze a node there"
+                compiler.report(prefix + id, None, "frozen_subgraph", message)
             name = node.type.removeprefix(SUBGRAPH)
             subgraph = workflow.subgraphs.get(name)
             if subgraph is None:
@@ -262,7 +271,7 @@ def _through_borders(node: FlatNode, outputs: Mapping[str, Mapping[str, Any]]) -
         if source is _UNLINKED:
             del inputs[name]
             lost.add(name)
-    return FlatNode(node.type, inputs, node.mode, node.title, frozenset(lost))
+    return replace(node, inputs=inputs, aside=frozenset(lost))
 
 
 # --- muted and bypassed nodes ----------------------------------------------------------------------------------------
@@ -284,7 +293,7 @@ def _without_modes(compiler: _Compiler, flat: dict[str, FlatNode]) -> dict[str, 
                 lost.add(name)
             else:
                 inputs[name] = source
-        kept[id] = FlatNode(node.type, inputs, None, node.title, frozenset(lost))
+        kept[id] = replace(node, inputs=inputs, aside=frozenset(lost))
     return kept
 
 
@@ -388,6 +397,8 @@ def _check_node(compiler: _Compiler, flat: Mapping[str, FlatNode], id: str) -> C
         hint = f"; the nearest: {', '.join(near)}" if near else ""
         compiler.report(id, None, "unknown_type", f"there is no node type {node.type!r} here{hint}", nearest=near)
         return None
+    if node.frozen:
+        return Checked(definition, {})
     inputs: dict[str, Any] = {}
     for port in definition.inputs:
         value = node.inputs.get(port.name, _UNLINKED)
@@ -631,9 +642,10 @@ def _tasks(
                 keyed[name] = _key_part(value, key_of)
         salt = f"{nonce}:{id}" if node.definition.volatile else ""
         lazy = frozenset(port.name for port in node.definition.inputs if port.lazy)
-        key = digest([realm, salt, node.definition.type, node.definition.digest, keyed])
+        frozen = flat[id].frozen
+        key = frozen or digest([realm, salt, node.definition.type, node.definition.digest, keyed])
         place[id] = len(tasks)
-        tasks.append(Task(id, node.definition.type, key, tuple(inputs), lazy, flat[id].title))
+        tasks.append(Task(id, node.definition.type, key, tuple(inputs), lazy, flat[id].title, bool(frozen)))
     return tasks
 
 

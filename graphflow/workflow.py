@@ -50,6 +50,8 @@ class WorkflowNode(_Open):
     inputs: dict[str, Any] = {}
     title: str | None = None
     mode: Mode | None = None
+    frozen: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Key of a kept result: the node gives that, whatever its inputs say."""
 
     def links(self) -> Iterator[tuple[str, Source]]:
         """Each linked input with its source."""

@@ -107,6 +107,7 @@ class FakeWorker:
     """Opens every `Wait`."""
     watched: bool = False
     freed: list[tuple[bool, bool]] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     """Ids of the jobs that began, in order."""
     lives: int = 0
@@ -151,7 +152,7 @@ class FakeWorker:
             for task in plan.tasks:
                 async for message in self._task(job, task):
                     yield message
-            yield JobDone(job=job, seconds=0.5)
+            yield JobDone(job=job, seconds=0.5, peak=2 * 10**9)
         except NodeFailed as error:
             yield JobFailed(job=job, error=error.body())
         except TimeoutError:
@@ -159,7 +160,7 @@ class FakeWorker:
 
     async def _task(self, job: str, task: Task) -> AsyncIterator[Event | Preview | Made]:
         if task.key in self._done and task.type != "Show":
-            yield NodeCached(job=job, node=task.id)
+            yield NodeCached(job=job, node=task.id, key=task.key)
             return
         yield NodeStarted(job=job, node=task.id)
         inputs = dict(task.inputs)
@@ -175,7 +176,7 @@ class FakeWorker:
             self.die()
             raise WorkerDied("the worker was killed")
         self._done.add(task.key)
-        yield NodeDone(job=job, node=task.id, seconds=0.25)
+        yield NodeDone(job=job, node=task.id, seconds=0.25, peak=10**9, key=task.key)
         if task.type == "Show":
             yield Made(job, task.id, 0, "image/png", str(inputs["prefix"]), png(), {"width": 4, "height": 4})
 
@@ -210,6 +211,11 @@ class FakeWorker:
 
     async def stats(self) -> Mapping[str, Any]:
         return {"device": "fake"}
+
+    async def keep(self, key: str) -> bool:
+        if found := key in self._done:
+            self.kept.append(key)
+        return found
 
     async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         return {key: "memory" for key in keys if key in self._done}

@@ -153,3 +153,47 @@ def test_who_waits_may_give_up() -> None:
         flights.run("k", lambda: None, slow, give_up)
     stop.set()
     owner.join(5)
+
+
+def test_what_is_kept_outlives_what_comes_after_it_and_a_restart(tmp_path: Path) -> None:
+    size = picture().size
+    cache = Cache(2 * size, tmp_path, 2 * size)
+    cache.put("frozen", picture(seconds=0.001))
+    assert cache.keep("frozen")
+    assert not cache.keep("never computed")
+    for i in range(8):
+        cache.put(f"k{i}", picture(seconds=9.0))
+    cache.close()
+    cache.clear()
+    assert cache.peek("frozen") == "disk"
+
+    second = Cache(2 * size, tmp_path, 2 * size)
+    found = second.get("frozen")
+    assert found is not None
+    assert torch.equal(found[0].outputs[0][0].data, picture().outputs[0][0].data)
+
+
+def test_what_one_worker_keeps_another_on_the_same_folder_finds(tmp_path: Path) -> None:
+    one, other = Cache(10**6, tmp_path, 10**6), Cache(10**6, tmp_path, 10**6)
+    one.put("k", picture(seconds=0.001))
+    assert other.get("k") is None
+    assert one.keep("k")
+    assert other.peek("k") == "disk"
+    assert other.get("k") is not None
+
+
+def test_what_cannot_be_written_is_not_said_to_be_kept(tmp_path: Path) -> None:
+    cache = Cache(10**6, tmp_path, 10**6)
+    cache.put("k", Entry((((object()),),), 1.0, 0.0, 100))
+    assert not cache.keep("k")
+
+
+def test_without_a_disk_what_is_kept_stays_in_memory_for_this_life() -> None:
+    size = picture().size
+    cache = Cache(size)
+    cache.put("k", picture(seconds=0.001))
+    assert cache.keep("k")
+    cache.put("other", picture(seconds=9.0))
+    cache.free()
+    assert cache.peek("k") == "memory"
+    assert cache.get("k") is not None

@@ -11,7 +11,7 @@ import torch
 
 from graphflow.cache import Cache
 from graphflow.engine import Engine
-from graphflow.events import JobCancelled, JobDone, JobFailed, Made
+from graphflow.events import JobCancelled, JobDone, JobFailed, Made, NodeCached, NodeDone
 from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, Progress, Steps, node, node_of
 from graphflow.plan import compile
 from graphflow.registry import Registry
@@ -400,3 +400,56 @@ def test_an_output_may_give_several_files() -> None:
 
     events = run(workflow({"p": ("Pages", {})}), engine(node_of(pages)))
     assert [(e.index, e.data) for e in events if isinstance(e, Made)] == [(0, b"a"), (1, b"b")]
+
+
+def freeze(document: Workflow, id: str, key: str) -> Workflow:
+    return document.model_copy(
+        update={"nodes": {**document.nodes, id: document.nodes[id].model_copy(update={"frozen": key})}}
+    )
+
+
+def test_a_frozen_node_gives_what_it_gave_whatever_its_inputs_say() -> None:
+    on = engine()
+    first = run(workflow(SUM), on)
+    key = next(e.key for e in first if isinstance(e, NodeDone) and e.node == "add")
+    assert on.keep(key)
+    on.shop.cache.free()
+    changed = freeze(workflow({**SUM, "add": ("Add", {"a": "one.INT", "b": 50})}), "add", key)
+    again = run(changed, on)
+    assert made(again) == {"show": b"3"}
+    assert [(e.node, e.reason) for e in again if isinstance(e, NodeCached)] == [("add", "frozen")]
+    assert ("node.started", "one") not in told(again)
+
+
+def test_a_frozen_result_that_is_gone_fails_at_its_node_and_says_what_to_do() -> None:
+    failed = run(freeze(workflow(SUM), "add", "0" * 64))[-1]
+    assert isinstance(failed, JobFailed)
+    (problem,) = failed.error.problems
+    assert (problem.node, problem.code) == ("add", "frozen_gone")
+    assert "thaw it" in problem.message
+
+
+def test_a_result_of_another_version_of_the_node_is_not_taken() -> None:
+    on = engine()
+    key = next(e.key for e in run(workflow(SUM), on) if isinstance(e, NodeDone) and e.node == "add")
+    nodes = {"both": ("Both", {"a": 1, "b": 2}), "show": ("Show", {"value": "both.PRODUCT"})}
+    failed = run(freeze(workflow(nodes), "both", key), on)[-1]
+    assert failed.error.code == "frozen_gone"
+
+
+@node("Hoard", category="toys")
+def hoard(megabytes: int) -> int:
+    return int(torch.ones(megabytes * 2**18).sum())
+
+
+def test_the_peak_of_memory_is_told_for_each_node_and_for_the_job() -> None:
+    nodes = {
+        "much": ("Hoard", {"megabytes": 300}),
+        "little": ("Hoard", {"megabytes": 1}),
+        "a": ("Show", {"value": "much.INT"}),
+        "b": ("Show", {"value": "little.INT"}),
+    }
+    events = run(workflow(nodes), engine(node_of(hoard)))
+    peaks = {e.node: e.peak for e in events if isinstance(e, NodeDone)}
+    assert peaks["much"] > peaks["little"] + 200 * 2**20, "and what one took is not said of the next"
+    assert events[-1].peak >= peaks["much"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from graphflow.errors import InvalidWorkflow
 from graphflow.plan import Plan, Ref, active, compile
-from graphflow.workflow import Workflow
+from graphflow.workflow import Workflow, parse
 from tests.toys import DEFINITIONS, SHELF, Shelf, workflow
 
 
@@ -281,3 +281,50 @@ def test_a_chain_of_ten_thousand_nodes_is_planned() -> None:
     nodes |= {f"n{i}": ("Add", {"a": f"n{i - 1}.INT"}) for i in range(1, 10_000)}
     made = plan(workflow({**nodes, "s": ("Show", {"value": "n9999.INT"})}))
     assert len(made.tasks) == 10_001
+
+
+# --- frozen nodes ----------------------------------------------------------------------------------------------------
+
+KEY = "ab" * 32
+
+
+def frozen(nodes: dict[str, Any], *ids: str, **more: Any) -> Any:
+    document = workflow(nodes, **more)
+    changed = {id: document.nodes[id].model_copy(update={"frozen": KEY}) for id in ids}
+    return document.model_copy(update={"nodes": {**document.nodes, **changed}})
+
+
+def test_a_frozen_node_needs_nothing_and_has_its_kept_key() -> None:
+    nodes = {"one": ("One", {}), "add": ("Add", {"a": "one.INT", "b": 2}), "show": ("Show", {"value": "add.INT"})}
+    made = plan(frozen(nodes, "add"))
+    assert [(task.id, task.frozen) for task in made.tasks] == [("add", True), ("show", False)]
+    assert made.tasks[0].key == KEY
+    other = plan(frozen({**nodes, "add": ("Add", {"a": "one.INT", "b": 7})}, "add"))
+    assert [task.key for task in other.tasks] == [task.key for task in made.tasks]
+    assert plan(workflow(nodes)).tasks[-1].key != made.tasks[-1].key
+
+
+def test_what_is_wrong_above_a_frozen_node_and_in_it_does_not_matter() -> None:
+    nodes = {"add": ("Add", {"a": "gone.INT", "b": 9999}), "show": ("Show", {"value": "add.INT"})}
+    with pytest.raises(InvalidWorkflow):
+        plan(workflow(nodes))
+    assert len(plan(frozen(nodes, "add")).tasks) == 2
+
+
+def test_bypassing_and_muting_go_before_freezing() -> None:
+    nodes = {"one": ("One", {}), "add": ("Add", {"a": "one.INT"}, "bypass"), "show": ("Show", {"value": "add.INT"})}
+    assert [task.id for task in plan(frozen(nodes, "add")).tasks] == ["one", "show"]
+
+
+def test_a_node_inside_a_subgraph_can_be_frozen_the_whole_cannot() -> None:
+    nodes = {"one": ("One", {}), "t": ("subgraph/twice", {"n": "one.INT"}), "s": ("Show", {"value": "t.INT"})}
+    inside = {**TWICE, "nodes": {**TWICE["nodes"], "second": {**TWICE["nodes"]["second"], "frozen": KEY}}}
+    assert [task.id for task in plan(workflow(nodes, subgraphs={"twice": inside})).tasks] == ["t:second", "s"]
+    with pytest.raises(InvalidWorkflow) as caught:
+        plan(frozen(nodes, "t", subgraphs={"twice": TWICE}))
+    assert [(p.node, p.code) for p in caught.value.problems] == [("t", "frozen_subgraph")]
+
+
+def test_only_the_key_of_a_result_can_stand_under_frozen() -> None:
+    with pytest.raises(InvalidWorkflow, match=r"nodes\.one\.frozen"):
+        parse({"graphflow": 1, "nodes": {"one": {"type": "One", "frozen": "../../etc/passwd"}}})

@@ -189,7 +189,7 @@ async def test_the_greeting_says_how_far_every_node_is(tmp_path: Path) -> None:
 
         assert [(job.id, job.status) for job in hello.jobs] == [(running.id, "running"), (waiting.id, "queued")]
         assert hello.jobs[0].nodes == {
-            "color": NodeStatus(state="done", seconds=0.25),
+            "color": NodeStatus(state="done", seconds=0.25, peak=10**9),
             "wait": NodeStatus(state="running", value=3, total=3),
         }
         assert hello.jobs[0].progress == pytest.approx(2 / 3)
@@ -301,3 +301,47 @@ async def test_definitions_are_waited_for(tmp_path: Path) -> None:
     async with world(tmp_path, start=False) as it:
         with pytest.raises(NotReady):
             await it.service.definitions(patience=0)
+
+
+async def test_what_a_node_gave_in_a_job_is_kept_and_its_key_told(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        job = await it.service.submit(workflow())
+        await it.until(job.id)
+        key = await it.service.freeze(job.id, "color")
+        assert it.worker.kept == [key]
+        document = workflow(color="blue")
+        document["nodes"]["color"]["frozen"] = key
+        plan, cached = await it.service.plan(document)
+        assert next((task.id, task.frozen) for task in plan.tasks) == ("color", True)
+        assert cached[key] == "memory"
+        with pytest.raises(NotFound, match="gave no result"):
+            await it.service.freeze(job.id, "nobody")
+        with pytest.raises(NotFound):
+            await it.service.freeze("no-such-job", "color")
+
+
+async def test_a_result_that_is_cached_no_longer_cannot_be_frozen(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        job = await it.service.submit(workflow())
+        await it.until(job.id)
+        it.worker._done.clear()
+        with pytest.raises(NotFound, match="no longer cached"):
+            await it.service.freeze(job.id, "color")
+
+
+async def test_a_plan_says_at_which_node_a_frozen_result_is_gone(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        await it.until((await it.service.submit(workflow())).id)
+        document = workflow()
+        document["nodes"]["color"]["frozen"] = "0" * 64
+        with pytest.raises(InvalidWorkflow) as caught:
+            await it.service.plan(document)
+        assert [(p.node, p.code) for p in caught.value.problems] == [("color", "frozen_gone")]
+
+
+async def test_the_job_tells_its_peak_of_memory(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        job = await it.service.submit(workflow())
+        assert job.peak is None
+        await it.until(job.id)
+        assert (await it.service.jobs.get(job.id)).job.peak == 2 * 10**9

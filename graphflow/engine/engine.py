@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from graphflow.cache import Cache, Flights, Tier
+from graphflow.engine.peak import Meter
 from graphflow.engine.stepper import Stepper
 from graphflow.engine.walk import Emit, Shop, Walk
 from graphflow.files import Finder
@@ -34,11 +35,13 @@ class Engine:
         *,
         name: str = "local",
         realm: str = "",
+        meter: Meter | None = None,
         batching: bool = False,
         free: Callable[[], None] = lambda: None,
         watched: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`free` lets go of idle models; `watched` says whether previews are worth making; `realm` enters keys."""
+        """`free` lets go of idle models; `watched` says whether previews are worth making; `realm` enters keys;
+        `meter` measures the memory in use."""
         sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
         self.name = name
         self._context = contextvars.copy_context()
@@ -60,6 +63,7 @@ class Engine:
             free=free_all,
             watched=watched,
             realm=realm,
+            meter=meter or Meter(),
         )
 
     def run(self, plan: Plan, emit: Emit) -> None:
@@ -90,6 +94,10 @@ class Engine:
         """For each of the keys that is cached, where."""
         found = {key: self.shop.cache.peek(key) for key in keys}
         return {key: tier for key, tier in found.items() if tier is not None}
+
+    def keep(self, key: str) -> bool:
+        """Keeps a cached result for good, for a frozen node; False when it is not here or cannot be kept."""
+        return self.shop.cache.keep(key)
 
     def close(self) -> None:
         """Cancels what runs and writes the cache to disk."""

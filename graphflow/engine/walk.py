@@ -19,8 +19,18 @@ from functools import partial
 from typing import Any, Literal
 
 from graphflow.cache import Cache, Entry, Flights
+from graphflow.engine.peak import Meter
 from graphflow.engine.stepper import Lane, Listener, Stepper, is_out_of_memory
-from graphflow.errors import Cancelled, ErrorBody, GraphflowError, InvalidWorkflow, NodeFailed, OutOfMemory, Problem
+from graphflow.errors import (
+    Cancelled,
+    ErrorBody,
+    FrozenGone,
+    GraphflowError,
+    InvalidWorkflow,
+    NodeFailed,
+    OutOfMemory,
+    Problem,
+)
 from graphflow.events import (
     Event,
     JobCancelled,
@@ -78,6 +88,7 @@ class Shop:
     watched: Callable[[], bool]
     """Whether anybody looks at previews."""
     realm: str = ""
+    meter: Meter = field(default_factory=Meter)
 
 
 @dataclass
@@ -96,8 +107,9 @@ class Walk:
         job, began = self.plan.job, time.monotonic()
         self._tell(JobStarted, worker=self.worker, nodes=tuple(task.id for task in self.plan.tasks))
         try:
-            _Level(self, self.plan).run(self.plan.outputs)
-            self._tell(JobDone, seconds=time.monotonic() - began)
+            with self.shop.meter.span() as span:
+                _Level(self, self.plan).run(self.plan.outputs)
+            self._tell(JobDone, seconds=time.monotonic() - began, peak=span.peak)
         except Cancelled:
             self._tell(JobCancelled)
         except GraphflowError as error:
@@ -193,15 +205,29 @@ class _Level:
         node = self.shop.registry.nodes.get(task.type)
         if node is None:
             raise NodeFailed(id, f"this worker has no node {task.type!r}; restart it after installing a pack")
+        if task.frozen:
+            self._thaw(place, task, node, id)
+            return
         call = _Call(self, task, node, id, place)
         key = self.keys[place] = call.key()
         found = self.shop.flights.run(key, lambda: self.shop.cache.get(key), call.compute_and_keep, self.walk.check)
         entry = self.entries[place] = found.result if isinstance(found.result, Entry) else found.result[0]
         if not self.visible and not isinstance(found.result, Entry):
             reason: Literal["memory", "disk", "shared"] = "shared" if found.waited else found.result[1]
-            self.walk._tell(NodeCached, node=id, reason=reason, made=entry.made)
+            self.walk._tell(NodeCached, node=id, reason=reason, made=entry.made, key=key)
         elif not self.visible and not call.skipped:
-            self.walk._tell(NodeDone, node=id, seconds=entry.seconds, memory=entry.size)
+            self.walk._tell(NodeDone, node=id, seconds=entry.seconds, memory=entry.size, peak=call.peak, key=key)
+        if node.definition.output_node:
+            self._give(id, entry)
+
+    def _thaw(self, place: int, task: Task, node: Node, id: str) -> None:
+        """Takes what is kept for a frozen node."""
+        self.keys[place] = task.key
+        found = self.shop.cache.get(task.key)
+        if found is None or len(found[0].outputs) < len(node.definition.outputs):
+            raise FrozenGone(id, FrozenGone.MESSAGE, type=task.type)
+        entry = self.entries[place] = found[0]
+        self.walk._tell(NodeCached, node=id, reason="frozen", made=entry.made, key=task.key)
         if node.definition.output_node:
             self._give(id, entry)
 
@@ -230,6 +256,7 @@ class _Call:
         self.ports = {port.name: port for port in node.definition.inputs}
         self.keep = True
         self.skipped = False
+        self.peak = 0
         self._inputs: dict[str, tuple[Any, ...]] = {}
 
     def key(self) -> str:
@@ -305,9 +332,10 @@ class _Call:
         began = time.monotonic()
         if not self.level.visible:
             self.walk._tell(NodeStarted, node=self.id)
-        with self._here_is():
+        with self._here_is(), self.shop.meter.span() as span:
             results = self._map()
             outputs = self._collect(results)
+        self.peak = span.peak
         return Entry.of(outputs, time.monotonic() - began)
 
     def _skip(self, blocked: Blocked) -> Entry:

@@ -83,6 +83,12 @@ async def make_plan(call: Call[Nothing, schemas.PlanBody]) -> schemas.PlanAnswer
     return schemas.PlanAnswer.model_validate({"tasks": tasks, "outputs": outputs})
 
 
+async def freeze_node(call: Call[Nothing, schemas.FreezeBody]) -> schemas.FreezeAnswer:
+    """Keeps what a node gave in a job for good. With the key as its `frozen`, the node gives that in any workflow."""
+    node = call.body.node
+    return schemas.FreezeAnswer(node=node, key=await call.service.freeze(call.part("id"), node))
+
+
 async def free_memory(call: Call[Nothing, schemas.FreeBody]) -> Answer:
     """Lets the workers go of models that nothing uses, and of what is cached in memory."""
     await call.service.free(models=call.body.models, cache=call.body.cache)

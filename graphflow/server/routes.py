@@ -23,6 +23,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "GET", "/v1/jobs/{id}/events", live.stream_events, query=s.EventsQuery, media="text/event-stream", errors=(404,)
     ),
+    Route(
+        "POST", "/v1/jobs/{id}/freeze", jobs.freeze_node,
+        body=s.FreezeBody, answer=s.FreezeAnswer, errors=(*BODY, 404),
+    ),
     Route("GET", "/v1/queue", jobs.get_queue, answer=s.QueueAnswer),
     Route("PATCH", "/v1/queue", jobs.pause_queue, body=s.QueueBody, answer=s.QueueAnswer, errors=BODY),
     Route("POST", "/v1/plans", jobs.make_plan, body=s.PlanBody, answer=s.PlanAnswer, errors=(*INVALID, 503)),

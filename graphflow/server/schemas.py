@@ -344,6 +344,19 @@ class SystemAnswer(Answer):
     disk_total: int
 
 
+class FreezeBody(Strict):
+    """The node whose result is to be kept."""
+
+    node: str = Field(min_length=1, max_length=500)
+
+
+class FreezeAnswer(Answer):
+    """What the node's `frozen` in a workflow is to be."""
+
+    node: str
+    key: str
+
+
 class FreeBody(Strict):
     """What to let go of."""
 

@@ -36,6 +36,8 @@ class NodeStatus(_Notice):
     seconds: float | None = None
     memory: int = 0
     """Bytes of its results."""
+    peak: int = 0
+    """Most memory in use while it ran, bytes."""
     reason: str = ""
     """Where a cached result was."""
     made: float | None = None

@@ -60,8 +60,8 @@ class JobProgress:
                 self._finish(node, NodeStatus(state="cached", reason=reason, made=made))
             case NodeSkipped(node=node, reason=reason):
                 self._finish(node, NodeStatus(state="skipped", text=reason))
-            case NodeDone(node=node, seconds=seconds, memory=memory):
-                self._finish(node, NodeStatus(state="done", seconds=seconds, memory=memory))
+            case NodeDone(node=node, seconds=seconds, memory=memory, peak=peak):
+                self._finish(node, NodeStatus(state="done", seconds=seconds, memory=memory, peak=peak))
             case NodeOutput(node=node, outputs=outputs):
                 self.outputs[node] = outputs
             case JobFailed(error=error) if error.problems and error.problems[0].node:

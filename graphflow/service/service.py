@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graphflow.assets import Asset, AssetFinder, Assets, Kind, NewFile
 from graphflow.documents import open_document
-from graphflow.errors import BadRequest, GraphflowError, InvalidWorkflow, NodeFailed, NotReady, WorkerDied
+from graphflow.errors import (
+    BadRequest,
+    FrozenGone,
+    GraphflowError,
+    InvalidWorkflow,
+    NodeFailed,
+    NotFound,
+    NotReady,
+    Problem,
+    WorkerDied,
+)
 from graphflow.events import (
     BaseEvent,
     Event,
@@ -27,6 +37,8 @@ from graphflow.events import (
     JobFailed,
     JobStarted,
     Made,
+    NodeCached,
+    NodeDone,
     NodeOutput,
     Output,
     Preview,
@@ -246,7 +258,10 @@ class Service:
     async def plan(
         self, document: Any, overrides: Mapping[str, Any] | None = None, targets: Sequence[str] | None = None
     ) -> tuple[Plan, Mapping[str, str]]:
-        """The plan of a workflow, and for each key that is cached in a worker, where."""
+        """The plan of a workflow, and for each key that is cached in a worker, where.
+
+        Raises `InvalidWorkflow` as `prepare` does, and when what a frozen node is to give is kept no longer.
+        """
         _, plan = await self.prepare(document, overrides, targets)
         keys = [task.key for task in plan.tasks]
         cached: dict[str, str] = {}
@@ -254,7 +269,29 @@ class Service:
             if slot.is_up:
                 with contextlib.suppress(WorkerDied):
                     cached |= await slot.worker.peek(keys)
+        gone = [task for task in plan.tasks if task.frozen and task.key not in cached]
+        if gone and self.is_ready:
+            raise InvalidWorkflow([Problem(node=t.id, message=FrozenGone.MESSAGE, code=FrozenGone.code) for t in gone])
         return plan, cached
+
+    async def freeze(self, job: str, node: str) -> str:
+        """The key of what a node gave in a job, from now on kept for good: for `frozen` in a workflow.
+
+        Raises `NotFound` when the node gave nothing in that job, or when that is no longer cached.
+        """
+        await self.jobs.get(job)
+        ended = [e for e in await self.jobs.events(job) if isinstance(e, NodeDone | NodeCached) and e.node == node]
+        if not ended or not (key := ended[-1].key):
+            raise NotFound(f"node {node!r} gave no result in job {job}: run it first")
+        kept = False
+        for slot in self.slots:
+            if slot.is_up:
+                with contextlib.suppress(WorkerDied):
+                    kept = await slot.worker.keep(key) or kept
+        if not kept:
+            message = "is no longer cached, or cannot be written to disk: run it again, then freeze it"
+            raise NotFound(f"what node {node!r} gave {message}")
+        return key
 
     # --- the queue
 

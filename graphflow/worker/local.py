@@ -114,6 +114,10 @@ class LocalWorker:
         assert self._bench is not None
         return self._bench.engine.peek(keys)
 
+    async def keep(self, key: str) -> bool:
+        """Keeps a cached result for good; False when it is not here or cannot be kept."""
+        return self._bench is not None and await asyncio.to_thread(self._bench.engine.keep, key)
+
     async def stats(self) -> Mapping[str, Any]:
         """Memory in use, models loaded, bytes cached."""
         return self._bench.stats() if self._bench else {}

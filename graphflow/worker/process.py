@@ -237,6 +237,10 @@ class ProcessWorker:
         """For each of the keys that is cached, where. Nothing while the worker is not up."""
         return await self._ask("peek", list(keys)) or {}
 
+    async def keep(self, key: str) -> bool:
+        """Keeps a cached result for good; False when it is not here or cannot be kept."""
+        return bool(await self._ask("keep", key))
+
     async def stats(self) -> Mapping[str, Any]:
         """Memory in use, models loaded, bytes cached."""
         return await self._ask("stats") or {}
@@ -339,6 +343,8 @@ def serve(pipe: Connection, bench: Any) -> None:
                     bench.looking = content[0]
                 case "peek":
                     send("answer", content[0], dict(bench.engine.peek(content[1])))
+                case "keep":
+                    send("answer", content[0], bench.engine.keep(content[1]))
                 case "stats":
                     send("answer", content[0], dict(bench.stats()))
                 case "free":

@@ -116,6 +116,9 @@ class Worker(Protocol):
     async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         """For each of the keys that is cached, where."""
 
+    async def keep(self, key: str) -> bool:
+        """Keeps a cached result for good, for a frozen node; False when it is not here or cannot be kept."""
+
     async def stats(self) -> Mapping[str, Any]:
         """Memory in use, models loaded, bytes cached."""
 

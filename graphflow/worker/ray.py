@@ -167,6 +167,10 @@ class RayWorker:
         """For each of the keys that is cached, where. Nothing while the worker is not up."""
         return await self._ask("peek", list(keys)) or {}
 
+    async def keep(self, key: str) -> bool:
+        """Keeps a cached result for good; False when it is not here or cannot be kept."""
+        return bool(await self._ask("keep", key))
+
     async def stats(self) -> Mapping[str, Any]:
         """Memory in use, models loaded, bytes cached."""
         return await self._ask("stats") or {}
@@ -216,6 +220,10 @@ class Hand:
     async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         """For each of the keys that is cached, where."""
         return dict(await self._worker.peek(keys))
+
+    async def keep(self, key: str) -> bool:
+        """Keeps a cached result for good."""
+        return await self._worker.keep(key)
 
     async def stats(self) -> Mapping[str, Any]:
         """Memory in use, models loaded, bytes cached."""

@@ -13,6 +13,7 @@ import torch
 from graphflow import __version__
 from graphflow.cache import Cache
 from graphflow.engine import Engine
+from graphflow.engine.peak import Meter
 from graphflow.files import ModelFiles
 from graphflow.models.residency import Residency
 from graphflow.process import settle
@@ -76,6 +77,7 @@ def build(settings: WorkerSettings) -> Bench:
             files(settings),
             name=settings.name,
             realm=realm,
+            meter=Meter(residency.device),
             batching=batching,
             free=lambda: _free(residency),
             watched=lambda: bench.looking,

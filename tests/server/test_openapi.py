@@ -73,6 +73,7 @@ async def test_every_answer_is_as_described(client: TestClient[Any, Any], it: Wo
     await call("GET", "/v1/jobs?status=done,failed&limit=5", 200)
     done = await call("GET", f"/v1/jobs/{id}", 200, as_="/v1/jobs/{id}")
     await call("GET", f"/v1/jobs/{id}/events", 200, as_="/v1/jobs/{id}/events")
+    await call("POST", f"/v1/jobs/{id}/freeze", 200, {"node": "color"}, as_="/v1/jobs/{id}/freeze")
     await call("DELETE", f"/v1/jobs/{id}", 200, as_="/v1/jobs/{id}")
     await call("PATCH", f"/v1/jobs/{id}", 409, {"position": "front"}, as_="/v1/jobs/{id}")
     await call("DELETE", "/v1/jobs?status=queued", 200)

@@ -53,13 +53,14 @@ var pair = (value) => {
 var text$1 = (value) => typeof value === "string" ? value : "";
 var entries = (value) => isRecord(value) ? Object.entries(value).filter((entry) => isRecord(entry[1])) : [];
 function cleanNode(node) {
-	const { title, mode, ...rest } = node;
+	const { title, mode, frozen, ...rest } = node;
 	return {
 		...rest,
 		type: text$1(node.type),
 		inputs: isRecord(node.inputs) ? node.inputs : {},
 		...typeof title === "string" ? { title } : {},
-		...mode === "bypass" || mode === "mute" ? { mode } : {}
+		...mode === "bypass" || mode === "mute" ? { mode } : {},
+		...typeof frozen === "string" && /^[0-9a-f]{64}$/.test(frozen) ? { frozen } : {}
 	};
 }
 function cleanBox(box) {
@@ -76,7 +77,7 @@ function cleanBox(box) {
 	};
 }
 function cleanGroup(group) {
-	const { color, modes, ...rest } = group;
+	const { color, modes, note, ...rest } = group;
 	const [x, y] = pair(group.bounds);
 	const [w, h] = pair((Array.isArray(group.bounds) ? group.bounds : []).slice(2));
 	return {
@@ -89,6 +90,7 @@ function cleanGroup(group) {
 			Math.max(h, 60)
 		],
 		...typeof color === "string" ? { color } : {},
+		...typeof note === "string" ? { note } : {},
 		...isRecord(modes) ? { modes } : {}
 	};
 }
@@ -239,15 +241,15 @@ function wires(graph) {
 		target
 	})));
 }
-/** The nodes that `ids` need, themselves included. */
-function ancestors(graph, ids) {
+/** The nodes that `ids` need, themselves included; `ends` says of a node that it needs nothing. */
+function ancestors(graph, ids, ends = () => false) {
 	const seen = /* @__PURE__ */ new Set();
 	const pending = [...ids];
 	for (let id = pending.pop(); id !== void 0; id = pending.pop()) {
 		const node = graph.nodes[id];
 		if (!node || seen.has(id)) continue;
 		seen.add(id);
-		for (const source of sources(node)) pending.push(source.node);
+		if (!ends(node)) for (const source of sources(node)) pending.push(source.node);
 	}
 	return seen;
 }
@@ -410,7 +412,7 @@ function subgraphDef(defs, workflow, name, subgraph, nesting) {
 			const inner = nesting < 8 ? innerPort(defs, workflow, subgraph, item.name, nesting) : void 0;
 			return port(item.name, item.type, inner && {
 				field: inner.field,
-				default: inner.default,
+				default: item.default ?? inner.default,
 				required: inner.required,
 				description: inner.description
 			});
@@ -609,6 +611,8 @@ function setMode$1(graph, ids, mode) {
 function toggleMode(graph, ids, mode) {
 	return setMode$1(graph, ids, ids.every((id) => graph.nodes[id]?.mode === mode) ? void 0 : mode);
 }
+/** Lets nodes give the results kept under these keys, or compute again where there is none. */
+var setFrozen = (graph, keys) => [...keys].reduce((next, [id, key]) => changeNode(next, id, (node) => put$1(node, "frozen", key)), graph);
 function toggleCollapsed(graph, ids) {
 	const collapsed = ids.every((id) => boxOf(graph, id).collapsed) ? void 0 : true;
 	return ids.reduce((next, id) => changeBox(next, id, "collapsed", collapsed), graph);
@@ -755,17 +759,20 @@ function changeAt(workflow, path, change) {
 		}
 	};
 }
-/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it. */
+/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it; a literal stays its default. */
 function promote(graph, loose) {
 	const open = graph;
 	const key = loose.side === "target" ? "inputs" : "outputs";
 	const name = unique(loose.port, (one) => open[key].some((port) => port.name === one));
+	const value = key === "inputs" ? open.nodes[loose.node]?.inputs[loose.port] : void 0;
+	const port = {
+		name,
+		type: loose.type,
+		...value === void 0 || sourceOf(value) ? {} : { default: value }
+	};
 	const grown = {
 		...open,
-		[key]: [...open[key], {
-			name,
-			type: loose.type
-		}]
+		[key]: [...open[key], port]
 	};
 	return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
@@ -1108,6 +1115,9 @@ function connectLive(listener) {
 var en_default = {
 	"badge.cached": "cached",
 	"badge.failed": "failed",
+	"badge.frozen": "frozen",
+	"badge.frozenHint": "Frozen: this was made at {time}",
+	"badge.peak": "Memory at its peak: {memory}",
 	"badge.skipped": "skipped",
 	"badge.took": "Took {time}; its results take {memory}",
 	"badge.unchanged": "Inputs unchanged since {time}",
@@ -1133,6 +1143,7 @@ var en_default = {
 	"card.collapse": "Collapse",
 	"card.color": "Colour",
 	"card.expand": "Expand",
+	"card.frozen": "Frozen: it gives its kept result, whatever its inputs say",
 	"card.menu": "Actions of this node",
 	"card.name": "Name of the node",
 	"card.openResult": "Open {name}",
@@ -1186,6 +1197,7 @@ var en_default = {
 	"do.fit": "Show everything",
 	"do.form": "Form or graph",
 	"do.frame": "Frame the selection",
+	"do.freeze": "Freeze at its last result",
 	"do.help": "Help on the node",
 	"do.library": "Workflows and templates",
 	"do.mute": "Mute",
@@ -1251,8 +1263,14 @@ var en_default = {
 	"frame.color": "Next colour",
 	"frame.label": "Frame {title}",
 	"frame.new": "Frame",
+	"frame.note": "Note",
 	"frame.remove": "Remove the frame",
 	"frame.title": "Title of the frame",
+	"freeze.many": "{count} nodes are frozen at their last results.",
+	"freeze.notSubgraph": "A subgraph cannot be frozen as a whole: look inside and freeze a node there.",
+	"freeze.one": "Frozen: it keeps its last result.",
+	"freeze.runFirst": "Run it once: what it gives then can be frozen.",
+	"freeze.thawed": "Thawed: it is computed again.",
 	"gallery.empty": "Pictures that you make appear here.",
 	"group.edit": "Edit",
 	"group.file": "Workflow",
@@ -1265,6 +1283,7 @@ var en_default = {
 	"job.cancelled": "cancelled",
 	"job.done": "done",
 	"job.failed": "failed",
+	"job.peak": "peak {memory}",
 	"job.queued": "waiting",
 	"job.running": "running",
 	"library.drafts": "Drafts that were not saved",
@@ -1585,6 +1604,7 @@ var isSame = (found) => !found.added.length && !found.removed.length && !Object.
 /** What the shown run did with a node of the graph being looked at. */
 /** The nodes of a run lie flat: those of a subgraph under `outer:inner`. */
 var runId = (path, id) => [...path, id].join(":");
+var most = (runs, key) => Math.max(...runs.map((run) => run[key] ?? 0));
 /** A subgraph as one: running while any of its nodes runs, failed when one failed, cached when all were. */
 function together(runs) {
 	const is = (state) => runs.find((run) => run.state === state);
@@ -1594,7 +1614,8 @@ function together(runs) {
 	return {
 		state: "done",
 		seconds: runs.reduce((sum, run) => sum + (run.seconds ?? 0), 0),
-		memory: Math.max(...runs.map((run) => run.memory ?? 0))
+		memory: most(runs, "memory"),
+		peak: most(runs, "peak")
 	};
 }
 function useNodeRun(id) {
@@ -1857,7 +1878,8 @@ function ofJob(message) {
 			setNode(id, message.node, {
 				state: "done",
 				seconds: message.seconds,
-				memory: message.memory
+				memory: message.memory,
+				peak: message.peak
 			});
 			break;
 		case "node.skipped":
@@ -1879,7 +1901,8 @@ function ofJob(message) {
 				status: "done",
 				progress: 1,
 				outputs: message.outputs,
-				finished: message.time
+				finished: message.time,
+				peak: message.peak
 			}));
 			if (useRun.getState().ours.has(id)) {
 				keepResults(message);
@@ -2511,6 +2534,7 @@ var PATHS$1 = {
 	history: "M4 5v5h5M4.5 10A8 8 0 1 1 4 13M12 8v4l3 2",
 	check: "M5 12.5l4.5 4.5L19 7.5",
 	help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5h.01M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17z",
+	snow: "M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5",
 	pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
 	compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z",
 	code: "M8 7l-5 5 5 5M16 7l5 5-5 5",
@@ -2549,50 +2573,60 @@ function FrameCard({ data: { index }, selected }) {
 		className: `frame ${group.modes ? "bypass" : ""} ${selected ? "selected" : ""}`,
 		"data-tint": group.color,
 		"aria-label": t("frame.label", { title: group.title }),
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeResizer, {
-			isVisible: selected,
-			minWidth: 120,
-			minHeight: 90,
-			onResizeEnd: (_, { x, y, width, height }) => edit((graph) => changeFrame(graph, index, { bounds: [
-				x,
-				y,
-				width,
-				height
-			].map(Math.round) }))
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
-			className: "frame-title",
-			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-					className: "nodrag",
-					"aria-label": t("frame.title"),
-					value: group.title,
-					size: Math.max(group.title.length, 6),
-					onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost nodrag",
-					"aria-label": t("frame.color"),
-					onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
-					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost nodrag",
-					"aria-label": t("frame.bypass"),
-					"aria-pressed": Boolean(group.modes),
-					onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
-					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost nodrag",
-					"aria-label": t("frame.remove"),
-					onClick: () => edit((graph) => removeFrames(graph, [index])),
-					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
-				})
-			]
-		})]
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeResizer, {
+				isVisible: selected,
+				minWidth: 120,
+				minHeight: 90,
+				onResizeEnd: (_, { x, y, width, height }) => edit((graph) => changeFrame(graph, index, { bounds: [
+					x,
+					y,
+					width,
+					height
+				].map(Math.round) }))
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+				className: "frame-title",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+						className: "nodrag",
+						"aria-label": t("frame.title"),
+						value: group.title,
+						size: Math.max(group.title.length, 6),
+						onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost nodrag",
+						"aria-label": t("frame.color"),
+						onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost nodrag",
+						"aria-label": t("frame.bypass"),
+						"aria-pressed": Boolean(group.modes),
+						onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost nodrag",
+						"aria-label": t("frame.remove"),
+						onClick: () => edit((graph) => removeFrames(graph, [index])),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+					})
+				]
+			}),
+			group.note !== void 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+				className: "frame-note nodrag nowheel",
+				"aria-label": t("frame.note"),
+				value: group.note,
+				spellCheck: false,
+				onChange: (event) => edit((graph) => changeFrame(graph, index, { note: event.target.value }), `note ${index}`)
+			})
+		]
 	});
 }
 // src/canvas/types.ts
@@ -2834,9 +2868,10 @@ function ofInput(defs, workflow, graph, id, port, choices) {
 	if (value !== void 0 && value !== null) return ofLiteral(id, port, value, choices);
 	return port.required && (port.default === null || port.default === void 0) ? problem(id, port.name, port.field ? "needs_value" : "needs_link", { type: port.type }) : null;
 }
+var isFrozen = (node) => node.frozen !== void 0 && !node.mode;
 /** The nodes that a run computes: everything the outputs (or `targets`) need. */
 function needed(defs, workflow, targets) {
-	return ancestors(workflow, (targets ?? Object.keys(workflow.nodes).filter((id) => defs.get(workflow.nodes[id]?.type ?? "")?.output_node)).filter((id) => workflow.nodes[id] && !workflow.nodes[id].mode));
+	return ancestors(workflow, (targets ?? Object.keys(workflow.nodes).filter((id) => defs.get(workflow.nodes[id]?.type ?? "")?.output_node)).filter((id) => workflow.nodes[id] && !workflow.nodes[id].mode), isFrozen);
 }
 /** Every problem of what a run would compute; an empty list means: run it. */
 function problems(defs, workflow, choices, targets) {
@@ -2845,7 +2880,7 @@ function problems(defs, workflow, choices, targets) {
 	const found = [];
 	for (const id of Object.keys(workflow.nodes)) {
 		const node = workflow.nodes[id];
-		if (!node || !ids.has(id) || node.mode) continue;
+		if (!node || !ids.has(id) || node.mode || isFrozen(node)) continue;
 		const def = definitionOf(defs, workflow, id, node);
 		if (def.unknown) found.push(problem(id, null, "unknown_node", {
 			type: node.type,
@@ -2873,7 +2908,7 @@ var explain = (problem) => {
 	if (problem.message) return problem.message;
 	return (maybe(`problem.${problem.code}`, problem.details) ?? problem.code) + hint;
 };
-function keep(list) {
+function keep$1(list) {
 	const byNode = /* @__PURE__ */ new Map();
 	for (const problem of list) {
 		const shown = problem.node === null ? null : visibleNode(problem.node);
@@ -2905,12 +2940,12 @@ async function checkThere(local) {
 	} catch (error) {
 		if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
 		const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
-		keep([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
+		keep$1([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
 		useProblems.setState({ rerun: null });
 	}
 }
 /** Takes in problems that the server found when a run was sent. */
-var keepProblems = keep;
+var keepProblems = keep$1;
 function startProblems() {
 	let soon;
 	let later;
@@ -2919,7 +2954,7 @@ function startProblems() {
 		clearTimeout(later);
 		soon = setTimeout(() => {
 			const local = checkHere();
-			keep(local);
+			keep$1(local);
 			later = setTimeout(() => void checkThere(local), 450);
 		}, 120);
 	};
@@ -3453,7 +3488,7 @@ function Field({ node, port, label }) {
 function badgeText(run) {
 	if (!run) return "";
 	if (run.state === "running") return run.total ? `${run.value ?? 0}/${run.total}` : "…";
-	if (run.state === "cached") return t("badge.cached");
+	if (run.state === "cached") return t(run.reason === "frozen" ? "badge.frozen" : "badge.cached");
 	if (run.state === "skipped") return t("badge.skipped");
 	if (run.state === "failed") return t("badge.failed");
 	return seconds(run.seconds ?? 0);
@@ -3461,11 +3496,16 @@ function badgeText(run) {
 function badgeHint(run, id = "") {
 	if (run?.state === "done") {
 		const why = whyAgain(id);
-		return [run.memory ? t("badge.took", {
-			time: seconds(run.seconds ?? 0),
-			memory: bytes(run.memory)
-		}) : "", why.length ? t("badge.why", { names: why.join(", ") }) : ""].filter(Boolean).join(". ");
+		return [
+			run.memory ? t("badge.took", {
+				time: seconds(run.seconds ?? 0),
+				memory: bytes(run.memory)
+			}) : "",
+			run.peak ? t("badge.peak", { memory: bytes(run.peak) }) : "",
+			why.length ? t("badge.why", { names: why.join(", ") }) : ""
+		].filter(Boolean).join(". ");
 	}
+	if (run?.state === "cached" && run.reason === "frozen") return t("badge.frozenHint", { time: clock(run.made ?? 0) });
 	if (run?.state === "cached") return run.made ? t("badge.unchanged", { time: clock(run.made) }) : t("badge.unchangedBefore");
 	return run?.message ?? run?.text ?? "";
 }
@@ -3517,6 +3557,7 @@ function CardTitle({ id, def }) {
 	const title = useDocument((state) => state.graph.nodes[id]?.title) ?? def.title;
 	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
 	const collapsed = useDocument((state) => Boolean(state.graph.layout[id]?.collapsed));
+	const frozen = useDocument((state) => Boolean(state.graph.nodes[id]?.frozen));
 	const renaming = useView((state) => state.renaming === id);
 	const inner = subgraphName(def.type);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
@@ -3542,6 +3583,16 @@ function CardTitle({ id, def }) {
 			mode && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
 				className: "badge mode",
 				children: t(`mode.${mode}`)
+			}),
+			frozen && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "badge frozen",
+				role: "img",
+				"aria-label": t("card.frozen"),
+				title: t("card.frozen"),
+				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+					name: "snow",
+					size: 13
+				})
 			}),
 			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Badge, { id }),
 			inner !== null && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
@@ -3815,6 +3866,7 @@ function Card({ id, selected }) {
 	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
 	const collapsed = useDocument((state) => state.graph.layout[id]?.collapsed);
 	const title = useDocument((state) => state.graph.nodes[id]?.title);
+	const frozen = useDocument((state) => Boolean(state.graph.nodes[id]?.frozen));
 	const color = useDocument((state) => state.graph.layout[id]?.color);
 	const state = useNodeRun(id)?.state;
 	const mark = useView((view) => view.marks[id]);
@@ -3824,6 +3876,7 @@ function Card({ id, selected }) {
 		"card",
 		mode ?? "",
 		state ?? "",
+		frozen ? "frozen" : "",
 		mark ? `mark-${mark}` : "",
 		selected ? "selected" : "",
 		def.unknown ? "unknown" : "",
@@ -4693,6 +4746,37 @@ function paste(graph, part, at, keepLinks = false) {
 		ids: [...renamed.values()]
 	};
 }
+// src/actions/freeze.ts
+/** Freezing: the server keeps what a node gave in its last run, and the document names it. */
+/** Jobs that may hold a node's last result: the one shown, then this workflow's own, newest first. */
+function candidates() {
+	const { jobs, shown } = useRun.getState();
+	const newest = Object.values(jobs).filter((job) => job.status === "done" && job.client === useSession.getState().draft).sort((a, b) => b.created - a.created).map((job) => job.id);
+	return [...new Set(shown === null ? newest : [shown, ...newest])].slice(0, 5);
+}
+async function keep(node) {
+	let problem = new Error(t("freeze.runFirst"));
+	for (const job of candidates()) try {
+		return (await call(`v1/jobs/${job}/freeze`, { json: { node } })).key;
+	} catch (error) {
+		problem = error;
+	}
+	throw problem;
+}
+/** Freezes nodes at their last results; thaws them when all are frozen. */
+async function toggleFrozen(ids) {
+	const { graph, path } = current();
+	const thaws = ids.every((id) => graph.nodes[id]?.frozen);
+	if (!thaws && ids.some((id) => subgraphName(graph.nodes[id]?.type ?? "") !== null)) return say(t("freeze.notSubgraph"), "error");
+	const keys = /* @__PURE__ */ new Map();
+	try {
+		for (const id of ids) keys.set(id, thaws ? void 0 : graph.nodes[id]?.frozen ?? await keep(runId(path, id)));
+	} catch (error) {
+		return say(error instanceof Error ? error.message : String(error), "error");
+	}
+	edit((now) => setFrozen(now, keys));
+	say(thaws ? t("freeze.thawed") : count(ids.length, "freeze.one", "freeze.many"));
+}
 // src/actions/edit.ts
 /** What menus and keys do to the selection. */
 var BORDER = /* @__PURE__ */ new Set([INPUTS, OUTPUTS]);
@@ -4756,6 +4840,7 @@ var duplicate = ifAny((ids) => {
 });
 var bypass = ifAny((ids) => edit((graph) => toggleMode(graph, ids, "bypass")));
 var mute = ifAny((ids) => edit((graph) => toggleMode(graph, ids, "mute")));
+var freeze = ifAny((ids) => void toggleFrozen(ids));
 var collapse = ifAny((ids) => edit((graph) => toggleCollapsed(graph, ids)));
 var tint = (color) => ifAny((ids) => edit((graph) => setColor(graph, ids, color || void 0)))();
 var rename = ifAny(([id]) => useView.setState({ renaming: id ?? null }));
@@ -4971,6 +5056,15 @@ var COMMANDS = [
 		icon: "mute",
 		needsNodes: true,
 		run: mute
+	},
+	{
+		id: "freeze",
+		group: "node",
+		label: "do.freeze",
+		keys: ["Shift+F"],
+		icon: "snow",
+		needsNodes: true,
+		run: freeze
 	},
 	{
 		id: "collapse",
@@ -5334,6 +5428,7 @@ var ON_NODE = [
 	"duplicate",
 	"bypass",
 	"mute",
+	"freeze",
 	"collapse",
 	"connect",
 	"replace",
@@ -5708,17 +5803,26 @@ function Chosen({ id }) {
 		}),
 		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
 			className: "buttons",
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				"aria-pressed": node.mode === "bypass",
-				onClick: () => edit((graph) => toggleMode(graph, [id], "bypass")),
-				children: t("do.bypass")
-			}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				"aria-pressed": node.mode === "mute",
-				onClick: () => edit((graph) => toggleMode(graph, [id], "mute")),
-				children: t("do.mute")
-			})]
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					"aria-pressed": node.mode === "bypass",
+					onClick: () => edit((graph) => toggleMode(graph, [id], "bypass")),
+					children: t("do.bypass")
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					"aria-pressed": node.mode === "mute",
+					onClick: () => edit((graph) => toggleMode(graph, [id], "mute")),
+					children: t("do.mute")
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					"aria-pressed": Boolean(node.frozen),
+					onClick: () => void toggleFrozen([id]),
+					children: t("do.freeze")
+				})
+			]
 		}),
 		run && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
 			className: "last-run",
@@ -5945,7 +6049,7 @@ async function openJob(id) {
 function describe(job) {
 	if (job.status === "running") return `${Math.round(job.progress * 100)} %`;
 	if (job.status === "failed") return job.error?.message ?? t("job.failed");
-	if (job.status === "done" && job.started !== null && job.finished !== null) return seconds(job.finished - job.started);
+	if (job.status === "done" && job.started !== null && job.finished !== null) return [seconds(job.finished - job.started), ...job.peak ? [t("job.peak", { memory: bytes(job.peak) })] : []].join(" · ");
 	return t(`job.${job.status}`);
 }
 function Row({ job, place }) {

@@ -17,7 +17,7 @@ from graphflow.server.routes import ROUTES
 TARGET = Path(__file__).parents[1] / "src" / "graph" / "api.ts"
 ROOTS = (
     "NodesAnswer", "ModelsAnswer", "PlanAnswer", "JobAnswer", "Hello", "QueueNotice", "WorkerNotice", "NodesNotice",
-    "AssetNotice", "Event", "Saved", "Version", "Template", "Draft",
+    "AssetNotice", "Event", "FreezeAnswer", "Saved", "Version", "Template", "Draft",
 )  # fmt: skip
 HEAD = "/** Written by scripts/types.py from the server's OpenAPI description; do not edit. */\n"
 

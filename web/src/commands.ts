@@ -54,6 +54,7 @@ export const COMMANDS: readonly Command[] = [
   { id: "rename", group: "node", label: "do.rename", keys: ["F2"], needsNodes: true, run: edits.rename },
   { id: "bypass", group: "node", label: "do.bypass", keys: ["Ctrl+B"], icon: "bypass", needsNodes: true, run: edits.bypass },
   { id: "mute", group: "node", label: "do.mute", keys: ["Ctrl+M"], icon: "mute", needsNodes: true, run: edits.mute },
+  { id: "freeze", group: "node", label: "do.freeze", keys: ["Shift+F"], icon: "snow", needsNodes: true, run: edits.freeze },
   { id: "collapse", group: "node", label: "do.collapse", keys: ["Alt+C"], icon: "down", needsNodes: true, run: edits.collapse },
   { id: "connect", group: "node", label: "do.connect", keys: ["C"], icon: "share", needsNodes: true, run: edits.connectFrom },
   { id: "replace", group: "node", label: "do.replace", keys: ["Shift+R"], icon: "swap", needsNodes: true, run: edits.replace },

@@ -15,6 +15,7 @@ const PATHS = {
   copy: "M8 8h12v12H8zM4 16V4h12", trash: "M4 7h16M9 7V4h6v3M6.5 7l1 13h9l1-13", frame: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4", enter: "M10 5h9v14h-9M4 12h10M10.5 8.5L14 12l-3.5 3.5",
   swap: "M4 8h14M14 4l4 4-4 4M20 16H6M10 12l-4 4 4 4", brush: "M14 4l6 6-8 8-6-6zM6 12c-3 2-1 5-4 8c4 1 8 0 10-2", expand: "M4 10V4h6M20 14v6h-6M4 4l7 7M20 20l-7-7", fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
   history: "M4 5v5h5M4.5 10A8 8 0 1 1 4 13M12 8v4l3 2", check: "M5 12.5l4.5 4.5L19 7.5", help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5h.01M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17z",
+  snow: "M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5",
   pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7", compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z", code: "M8 7l-5 5 5 5M16 7l5 5-5 5", grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z", gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2",
 } as const;
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { difference, isSame } from "../src/graph/difference";
-import { move, remove, setMode, setValue } from "../src/graph/edit";
+import { move, remove, setFrozen, setMode, setValue } from "../src/graph/edit";
 import { nearest, problems } from "../src/graph/problems";
 import { CHAIN, DEFS, models } from "./world";
 
@@ -24,6 +24,15 @@ test("only what the outputs need is looked at", () => {
   const loose = { ...CHAIN, nodes: { ...CHAIN.nodes, loose: { type: "Decode", inputs: {} } } };
   expect(found(loose)).toEqual([]);
   expect(found(loose, ["loose"])).toEqual([["loose", "latent", "needs_link"], ["loose", "vae", "needs_link"]]);
+});
+
+test("what is wrong in a frozen node and above it does not matter, until it is thawed or bypassed", () => {
+  const key = "ab".repeat(32);
+  const broken = setValue(remove(CHAIN, ["noise"]), "sample", "steps", 500);
+  const frozen = setFrozen(broken, new Map([["sample", key]]));
+  expect(found(frozen)).toEqual([]);
+  expect(found(setFrozen(frozen, new Map([["sample", undefined]])))).toEqual(found(broken));
+  expect(found(broken).length).toBe(2);
 });
 
 test("a workflow without outputs says that there is nothing to run", () => {

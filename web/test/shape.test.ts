@@ -43,7 +43,7 @@ test("inside a subgraph every edit works as outside", () => {
 test("an inner input becomes an input of the subgraph", () => {
   const { workflow, id } = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
   const next = changeAt(workflow, [id], (graph) => promote(graph, { node: "sample", port: "steps", side: "target", type: "INT" }));
-  expect(next.subgraphs.Part!.inputs.at(-1)).toEqual({ name: "steps", type: "INT" });
+  expect(next.subgraphs.Part!.inputs.at(-1)).toEqual({ name: "steps", type: "INT", default: 20 });
   expect(next.subgraphs.Part!.nodes.sample!.inputs.steps).toEqual({ from: "$inputs.steps" });
   expect(definitionOf(DEFS, next, id, next.nodes[id]!).inputs.at(-1)?.field).toEqual({ type: "integer", minimum: 1, maximum: 100 });
 });

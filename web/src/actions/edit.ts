@@ -13,6 +13,7 @@ import { current, edit, editWorkflow } from "../state/document";
 import { useSchema } from "../state/schema";
 import { say, select, selectedFrames, selection, sizes, useView } from "../state/view";
 import { t } from "../words";
+import { toggleFrozen } from "./freeze";
 
 const BORDER = new Set<string>([INPUTS, OUTPUTS]);
 const movable = (): string[] => selection().filter((id) => !BORDER.has(id));
@@ -75,6 +76,7 @@ export const duplicate = ifAny((ids) => {
 
 export const bypass = ifAny((ids) => edit((graph) => edits.toggleMode(graph, ids, "bypass")));
 export const mute = ifAny((ids) => edit((graph) => edits.toggleMode(graph, ids, "mute")));
+export const freeze = ifAny((ids) => void toggleFrozen(ids));
 export const collapse = ifAny((ids) => edit((graph) => edits.toggleCollapsed(graph, ids)));
 export const tint = (color: string) => ifAny((ids) => edit((graph) => edits.setColor(graph, ids, color || undefined)))();
 export const rename = ifAny(([id]) => useView.setState({ renaming: id ?? null }));

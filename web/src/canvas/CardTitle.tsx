@@ -14,7 +14,7 @@ import { Icon } from "../icons";
 export function badgeText(run: NodeRun | undefined): string {
   if (!run) return "";
   if (run.state === "running") return run.total ? `${run.value ?? 0}/${run.total}` : "…";
-  if (run.state === "cached") return t("badge.cached");
+  if (run.state === "cached") return t(run.reason === "frozen" ? "badge.frozen" : "badge.cached");
   if (run.state === "skipped") return t("badge.skipped");
   if (run.state === "failed") return t("badge.failed");
   return seconds(run.seconds ?? 0);
@@ -23,8 +23,9 @@ export function badgeText(run: NodeRun | undefined): string {
 export function badgeHint(run: NodeRun | undefined, id = ""): string {
   if (run?.state === "done") {
     const why = whyAgain(id);
-    return [run.memory ? t("badge.took", { time: seconds(run.seconds ?? 0), memory: bytes(run.memory) }) : "", why.length ? t("badge.why", { names: why.join(", ") }) : ""].filter(Boolean).join(". ");
+    return [run.memory ? t("badge.took", { time: seconds(run.seconds ?? 0), memory: bytes(run.memory) }) : "", run.peak ? t("badge.peak", { memory: bytes(run.peak) }) : "", why.length ? t("badge.why", { names: why.join(", ") }) : ""].filter(Boolean).join(". ");
   }
+  if (run?.state === "cached" && run.reason === "frozen") return t("badge.frozenHint", { time: clock(run.made ?? 0) });
   if (run?.state === "cached") return run.made ? t("badge.unchanged", { time: clock(run.made) }) : t("badge.unchangedBefore");
   return run?.message ?? run?.text ?? "";
 }
@@ -66,6 +67,7 @@ export function CardTitle({ id, def }: { id: string; def: NodeDef }) {
   const title = useDocument((state) => state.graph.nodes[id]?.title) ?? def.title;
   const mode = useDocument((state) => state.graph.nodes[id]?.mode);
   const collapsed = useDocument((state) => Boolean(state.graph.layout[id]?.collapsed));
+  const frozen = useDocument((state) => Boolean(state.graph.nodes[id]?.frozen));
   const renaming = useView((state) => state.renaming === id);
   const inner = subgraphName(def.type);
   return (
@@ -75,6 +77,7 @@ export function CardTitle({ id, def }: { id: string; def: NodeDef }) {
       </button>
       {renaming ? <Rename id={id} title={title} /> : <span className="card-name" title={`${def.type} · ${id}`}>{title}</span>}
       {mode && <span className="badge mode">{t(`mode.${mode}`)}</span>}
+      {frozen && <span className="badge frozen" role="img" aria-label={t("card.frozen")} title={t("card.frozen")}><Icon name="snow" size={13} /></span>}
       <Badge id={id} />
       {inner !== null && (
         <button type="button" className="ghost nodrag" aria-label={t("subgraph.enter")} onClick={() => enter([...current().path, id])}><Icon name="enter" /></button>

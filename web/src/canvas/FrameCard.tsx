@@ -28,6 +28,12 @@ export function FrameCard({ data: { index }, selected }: NodeProps<FrameNode>) {
         <button type="button" className="ghost nodrag" aria-label={t("frame.bypass")} aria-pressed={Boolean(group.modes)} onClick={() => edit((graph) => toggleFrame(graph, index, sizes()))}><Icon name="bypass" /></button>
         <button type="button" className="ghost nodrag" aria-label={t("frame.remove")} onClick={() => edit((graph) => removeFrames(graph, [index]))}><Icon name="close" /></button>
       </header>
+      {group.note !== undefined && (
+        <textarea
+          className="frame-note nodrag nowheel" aria-label={t("frame.note")} value={group.note} spellCheck={false}
+          onChange={(event) => edit((graph) => changeFrame(graph, index, { note: event.target.value }), `note ${index}`)}
+        />
+      )}
     </section>
   );
 }

@@ -95,12 +95,13 @@ function Card({ id, selected }: NodeProps<CardNode>) {
   const mode = useDocument((state) => state.graph.nodes[id]?.mode);
   const collapsed = useDocument((state) => state.graph.layout[id]?.collapsed);
   const title = useDocument((state) => state.graph.nodes[id]?.title);
+  const frozen = useDocument((state) => Boolean(state.graph.nodes[id]?.frozen));
   const color = useDocument((state) => state.graph.layout[id]?.color);
   const state = useNodeRun(id)?.state;
   const mark = useView((view) => view.marks[id]);
   const broken = useProblems((problems) => problems.byNode.has(id));
   if (!def) return null;
-  const classes = ["card", mode ?? "", state ?? "", mark ? `mark-${mark}` : "", selected ? "selected" : "", def.unknown ? "unknown" : "", broken ? "broken" : ""];
+  const classes = ["card", mode ?? "", state ?? "", frozen ? "frozen" : "", mark ? `mark-${mark}` : "", selected ? "selected" : "", def.unknown ? "unknown" : "", broken ? "broken" : ""];
   return (
     <article aria-label={title || def.title} className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state}>
       <CardTitle id={id} def={def} />

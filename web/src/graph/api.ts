@@ -39,6 +39,11 @@ export interface ErrorBody {
 
 export type Event = JobQueued | JobStarted | NodeStarted | NodeProgress | NodeCached | NodeSkipped | NodeDone | NodeOutput | JobDone | JobFailed | JobCancelled;
 
+export interface FreezeAnswer {
+  readonly node: string;
+  readonly key: string;
+}
+
 export interface Hello {
   readonly type: "hello";
   readonly build: string;
@@ -61,6 +66,7 @@ export interface JobAnswer {
   readonly name: string;
   readonly client: string | null;
   readonly outputs: readonly Output[];
+  readonly peak: number | null;
   readonly workflow: Readonly<Record<string, Json>>;
 }
 
@@ -78,6 +84,7 @@ export interface JobDone {
   readonly type: "job.done";
   readonly outputs: readonly Output[];
   readonly seconds: number;
+  readonly peak: number;
 }
 
 export interface JobFailed {
@@ -118,6 +125,7 @@ export interface LiveJob {
   readonly name: string;
   readonly client: string | null;
   readonly outputs: readonly Output[];
+  readonly peak: number | null;
   readonly nodes: Readonly<Record<string, NodeStatus>>;
   readonly planned: number;
 }
@@ -141,8 +149,9 @@ export interface NodeCached {
   readonly time: number;
   readonly type: "node.cached";
   readonly node: string;
-  readonly reason: "memory" | "disk" | "shared";
+  readonly reason: "memory" | "disk" | "shared" | "frozen";
   readonly made: number | null;
+  readonly key: string;
 }
 
 export interface NodeDef {
@@ -171,6 +180,8 @@ export interface NodeDone {
   readonly node: string;
   readonly seconds: number;
   readonly memory: number;
+  readonly peak: number;
+  readonly key: string;
 }
 
 export interface NodeOutput {
@@ -217,6 +228,7 @@ export interface NodeStatus {
   readonly text: string;
   readonly seconds: number | null;
   readonly memory: number;
+  readonly peak: number;
   readonly reason: string;
   readonly made: number | null;
 }

@@ -63,6 +63,10 @@ export function toggleMode<G extends Graph>(graph: G, ids: readonly string[], mo
   return setMode(graph, ids, ids.every((id) => graph.nodes[id]?.mode === mode) ? undefined : mode);
 }
 
+/** Lets nodes give the results kept under these keys, or compute again where there is none. */
+export const setFrozen = <G extends Graph>(graph: G, keys: ReadonlyMap<string, string | undefined>): G =>
+  [...keys].reduce((next, [id, key]) => changeNode(next, id, (node) => put(node, "frozen", key)), graph);
+
 export function toggleCollapsed<G extends Graph>(graph: G, ids: readonly string[]): G {
   const collapsed = ids.every((id) => boxOf(graph, id).collapsed) ? undefined : true;
   return ids.reduce((next, id) => changeBox(next, id, "collapsed", collapsed), graph);

@@ -25,13 +25,14 @@ const entries = (value: unknown): [string, Record<string, Json>][] =>
   isRecord(value) ? Object.entries(value).filter((entry): entry is [string, Record<string, Json>] => isRecord(entry[1])) : [];
 
 function cleanNode(node: Record<string, Json>): WorkflowNode {
-  const { title, mode, ...rest } = node;
+  const { title, mode, frozen, ...rest } = node;
   return {
     ...rest,
     type: text(node.type),
     inputs: isRecord(node.inputs) ? node.inputs : {},
     ...(typeof title === "string" ? { title } : {}),
     ...(mode === "bypass" || mode === "mute" ? { mode } : {}),
+    ...(typeof frozen === "string" && /^[0-9a-f]{64}$/.test(frozen) ? { frozen } : {}),
   };
 }
 
@@ -52,12 +53,13 @@ function cleanBox(box: Record<string, Json>): Box {
 }
 
 function cleanGroup(group: Record<string, Json>): Group {
-  const { color, modes, ...rest } = group;
+  const { color, modes, note, ...rest } = group;
   const [x, y] = pair(group.bounds);
   const [w, h] = pair((Array.isArray(group.bounds) ? group.bounds : []).slice(2));
   return {
     ...rest, title: text(group.title), bounds: [x, y, Math.max(w, 80), Math.max(h, 60)],
     ...(typeof color === "string" ? { color } : {}),
+    ...(typeof note === "string" ? { note } : {}),
     ...(isRecord(modes) ? { modes: modes as Record<string, string> } : {}),
   };
 }

@@ -4,7 +4,7 @@ import type { Json } from "./json";
 import { sameJson } from "./json";
 import type { Definitions, Port } from "./schema";
 import { definitionOf, fits, outputOf, widgetOf } from "./schema";
-import type { Graph, Workflow } from "./workflow";
+import type { Graph, Workflow, WorkflowNode } from "./workflow";
 import { ancestors, sourceOf } from "./workflow";
 
 /** Found here, `message` is empty and `code` is the key of a sentence; found by the server, it is the sentence. */
@@ -56,11 +56,13 @@ function ofInput(defs: Definitions, workflow: Workflow, graph: Graph, id: string
     : null;
 }
 
+const isFrozen = (node: WorkflowNode): boolean => node.frozen !== undefined && !node.mode;
+
 /** The nodes that a run computes: everything the outputs (or `targets`) need. */
 export function needed(defs: Definitions, workflow: Workflow, targets?: readonly string[]): Set<string> {
   const outputs = targets ?? Object.keys(workflow.nodes).filter((id) => defs.get(workflow.nodes[id]?.type ?? "")?.output_node);
   const active = outputs.filter((id) => workflow.nodes[id] && !workflow.nodes[id].mode);
-  return ancestors(workflow, active);
+  return ancestors(workflow, active, isFrozen);
 }
 
 /** Every problem of what a run would compute; an empty list means: run it. */
@@ -70,7 +72,7 @@ export function problems(defs: Definitions, workflow: Workflow, choices: Choices
   const found: Problem[] = [];
   for (const id of Object.keys(workflow.nodes)) {
     const node = workflow.nodes[id];
-    if (!node || !ids.has(id) || node.mode) continue;
+    if (!node || !ids.has(id) || node.mode || isFrozen(node)) continue;
     const def = definitionOf(defs, workflow, id, node);
     if (def.unknown) found.push(problem(id, null, "unknown_node", { type: node.type, nearest: nearest(node.type, [...defs.keys()]) }));
     else

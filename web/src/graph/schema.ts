@@ -65,7 +65,7 @@ function subgraphDef(defs: Definitions, workflow: Workflow, name: string, subgra
     ...BARE, type: subgraphType(name), title: name, category: "subgraph",
     inputs: subgraph.inputs.map((item) => {
       const inner = nesting < 8 ? innerPort(defs, workflow, subgraph, item.name, nesting) : undefined;
-      return port(item.name, item.type, inner && { field: inner.field, default: inner.default, required: inner.required, description: inner.description });
+      return port(item.name, item.type, inner && { field: inner.field, default: item.default ?? inner.default, required: inner.required, description: inner.description });
     }),
     outputs: subgraph.outputs.map((item) => output(item.name, item.type)),
   };

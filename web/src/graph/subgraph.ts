@@ -56,12 +56,14 @@ export function changeAt(workflow: Workflow, path: readonly string[], change: (g
   return { ...workflow, subgraphs: { ...workflow.subgraphs, [name]: closed(next) } };
 }
 
-/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it. */
+/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it; a literal stays its default. */
 export function promote(graph: Graph, loose: { readonly node: string; readonly port: string; readonly side: "source" | "target"; readonly type: string }): Graph {
   const open = graph as Subgraph;
   const key = loose.side === "target" ? "inputs" : "outputs";
   const name = unique(loose.port, (one) => open[key].some((port) => port.name === one));
-  const grown: Subgraph = { ...open, [key]: [...open[key], { name, type: loose.type }] };
+  const value = key === "inputs" ? open.nodes[loose.node]?.inputs[loose.port] : undefined;
+  const port: SubgraphPort = { name, type: loose.type, ...(value === undefined || sourceOf(value) ? {} : { default: value }) };
+  const grown: Subgraph = { ...open, [key]: [...open[key], port] };
   return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
 

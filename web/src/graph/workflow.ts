@@ -9,6 +9,8 @@ export interface WorkflowNode {
   readonly inputs: Readonly<Record<string, Json>>;
   readonly title?: string;
   readonly mode?: "bypass" | "mute";
+  /** Key of a kept result: the node gives that, whatever its inputs say. */
+  readonly frozen?: string;
 }
 
 /** Where a node stands, and what only the editor needs to know of it. */
@@ -29,6 +31,8 @@ export interface Group {
   readonly title: string;
   readonly bounds: readonly [number, number, number, number];
   readonly color?: string;
+  /** A text written in the frame. */
+  readonly note?: string;
   /** While the frame is bypassed: the modes its nodes had before. */
   readonly modes?: Readonly<Record<string, string>>;
 }
@@ -43,6 +47,8 @@ export interface SubgraphPort {
   readonly name: string;
   readonly type: string;
   readonly from?: string;
+  /** What an input gives when the node outside says nothing. */
+  readonly default?: Json;
 }
 
 export interface Subgraph extends Graph {
@@ -109,15 +115,15 @@ export function wires(graph: Graph): Wire[] {
   return Object.entries(graph.nodes).flatMap(([target, node]) => sources(node).map((source) => ({ ...source, target })));
 }
 
-/** The nodes that `ids` need, themselves included. */
-export function ancestors(graph: Graph, ids: Iterable<string>): Set<string> {
+/** The nodes that `ids` need, themselves included; `ends` says of a node that it needs nothing. */
+export function ancestors(graph: Graph, ids: Iterable<string>, ends: (node: WorkflowNode) => boolean = () => false): Set<string> {
   const seen = new Set<string>();
   const pending = [...ids];
   for (let id = pending.pop(); id !== undefined; id = pending.pop()) {
     const node = graph.nodes[id];
     if (!node || seen.has(id)) continue;
     seen.add(id);
-    for (const source of sources(node)) pending.push(source.node);
+    if (!ends(node)) for (const source of sources(node)) pending.push(source.node);
   }
   return seen;
 }

@@ -9,7 +9,7 @@ import { display } from "../shortcuts";
 import { select, selection, useView } from "../state/view";
 import { t } from "../words";
 
-const ON_NODE = ["runTo", "rename", "duplicate", "bypass", "mute", "collapse", "connect", "replace", "frame", "subgraph", "unpack", "help", "delete"];
+const ON_NODE = ["runTo", "rename", "duplicate", "bypass", "mute", "freeze", "collapse", "connect", "replace", "frame", "subgraph", "unpack", "help", "delete"];
 
 export function MenuItem({ command, close }: { readonly command: Command; readonly close: () => void }) {
   return (

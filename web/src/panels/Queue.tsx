@@ -8,7 +8,7 @@ import { cleanWorkflow } from "../graph/file";
 import { activeJobs, isActive, useRun } from "../state/run";
 import { openWorkflow } from "../state/session";
 import { cancelJob, clearQueue, placeJob, setPaused } from "../state/submit";
-import { clock, seconds, t } from "../words";
+import { bytes, clock, seconds, t } from "../words";
 
 async function openJob(id: string): Promise<void> {
   const job = await call<Job>(`v1/jobs/${id}`);
@@ -18,7 +18,8 @@ async function openJob(id: string): Promise<void> {
 function describe(job: JobSnapshot): string {
   if (job.status === "running") return `${Math.round(job.progress * 100)} %`;
   if (job.status === "failed") return job.error?.message ?? t("job.failed");
-  if (job.status === "done" && job.started !== null && job.finished !== null) return seconds(job.finished - job.started);
+  if (job.status === "done" && job.started !== null && job.finished !== null)
+    return [seconds(job.finished - job.started), ...(job.peak ? [t("job.peak", { memory: bytes(job.peak) })] : [])].join(" · ");
   return t(`job.${job.status}`);
 }
 

@@ -1,7 +1,7 @@
 /** What the server tells, under the editor's names; generated in `graph/api.ts` from the server's own description. */
 import type * as api from "../graph/api";
 
-export type { Asset, ErrorBody, ModelFile, NodesAnswer, Output, PlanAnswer, Template, Version } from "../graph/api";
+export type { Asset, ErrorBody, FreezeAnswer, ModelFile, NodesAnswer, Output, PlanAnswer, Template, Version } from "../graph/api";
 export type { WorkerStatus as Worker, Saved as SavedWorkflow } from "../graph/api";
 
 /** What a node does in a run; `message` is why it failed. */

@@ -89,7 +89,7 @@ function ofJob(message: Extract<LiveMessage, { job: string }>): void {
     case "node.cached": setNode(id, message.node, { state: "cached", reason: message.reason, made: message.made }); break;
     case "node.done":
       noteTiming(current().workflow.nodes[message.node]?.type ?? "", message.seconds);
-      setNode(id, message.node, { state: "done", seconds: message.seconds, memory: message.memory });
+      setNode(id, message.node, { state: "done", seconds: message.seconds, memory: message.memory, peak: message.peak });
       break;
     case "node.skipped": setNode(id, message.node, { state: "skipped", text: message.reason }); break;
     case "node.output":
@@ -97,7 +97,7 @@ function ofJob(message: Extract<LiveMessage, { job: string }>): void {
       if (useRun.getState().ours.has(id)) keepResults(message);
       break;
     case "job.done":
-      setJob(id, (job) => ({ ...job, status: "done", progress: 1, outputs: message.outputs, finished: message.time }));
+      setJob(id, (job) => ({ ...job, status: "done", progress: 1, outputs: message.outputs, finished: message.time, peak: message.peak }));
       if (useRun.getState().ours.has(id)) {
         keepResults(message);
         say(t("run.done"));

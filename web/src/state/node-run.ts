@@ -8,13 +8,15 @@ import { useRun } from "./run";
 /** The nodes of a run lie flat: those of a subgraph under `outer:inner`. */
 export const runId = (path: readonly string[], id: string): string => [...path, id].join(":");
 
+const most = (runs: readonly NodeRun[], key: "memory" | "peak"): number => Math.max(...runs.map((run) => run[key] ?? 0));
+
 /** A subgraph as one: running while any of its nodes runs, failed when one failed, cached when all were. */
 export function together(runs: readonly NodeRun[]): NodeRun | undefined {
   const is = (state: NodeRun["state"]) => runs.find((run) => run.state === state);
   const alone = is("failed") ?? is("running");
   if (alone || !runs.length) return alone;
   if (!is("done")) return runs[0];
-  return { state: "done", seconds: runs.reduce((sum, run) => sum + (run.seconds ?? 0), 0), memory: Math.max(...runs.map((run) => run.memory ?? 0)) };
+  return { state: "done", seconds: runs.reduce((sum, run) => sum + (run.seconds ?? 0), 0), memory: most(runs, "memory"), peak: most(runs, "peak") };
 }
 
 export function useNodeRun(id: string): NodeRun | undefined {
