@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Mixture:
         if self.cfg == 1.0 and not request.uncond:
             return cond
         uncond = self._denoised(x, sigma, "uncond")
-        guided = cond if self.cfg == 1.0 else uncond + (cond - uncond) * self.cfg
+        guided = uncond + (cond - uncond) * self.cfg  # of scale 1 too: the reference rounds so where it needs both
         return (guided, uncond) if request.uncond else guided
 
     def _denoised(self, x: Tensor, sigma: Tensor, kind: str) -> Tensor:
@@ -135,15 +136,31 @@ Adaptive steps have their own: x moved by 1e-7 moves their result by 3e-4.
 """
 
 
+ROUNDED = {"uni_pc": 1e-6, "uni_pc_bh2": 1e-6, "deis": 3e-6, "dpmpp_sde": 1e-7}
+"""What is left of a difference where the arithmetic is the golden run's; for all other samplers nothing is."""
+
+
+@cache
 def same_arithmetic() -> bool:
-    """Whether this is the torch build and the kind of CPU that made the golden numbers."""
-    return torch.__version__.startswith("2.13.0") and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    """Whether exp, log, tanh and roots round here as on the machine that made the golden numbers.
+
+    Neither the torch build nor AVX-512 says so: on AMD processors MKL takes another path, whose roots even are not
+    the nearest. `tests/test_exact.py` makes it take the path of the golden run.
+    """
+    x = torch.linspace(0.01, 4, 1003)
+    made = torch.stack([x.exp(), x.log(), x.tanh(), x.sqrt(), x.sigmoid(), x**0.37])
+    return hashlib.sha256(made.numpy().tobytes()).hexdigest()[:16] == "7d6ddd04f5c4be25"
 
 
-def tolerance(sampler: str) -> float:
-    """How far a sampler's latent may be from the golden one."""
-    if same_arithmetic():
-        return 1e-6 if sampler.startswith("uni_pc") else 0.0
+def same_networks() -> bool:
+    """Whether matrix products and attention round as in the golden run, too: that takes its torch build."""
+    return same_arithmetic() and torch.__version__.startswith("2.13.0")
+
+
+def tolerance(sampler: str, exact: bool | None = None) -> float:
+    """How far a sampler's latent may be from the golden one; `exact` where the model asked is exact, too."""
+    if same_arithmetic() if exact is None else exact:
+        return ROUNDED.get(sampler, 0.0)
     if sampler == "dpm_adaptive":
         return ADAPTIVE
     if "sde" in sampler and sampler != "er_sde":

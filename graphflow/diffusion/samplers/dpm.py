@@ -25,15 +25,15 @@ def _epsilon(model: SampledModel, x: Tensor, t: Tensor) -> Asked:
     return (x - denoised) / sigma
 
 
-def _dpm_1(x: Tensor, t: Tensor, t_next: Tensor, eps: Tensor) -> Tensor:
-    """DPM-Solver-1 (https://arxiv.org/abs/2206.00927, equation 3.7)."""
-    return x - t_next.neg().exp() * (t_next - t).expm1() * eps
+def _dpm_1(x: Tensor, t_next: Tensor, h: Tensor, eps: Tensor) -> Tensor:
+    """DPM-Solver-1 (https://arxiv.org/abs/2206.00927, equation 3.7): a step of length h that ends at `t_next`."""
+    return x - t_next.neg().exp() * h.expm1() * eps
 
 
 def _dpm_2(model: SampledModel, x: Tensor, t: Tensor, t_next: Tensor, eps: Tensor, r: float = 0.5) -> Asked:
     """DPM-Solver-2 (algorithm 4)."""
     h = t_next - t
-    u = _dpm_1(x, t, t + r * h, eps)
+    u = _dpm_1(x, t + r * h, r * h, eps)
     eps_r = yield from _epsilon(model, u, t + r * h)
     end = t_next.neg().exp()
     return x - end * h.expm1() * eps - end / (2 * r) * h.expm1() * (eps_r - eps)
@@ -72,12 +72,12 @@ def dpm_fast(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource)
         eps = yield from _epsilon(model, x, t)
         denoised = x - t.neg().exp() * eps
         if order == 1:
-            x = _dpm_1(x, t, t_next, eps)
+            x = _dpm_1(x, t_next, t_next - t, eps)
         elif order == 2:
             x = yield from _dpm_2(model, x, t, t_next, eps)
         else:
-            s1 = t + 1 / 3 * (t_next - t)
-            eps_1 = yield from _epsilon(model, _dpm_1(x, t, s1, eps), s1)
+            third = 1 / 3 * (t_next - t)
+            eps_1 = yield from _epsilon(model, _dpm_1(x, t + third, third, eps), t + third)
             x = yield from _dpm_3(model, x, t, t_next, eps, eps_1, 1 / 3, 2 / 3)
         yield Progress(i + 1, len(orders), preview=denoised)
     return x
@@ -138,11 +138,11 @@ def dpm_adaptive(
         t_down, up = _noisy_end(s, t, end, eta)
         eps = yield from _epsilon(model, x, s)
         if order == 2:
-            low = _dpm_1(x, s, t_down, eps)
+            low = _dpm_1(x, t_down, t_down - s, eps)
             high = yield from _dpm_2(model, x, s, t_down, eps)
         else:
-            third = s + 1 / 3 * (t_down - s)
-            eps_1 = yield from _epsilon(model, _dpm_1(x, s, third, eps), third)
+            third = 1 / 3 * (t_down - s)
+            eps_1 = yield from _epsilon(model, _dpm_1(x, s + third, third, eps), s + third)
             level = t_down.neg().exp()
             grown = (t_down - s).expm1()
             low = x - level * grown * eps - level / (2 / 3) * grown * (eps_1 - eps)

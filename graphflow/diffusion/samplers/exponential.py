@@ -77,9 +77,8 @@ def _flow_middle(model: SampledModel, sigma: Tensor, down: Tensor) -> Tensor:
     """Halfway in lambda; from pure noise, where lambda is infinite, just below it."""
     if sigma == 1.0:
         return torch.full_like(sigma, 0.9999)
-    level, half_log_snr = sigma_of(model), log_snr(model)
-    start, end = half_log_snr(sigma), half_log_snr(down)
-    return level(start + 0.5 * (end - start))
+    start, end = (((1 - level) / level).log() for level in (sigma, down))
+    return sigma_of(model)(start + 0.5 * (end - start))
 
 
 def dpmpp_sde(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import scipy.integrate
 import torch
@@ -145,25 +147,25 @@ def dpm_2_ancestral(
 def lms(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource, *, order: int = 4) -> Walk:
     """Linear multistep: the slopes so far as a polynomial in sigma, integrated (k-diffusion)."""
     slopes: list[Tensor] = []
-    levels = sigmas.detach().cpu()
+    levels = sigmas.detach().cpu().numpy()
     for step in steps_of(sigmas):
         denoised = yield Denoise(model, x, step.sigma)
         slopes = [slope(x, step.sigma, denoised), *slopes][:order]
         if step.last:
             x = denoised
         else:
-            nodes = [float(levels[step.i - k]) for k in range(len(slopes))]
+            nodes = [levels[step.i - k] for k in range(len(slopes))]
             span = float(levels[step.i]), float(levels[step.i + 1])
             x = x + sum((_adams(nodes, j, *span) * d for j, d in enumerate(slopes)), torch.zeros_like(x))
         yield step.done(denoised)
     return x
 
 
-def _adams(nodes: list[float], j: int, start: float, end: float) -> float:
-    """The integral of a Lagrange basis polynomial."""
+def _adams(nodes: Sequence[Any], j: int, start: float, end: float) -> float:
+    """The integral of a Lagrange basis polynomial; NumPy nodes keep its values in their own precision."""
 
     def basis(sigma: float) -> float:
-        return math.prod((sigma - node) / (nodes[j] - node) for k, node in enumerate(nodes) if k != j)
+        return float(math.prod((sigma - node) / (nodes[j] - node) for k, node in enumerate(nodes) if k != j))
 
     return float(scipy.integrate.quad(basis, start, end, epsrel=1e-4)[0])
 
@@ -214,20 +216,19 @@ def _uneven_weights(h: list[Tensor]) -> list[Tensor]:
     r = h[0] / h[1]
     if len(h) == 2:
         return [(2 + r) / 2, -r / 2]
-    s = h[1] / h[2]
     a = (1 - h[0] / (3 * (h[0] + h[1])) * (h[0] * (h[0] + h[1])) / (h[1] * (h[1] + h[2]))) / 2
+    s = h[1] / h[2]
     if len(h) == 3:
-        return [(2 + r) / 2 + a, -r / 2 - (1 + s) * a, a * s]
+        return [(2 + r) / 2 + a, -r / 2 - (1 + s) * a, a * h[1] / h[2]]
     two, three = h[0] + h[1], h[0] + h[1] + h[2]
-    b = ((1 - h[0] / (3 * two)) / 2 + (1 - h[0] / (2 * two)) * h[0] / (6 * three)) * (
-        h[0] * two * three / (h[1] * (h[1] + h[2]) * (h[1] + h[2] + h[3]))
-    )
+    b = (1 - h[0] / (3 * two)) / 2 + (1 - h[0] / (2 * two)) * h[0] / (6 * three)
+    b = b * (h[0] * two * three) / (h[1] * (h[1] + h[2]) * (h[1] + h[2] + h[3]))
     u = h[1] * (h[1] + h[2]) / (h[2] * (h[2] + h[3]))
     return [
         (2 + r) / 2 + a + b,
         -r / 2 - (1 + s) * a - (1 + s + u) * b,
-        a * s + (s + u * (1 + h[2] / h[3])) * b,
-        -b * u * s,
+        a * h[1] / h[2] + (s + u * (1 + h[2] / h[3])) * b,
+        -b * u * h[1] / h[2],
     ]
 
 
@@ -249,7 +250,8 @@ def deis(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource, *, 
 
 def _deis_weights(sigmas: Tensor, max_order: int, points: int = 10000) -> list[list[Tensor]]:
     """For each step the weights of the slopes, newest first: sums over `points` points in time."""
-    low, high, end = torch.tensor(0.002**2 + 1).log(), torch.tensor(80.0**2 + 1).log(), 1e-3
+    low, high = ((torch.tensor(sigma) ** 2 + 1).log() for sigma in (0.002, 80.0))
+    end = 1e-3
     beta_d = 2 * (low / end - high) / (end - 1)
     beta_min = high - 0.5 * beta_d
     times = ((beta_min**2 + 2 * beta_d * (sigmas.cpu() ** 2 + 1).log()).sqrt() - beta_min) / beta_d
@@ -257,7 +259,9 @@ def _deis_weights(sigmas: Tensor, max_order: int, points: int = 10000) -> list[l
     for i in range(len(times) - 1):
         taus = torch.linspace(float(times[i]), float(times[i + 1]), points)
         alpha = torch.exp(-0.5 * taus**2 * beta_d - taus * beta_min)
-        integrand = 0.5 * (taus * beta_d + beta_min) / torch.sqrt(alpha * (1 - alpha))
+        one = alpha.reciprocal() * alpha  # rounded as the chain rule through the logarithm rounds
+        fall = one * beta_d * -0.5 * (2 * taus) - one * beta_min
+        integrand = -0.5 * fall / torch.sqrt(alpha * (1 - alpha))
         order = min(i + 1, max_order)
         nodes = torch.stack([times[i - k] for k in range(order)])
         width = (times[i + 1] - times[i]) / points

@@ -102,18 +102,18 @@ def seeds_2(
             continue
         start, end = half_log_snr(step.sigma), half_log_snr(step.sigma_next)
         h = end - start
-        middle = start + r * h
+        middle = torch.lerp(start, end, r)
         sigma_m = level(middle)
         alpha_m, alpha = picture_share(sigma_m, middle), picture_share(step.sigma_next, end)
-        n = _StageNoise(noise, h * eta, (0.0, r, 1.0), s_noise if eta > 0 else 0.0)
+        n = _StageNoise(noise, h * eta, (r, 1 - r), s_noise if eta > 0 else 0.0)
 
         x_2 = sigma_m / step.sigma * (-r * h * eta).exp() * x - alpha_m * (-r * h * (eta + 1)).expm1() * denoised
-        x_2 = n.added(x_2, sigma_m, 1)
+        x_2 = n.added(x_2, sigma_m)
         denoised_2 = yield Denoise(model, x_2, sigma_m)
 
         mixed = (1 - 1 / (2 * r)) * denoised + 1 / (2 * r) * denoised_2
         x = step.sigma_next / step.sigma * (-h * eta).exp() * x - alpha * (-h * (eta + 1)).expm1() * mixed
-        x = n.added(x, step.sigma_next, 2)
+        x = n.added(x, step.sigma_next)
         yield step.done(denoised)
     return x
 
@@ -141,41 +141,48 @@ def seeds_3(
         start, end = half_log_snr(step.sigma), half_log_snr(step.sigma_next)
         h = end - start
         h_eta = h * (eta + 1)
-        t_1, t_2 = start + r_1 * h, start + r_2 * h
+        t_1, t_2 = torch.lerp(start, end, r_1), torch.lerp(start, end, r_2)
         sigma_1, sigma_2 = level(t_1), level(t_2)
-        c_1, c_2, c_3 = (-r_1 * h_eta).expm1(), (-r_2 * h_eta).expm1(), (-h_eta).expm1()
-        n = _StageNoise(noise, h * eta, (0.0, r_1, r_2, 1.0), s_noise if eta > 0 else 0.0)
+        n = _StageNoise(noise, h * eta, (r_1, r_2 - r_1, 1 - r_2), s_noise if eta > 0 else 0.0)
 
-        x_2 = sigma_1 / step.sigma * (-r_1 * h * eta).exp() * x - picture_share(sigma_1, t_1) * c_1 * denoised
-        denoised_2 = yield Denoise(model, n.added(x_2, sigma_1, 1), sigma_1)
+        x_2 = (
+            sigma_1 / step.sigma * (-r_1 * h * eta).exp() * x
+            - picture_share(sigma_1, t_1) * (-r_1 * h_eta).expm1() * denoised
+        )
+        denoised_2 = yield Denoise(model, n.added(x_2, sigma_1), sigma_1)
 
-        a = r_2 / r_1 * (c_2 / (r_2 * h_eta) + 1)
+        a = r_2 / r_1 * _phi_2(-r_2 * h_eta)
         x_3 = sigma_2 / step.sigma * (-r_2 * h * eta).exp() * x
-        x_3 = x_3 - picture_share(sigma_2, t_2) * ((c_2 + a) * denoised - a * denoised_2)
-        denoised_3 = yield Denoise(model, n.added(x_3, sigma_2, 2), sigma_2)
+        x_3 = x_3 - picture_share(sigma_2, t_2) * (((-r_2 * h_eta).expm1() - a) * denoised + a * denoised_2)
+        denoised_3 = yield Denoise(model, n.added(x_3, sigma_2), sigma_2)
 
-        b = (c_3 / h_eta + 1) / r_2
+        b = _phi_2(-h_eta) / r_2
         x = step.sigma_next / step.sigma * (-h * eta).exp() * x
-        x = x - picture_share(step.sigma_next, end) * ((c_3 + b) * denoised - b * denoised_3)
-        x = n.added(x, step.sigma_next, 3)
+        x = x - picture_share(step.sigma_next, end) * (((-h_eta).expm1() - b) * denoised + b * denoised_3)
+        x = n.added(x, step.sigma_next)
         yield step.done(denoised)
     return x
 
 
+def _phi_2(h: Tensor) -> Tensor:
+    """(e^h - 1 - h) / h: h times the second phi function of exponential integrators."""
+    return (h.expm1() - h) / h
+
+
 class _StageNoise:
-    """One step's noise, drawn once a stage; each stage has that of the stages before it, faded."""
+    """One step's noise, drawn once a stage; that of the stages before fades as they pass."""
 
-    def __init__(self, noise: NoiseSource, h: Tensor, ends: tuple[float, ...], s_noise: float) -> None:
-        self.h, self.ends, self.s_noise = h, ends, s_noise
-        self.draws = [noise.normal() for _ in ends[1:]] if s_noise > 0 else []
+    def __init__(self, noise: NoiseSource, h: Tensor, shares: tuple[float, ...], s_noise: float) -> None:
+        """`shares`: how much of the step's length h in lambda each stage covers."""
+        self.s_noise = s_noise
+        self.draws = [(share * h, noise.normal()) for share in shares] if s_noise > 0 else []
+        self.total: Tensor | None = None
 
-    def added(self, x: Tensor, sigma: Tensor, stage: int) -> Tensor:
-        """x with the noise that has come in by the end of `stage` (from 1)."""
+    def added(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """x with the noise that has come in by the end of the next stage."""
         if not self.draws:
             return x
-        total = torch.zeros_like(x)
-        for k in range(stage):
-            length, since = self.ends[k + 1] - self.ends[k], self.ends[stage] - self.ends[k + 1]
-            weight = (-2 * length * self.h).expm1().neg().sqrt() * (-since * self.h).exp()
-            total = total + weight * self.draws[k]
-        return x + sigma * total * self.s_noise
+        length, fresh = self.draws.pop(0)
+        fresh = (-2 * length).expm1().neg().sqrt() * fresh
+        self.total = fresh if self.total is None else (-length).exp() * self.total + fresh
+        return x + sigma * self.total * self.s_noise

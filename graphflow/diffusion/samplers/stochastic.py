@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -42,14 +43,18 @@ def lcm(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> W
 
 
 def _moments(start: Tensor, end: Tensor, order: int, tau: float) -> Tensor:
-    """(order,): (1 + tau^2) times the integral of e^((1 + tau^2)(x - end)) x^p over the step, for p = 0, 1, ..."""
+    """(order,): (1 + tau^2) times the integral of e^((1 + tau^2)(x - end)) x^p over the step, for p = 0, 1, ...
+
+    By parts: the sum over k <= p of (-1 / (1 + tau^2))^(p - k) p! / k! times x^k at the step's ends.
+    """
     rate = 1 + tau**2
-    decay = (-rate * (end - start)).exp()
-    found: list[Tensor] = []
-    for p in range(order):
-        boundary = end**p - start**p * decay
-        found.append(boundary - p / rate * found[-1] if found else boundary)
-    return torch.stack(found)
+    powers = torch.arange(order, dtype=start.dtype, device=start.device)
+    boundary = end**powers - start**powers * (-rate * (end - start)).exp()
+    parts = [
+        [(-1 / rate) ** (p - k) * math.perm(p, p - k) if k <= p else 0.0 for k in range(order)] for p in range(order)
+    ]
+    found: Tensor = start.new_tensor(parts) @ boundary
+    return found
 
 
 def _adams_weights(
