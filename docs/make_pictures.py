@@ -26,13 +26,14 @@ MARGIN = 12
 PROMPTS = {
     "a panda, blue background": 3,
     "a fox, white background": 4,
-    "a pig, green background": 5,
-    "a pumpkin, white background": 6,
+    "a rocket, purple background": 5,
+    "a strawberry, white background": 6,
     "a cat, orange background": 7,
-    "an alien, white background": 8,
+    "a butterfly, white background": 8,
     "a red circle on the left, blue background": 9,
-    "a yellow square at the top, green background": 10,
+    "a purple star above a green square, orange background": 10,
 }
+GUIDANCE = (1.0, 2.0, 4.0, 8.0)
 
 
 def pictures(bench: Bench, workflow: Workflow) -> list[Image.Image]:
@@ -47,17 +48,17 @@ def pictures(bench: Bench, workflow: Workflow) -> list[Image.Image]:
     return [Image.open(io.BytesIO(item.data)).convert("RGB") for item in made]
 
 
-def sheet(tiles: list[tuple[str, Image.Image]], columns: int) -> Image.Image:
+def sheet(tiles: list[tuple[str, Image.Image]], columns: int, side: int = SIDE) -> Image.Image:
     """Pictures in a grid, each with a line of text below."""
     rows = -(-len(tiles) // columns)
-    cell = SIDE + MARGIN
+    cell = side + MARGIN
     canvas = Image.new("RGB", (columns * cell + MARGIN, rows * (cell + 22) + MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(12)
     for i, (text, picture) in enumerate(tiles):
         x, y = MARGIN + i % columns * cell, MARGIN + i // columns * (cell + 22)
-        canvas.paste(picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS), (x, y))
-        draw.text((x, y + SIDE + 5), text, fill="#333", font=font)
+        canvas.paste(picture.resize((side, side), Image.Resampling.LANCZOS), (x, y))
+        draw.text((x, y + side + 5), text, fill="#333", font=font)
     return canvas
 
 
@@ -72,6 +73,12 @@ def main() -> None:
     folder = ROOT / "docs" / "pictures"
     folder.mkdir(exist_ok=True)
     sheet(tiles, 4).quantize(128).save(folder / "results.png", optimize=True)
+    guided = [
+        (f"guidance {guidance:g}", pictures(bench, text_to_image.with_values({**asked, "sample.cfg": guidance}))[-1])
+        for guidance in GUIDANCE
+        for asked in ({"prompt.text": prompt, "sample.seed": seed} for prompt, seed in PROMPTS.items())
+    ]
+    sheet(guided, len(PROMPTS), side=96).quantize(128).save(folder / "guidance.png", optimize=True)
     for path in sorted((ROOT / "workflows").glob("*.json")):
         made = pictures(bench, parse(json.loads(path.read_text(encoding="utf-8"))))
         if made:

@@ -46,7 +46,7 @@ def test_scenes_have_the_background_and_the_colour_that_were_asked_for(paint):
 
     verdicts = [scenes.check(picture, scene) for picture, scene in zip(pictures, asked, strict=True)]
     assert sum(verdict.background for verdict in verdicts) == 16
-    assert sum(verdict.colour for verdict in verdicts) >= 12  # .91 over many prompts, see docs/model-card.md
+    assert sum(verdict.colour for verdict in verdicts) == 16
 
 
 @pytest.mark.parametrize("prompt", ["", "🍎🐈", "猫 と りんご", "a red circle, " * 100])

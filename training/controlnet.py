@@ -55,6 +55,21 @@ def edges(picture: Picture) -> np.ndarray:
     return canny_edges(autoencoder.tensor([picture]), *THRESHOLDS)[0, 0].numpy()
 
 
+def moved(item: Item, rng: np.random.Generator) -> Picture:
+    """The item's picture, (64, 64, 3); emoji anywhere and of any size, where the U-Net alone would not paint them."""
+    if isinstance(item, icons.Emoji):
+        right, down = (int(n) for n in rng.integers(-8, 9, 2))
+        return icons.draw(item, jitter=(right, down, float(rng.uniform(0.7, 1.0))))
+    return render(item, rng)
+
+
+def say_what(item: Item, rng: np.random.Generator) -> str:
+    """A caption that leaves to the edges where things are; for half of the pictures, and for pairs, none at all."""
+    if rng.random() < 0.5 or (isinstance(item, scenes.Scene) and len(item.things) > 1):
+        return ""
+    return f"{item.things[0]}, {item.background} background" if isinstance(item, scenes.Scene) else say(item, rng)
+
+
 def has_outline(lines: np.ndarray) -> bool:
     """Whether the edges, (H, W), are at least a small shape's outline."""
     return bool(lines.sum() >= 50)
@@ -74,7 +89,7 @@ def build_traced(parts: Parts, scene_count: int) -> Traced:
     """The emoji and some scenes of the training side, with their edges; without those whose colours are equally bright."""
     every: list[Item] = [*icons.training_emoji(), *scenes.first_scenes(scene_count, seed=5, held_out=False)]
     rng = np.random.default_rng(5)
-    drawn = [(item, picture, edges(picture)) for item in every for picture in [render(item, rng)]]
+    drawn = [(item, picture, edges(picture)) for item in every for picture in [moved(item, rng)]]
     items, pictures, traced = zip(*(one for one in drawn if has_outline(one[2])), strict=True)
     lines = torch.from_numpy(np.stack(traced))[:, None].repeat(1, 3, 1, 1)
     batches = autoencoder.tensor(list(pictures)).split(64)
@@ -82,7 +97,7 @@ def build_traced(parts: Parts, scene_count: int) -> Traced:
 
 
 class Following:
-    """The task: predict v given a caption and edges; half of the captions are empty, so that the edges matter."""
+    """The task: predict v given edges and a caption that does not say what they show."""
 
     def __init__(self, parts: Parts, scene_count: int):
         self.parts, self.traced = parts, build_traced(parts, scene_count)
@@ -97,7 +112,7 @@ class Following:
         """Mean squared error of v."""
         rng = step.rng
         chosen = rng.integers(0, len(self.traced.items), step.batch).tolist()
-        captions = [say(self.traced.items[i], rng) if rng.random() > 0.5 else "" for i in chosen]
+        captions = [say_what(self.traced.items[i], rng) for i in chosen]
         with torch.no_grad():
             text = self.parts.text_encoder(token_ids(self.parts.tokenizer, captions))[0]
         batch = noised(self.traced.latents[chosen], self.scheduler, step.generator)
@@ -108,17 +123,18 @@ class Following:
         return F.mse_loss(predicted, batch.v)
 
     def picture(self, averaged: nn.Module) -> Image.Image:
-        """Edges of held-out scenes, above what is painted along them with another colour in the prompt."""
-        asked = outlined_scenes(8)
-        lines = np.stack([edges(scenes.draw(scene)) for scene in asked])
-        shown = follow(self.parts, averaged, [scene.caption for scene in asked], lines)  # type: ignore[arg-type]
+        """Edges of held-out scenes, above what is painted along them."""
+        prompts, lines = questions(8)
+        shown = follow(self.parts, averaged, prompts, lines)  # type: ignore[arg-type]
         return grid(np.concatenate([np.repeat(lines[..., None], 3, -1), shown]), 8)
 
 
-def outlined_scenes(count: int) -> list[scenes.Scene]:
-    """Held-out scenes whose edges can be seen."""
-    asked = scenes.first_scenes(3 * count, seed=2, held_out=True)
-    return [scene for scene in asked if has_outline(edges(scenes.draw(scene)))][:count]
+def questions(count: int) -> tuple[list[str], np.ndarray]:
+    """Prompts that do not say where, and the edges, (n, 64, 64), of held-out scenes that stand at a side."""
+    drawn = [(scene, edges(scenes.draw(scene))) for scene in scenes.first_scenes(8 * count, seed=2, held_out=True)]
+    aside = [one for one in drawn if len(one[0].things) == 1 and one[0].layout != "center" and has_outline(one[1])]
+    prompts = [f"{scene.things[0]}, {scene.background} background" for scene, _ in aside[:count]]
+    return prompts, np.stack([lines for _, lines in aside[:count]])
 
 
 def follow(parts: Parts, controlnet: ControlNetModel, prompts: list[str], lines: np.ndarray) -> np.ndarray:
@@ -148,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=RUNS / "controlnet", help="default: %(default)s")
     parser.add_argument("--base", type=Path, default=SHIPPED, help="the pipeline it belongs to (default: %(default)s)")
-    parser.add_argument("--samples", type=int, default=16_000, help="default: %(default)s")
+    parser.add_argument("--samples", type=int, default=26_000, help="default: %(default)s")
     parser.add_argument("--scenes", type=int, default=2_000, help="scenes in the pool (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate (default: %(default)s)")
@@ -161,8 +177,7 @@ def main() -> None:
     trained = train(Following(parts, args.scenes), plan)
     trained.half().save_pretrained(args.folder / "graphflow-edges")
     trained.float()  # what follows measures it as it is stored
-    asked = outlined_scenes(16)
-    lines, prompts = np.stack([edges(scenes.draw(scene)) for scene in asked]), [scene.caption for scene in asked]
+    prompts, lines = questions(16)
     with_it = agreement(follow(parts, trained, prompts, lines), lines)  # type: ignore[arg-type]
     print(
         f"edges followed: {with_it:.2f} with it, {agreement(paint(parts.pipeline, prompts, steps=10), lines):.2f} without"

@@ -15,10 +15,18 @@ from training.pipeline import open_parts
 SHIPPED = Path("graphflow/builtin/checkpoints/graphflow-emoji")
 
 
+PADDING = (
+    "max_length", "pad_to_multiple_of", "pad_token_type_id", "padding_side", "stride", "truncation_side", "truncation_strategy",
+)  # fmt: skip
+"""What a tokenizer's config says of its last use."""
+
+
 def export(source: Path, target: Path, vae: Path | None = None) -> int:
     """Write the pipeline at `source`, with another autoencoder if given, in float16; returns its size in bytes."""
     parts = open_parts(source)
     parts = replace(parts, vae=open_autoencoder(vae)) if vae else parts
+    parts.tokenizer.backend_tokenizer.no_truncation()  # training has left its own there
+    parts.tokenizer.backend_tokenizer.no_padding()
     pipeline = parts.pipeline.to(torch.float16)
     shutil.rmtree(target, ignore_errors=True)
     pipeline.save_pretrained(target, safe_serialization=True)
@@ -30,7 +38,8 @@ def export(source: Path, target: Path, vae: Path | None = None) -> int:
 def strip(config: Path) -> None:
     """Remove from a config the path of the machine it was made on, and what the class derives by itself."""
     settings = json.loads(config.read_text())
-    settings.pop("_name_or_path", None)
+    for key in ("_name_or_path", *PADDING):
+        settings.pop(key, None)
     if settings.get("_class_name") == "AutoencoderTiny":
         settings.pop("block_out_channels", None)
     config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -10,12 +10,12 @@ from graphflow.models.layouts import ldm_unet
 RGB = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
 
 ON_BOARD_RGB = (
-    (0.388, 0.327, 0.070), (-0.183, -0.076, -0.106), (-0.004, -0.093, -0.153), (-0.117, -0.084, 0.046),
-    (0.419, 0.425, 0.132), (-0.092, -0.231, -0.317), (-0.007, 0.088, 0.243), (-0.084, -0.049, -0.166),
-    (-0.015, 0.195, 0.202), (0.475, 0.334, -0.258), (0.099, 0.213, 0.070), (-0.154, -0.215, -0.077),
-    (-0.271, 0.034, 0.314), (-0.399, -0.194, -0.234), (-0.260, -0.135, -0.008), (-0.135, -0.004, -0.145),
+    (0.135, 0.105, 0.030), (-0.101, 0.007, -0.055), (0.110, -0.000, 0.005), (0.005, 0.017, 0.171),
+    (0.152, 0.122, -0.015), (0.066, -0.088, -0.140), (-0.005, 0.160, 0.347), (0.091, -0.001, -0.029),
+    (0.038, 0.050, 0.137), (0.577, 0.302, -0.095), (0.037, 0.042, 0.133), (-0.115, -0.107, -0.070),
+    (-0.130, 0.118, 0.235), (-0.094, -0.076, -0.070), (-0.144, -0.129, 0.134), (-0.041, -0.086, 0.032),
 )  # fmt: skip
-"""Of the model on board, fitted by `graphflow.diffusion.preview.fit_rgb` to pictures that it painted."""
+"""Of the model on board, fitted by `python -m training.preview` to the pictures that it was trained on."""
 
 
 def latents(facts: Facts) -> LatentFormat:
@@ -24,7 +24,7 @@ def latents(facts: Facts) -> LatentFormat:
     if channels == 4:
         return LatentFormat(4, 0.18215, rgb=RGB, tiny="taesd")
     if channels == 16 and facts.config.get("sample_size") == 8:
-        return LatentFormat(16, rgb=ON_BOARD_RGB, rgb_bias=(0.482, 0.269, 0.258))
+        return LatentFormat(16, rgb=ON_BOARD_RGB, rgb_bias=(0.267, 0.038, -0.155))
     return LatentFormat(channels)
 
 
