@@ -31,7 +31,7 @@ PROMPTS = {
     "a cat, orange background": 7,
     "a butterfly, white background": 8,
     "a red circle on the left, blue background": 9,
-    "a purple star above a green square, orange background": 10,
+    "a blue heart at the top, yellow background": 10,
 }
 GUIDANCE = (1.0, 2.0, 4.0, 8.0)
 

@@ -1,11 +1,20 @@
 """The model on board follows prompts: what it paints is read back by a program."""
 
+import io
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
+
+from graphflow.events import Made
+from graphflow.plan import compile
+from graphflow.worker.protocol import WorkerSettings
+from graphflow.worker.setup import build, files
+from graphflow.workflow import parse
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the checker of scenes lies in training/, which is no part of the installed package
@@ -80,3 +89,52 @@ def test_the_upscalers_are_sharper_than_lanczos(scale):
     theirs = [psnr(lanczos(shrunk(one, scale), scale), one) for one in large]
 
     assert np.mean(ours) > np.mean(theirs) + 2  # dB
+
+
+@pytest.fixture(scope="module")
+def made():
+    """What a shipped workflow paints: for each output node its pictures, each (64, 64, 3)."""
+    settings = WorkerSettings(device="cpu", dtype="float32", roots=(BUILTIN,))
+    bench = build(settings)
+
+    def run(name: str, values: dict[str, object]) -> dict[str, list[np.ndarray]]:
+        document = parse(json.loads((ROOT / "workflows" / f"{name}.json").read_text(encoding="utf-8")))
+        plan = compile(document.with_values(values), bench.engine.shop.definitions, files(settings), job=name)
+        items: list[object] = []
+        bench.engine.run(plan, items.append)
+        pictures: dict[str, list[np.ndarray]] = {}
+        for item in items:
+            if isinstance(item, Made):
+                picture = (
+                    PIL.Image.open(io.BytesIO(item.data)).convert("RGB").resize((64, 64), PIL.Image.Resampling.BOX)
+                )
+                pictures.setdefault(item.node, []).append(np.asarray(picture, np.float32) / 255)
+        return pictures
+
+    yield run
+    bench.close()
+
+
+@pytest.mark.parametrize("prompt", ["a pumpkin, white background", "a panda, red background"])
+def test_the_lora_draws_in_the_other_style(made, prompt):
+    pytest.importorskip("matplotlib", reason="training needs the `training` extra")
+    from training.lora import is_print
+
+    plain, with_it = made("lora", {"prompt.text": prompt})["save"]
+
+    assert [is_print(plain), is_print(with_it)] == [False, True]
+
+
+@pytest.mark.parametrize("place", ["at the top", "on the right"])
+def test_the_controlnet_paints_along_the_edges(made, place):
+    pytest.importorskip("matplotlib", reason="training needs the `training` extra")
+    from training.controlnet import agreement
+
+    def follows(strength: float) -> float:
+        prompt = f"a red star {place}, white background"
+        pictures = made("controlnet", {"prompt.text": prompt, "steer.strength": strength})
+        _, lines = pictures["before"]
+        return agreement(pictures["save"][0][None], lines.mean(-1)[None], reach=2)
+
+    assert follows(1.0) > 0.6
+    assert follows(0.0) < 0.4

@@ -170,4 +170,6 @@ async def test_uploaded_pictures_are_painted_over_and_inpainted(client: TestClie
             found = load(await answer.read())["latent_tensor"]
         expected = golden[output["node"]]
         assert found.shape == expected.shape
-        assert (found - expected).abs().max() / expected.abs().max() <= tolerance("euler", same_networks()), output["node"]
+        assert (found - expected).abs().max() / expected.abs().max() <= tolerance("euler", same_networks()), output[
+            "node"
+        ]
