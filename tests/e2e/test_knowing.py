@@ -103,6 +103,19 @@ def test_resting_on_run_marks_what_would_run_again(editor: Editor) -> None:
     expect(editor.card("KSampler")).not_to_have_class(marked)
 
 
+def test_resting_on_run_counts_seeds_that_will_be_drawn_and_follows_a_new_plan(editor: Editor) -> None:
+    quick(editor, 2)
+    run(editor)
+    marked = re.compile("mark-rerun")
+    editor.page.mouse.move(5, 400)
+    editor.page.get_by_role("button", name="Run", exact=True).hover()
+    expect(editor.card("KSampler")).to_have_class(marked)
+    expect(editor.card("Result")).to_have_class(marked)
+    expect(editor.card("Negative prompt")).not_to_have_class(marked)
+    editor.field("Negative prompt", "text").fill("grey and dull")  # while the pointer stays where it is
+    expect(editor.card("Negative prompt")).to_have_class(marked)
+
+
 def test_a_run_says_how_long_it_will_take(editor: Editor) -> None:
     quick(editor, 3)
     run(editor)

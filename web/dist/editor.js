@@ -253,6 +253,19 @@ function ancestors(graph, ids, ends = () => false) {
 	}
 	return seen;
 }
+/** The nodes that depend on `ids`, themselves included. */
+function descendants(graph, ids) {
+	const next = /* @__PURE__ */ new Map();
+	for (const wire of wires(graph)) next.set(wire.node, [...next.get(wire.node) ?? [], wire.target]);
+	const seen = /* @__PURE__ */ new Set();
+	const pending = [...ids];
+	for (let id = pending.pop(); id !== void 0; id = pending.pop()) {
+		if (seen.has(id)) continue;
+		seen.add(id);
+		pending.push(...next.get(id) ?? []);
+	}
+	return seen;
+}
 /** Ids so that each node comes after those it needs; members of a cycle keep their order. */
 function inOrder(graph) {
 	const done = /* @__PURE__ */ new Set();
@@ -6479,10 +6492,14 @@ function nextTheme() {
 	return next;
 }
 // src/panels/RunBar.tsx
-/** Marks the nodes that would run again, while the pointer rests on Run. */
+/** Marks the nodes that would run again, those of newly drawn seeds too, while the pointer rests on Run. */
 function markRerun(on) {
 	const { rerun } = useProblems.getState();
-	useView.setState({ marks: on && rerun ? Object.fromEntries([...rerun].map((id) => [id, "rerun"])) : {} });
+	const { workflow } = current();
+	const wanted = needed(useSchema.getState().definitions, workflow);
+	const drawn = Object.keys(workflow.nodes).filter((id) => workflow.layout[id]?.draw?.length && !workflow.nodes[id]?.frozen);
+	const again = [...rerun ?? [], ...[...descendants(workflow, drawn)].filter((id) => wanted.has(id))];
+	useView.setState({ marks: on && rerun ? Object.fromEntries(again.map((id) => [id, "rerun"])) : {} });
 }
 function Progress() {
 	const job = useRun((state) => state.shown === null ? void 0 : state.jobs[state.shown]);
@@ -6510,6 +6527,13 @@ function Progress() {
 }
 function RunBar() {
 	const [count, setCount] = (0, import_react.useState)(1);
+	const [resting, setResting] = (0, import_react.useState)(false);
+	const rerun = useProblems((state) => state.rerun);
+	(0, import_react.useEffect)(() => {
+		if (!resting) return;
+		markRerun(true);
+		return () => markRerun(false);
+	}, [resting, rerun]);
 	const problems = useProblems((state) => state.list.length);
 	const waiting = useRun((state) => activeJobs(state).length);
 	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
@@ -6557,10 +6581,10 @@ function RunBar() {
 				type: "button",
 				className: "primary run",
 				title: `${t("do.run")} (${display("Ctrl+Enter")})`,
-				onPointerEnter: () => markRerun(true),
-				onPointerLeave: () => markRerun(false),
+				onPointerEnter: () => setResting(true),
+				onPointerLeave: () => setResting(false),
 				onClick: () => {
-					markRerun(false);
+					setResting(false);
 					run({ count });
 				},
 				children: [

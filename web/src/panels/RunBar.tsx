@@ -1,17 +1,24 @@
 import { useEffect, useState } from "react";
 import { Icon } from "../icons";
+import { needed } from "../graph/problems";
+import { descendants } from "../graph/workflow";
 import { current, useDocument } from "../state/document";
 import { useProblems } from "../state/problems";
 import { activeJobs, isActive, remaining, useRun } from "../state/run";
+import { useSchema } from "../state/schema";
 import { cancelShown, run } from "../state/submit";
 import { togglePanel, useView } from "../state/view";
 import { seconds, t } from "../words";
 import { display } from "../shortcuts";
 
-/** Marks the nodes that would run again, while the pointer rests on Run. */
+/** Marks the nodes that would run again, those of newly drawn seeds too, while the pointer rests on Run. */
 function markRerun(on: boolean): void {
   const { rerun } = useProblems.getState();
-  useView.setState({ marks: on && rerun ? Object.fromEntries([...rerun].map((id) => [id, "rerun" as const])) : {} });
+  const { workflow } = current();
+  const wanted = needed(useSchema.getState().definitions, workflow);
+  const drawn = Object.keys(workflow.nodes).filter((id) => workflow.layout[id]?.draw?.length && !workflow.nodes[id]?.frozen);
+  const again = [...(rerun ?? []), ...[...descendants(workflow, drawn)].filter((id) => wanted.has(id))];
+  useView.setState({ marks: on && rerun ? Object.fromEntries(again.map((id) => [id, "rerun" as const])) : {} });
 }
 
 function Progress() {
@@ -40,6 +47,13 @@ function Progress() {
 
 export function RunBar() {
   const [count, setCount] = useState(1);
+  const [resting, setResting] = useState(false);
+  const rerun = useProblems((state) => state.rerun);
+  useEffect(() => {
+    if (!resting) return;
+    markRerun(true);
+    return () => markRerun(false);
+  }, [resting, rerun]);
   const problems = useProblems((state) => state.list.length);
   const waiting = useRun((state) => activeJobs(state).length);
   const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
@@ -56,8 +70,8 @@ export function RunBar() {
         <input type="number" min={1} max={99} value={count} onChange={(event) => setCount(Math.max(1, Math.min(99, Number(event.target.value) || 1)))} />
       </label>
       <button
-        type="button" className="primary run" title={`${t("do.run")} (${display("Ctrl+Enter")})`} onPointerEnter={() => markRerun(true)} onPointerLeave={() => markRerun(false)}
-        onClick={() => { markRerun(false); void run({ count }); }}
+        type="button" className="primary run" title={`${t("do.run")} (${display("Ctrl+Enter")})`} onPointerEnter={() => setResting(true)} onPointerLeave={() => setResting(false)}
+        onClick={() => { setResting(false); void run({ count }); }}
       >
         <Icon name="play" />{t("bar.run")}{waiting > 1 && <b className="waiting">{waiting}</b>}
       </button>
