@@ -13,8 +13,6 @@ import torch
 import torchsde
 from torch import Tensor
 
-from graphflow.diffusion.rounding import root
-
 NoiseCompat = Literal["0.3.64", "current"]
 """How ancestral noise on the CPU is seeded: ComfyUI 0.3.64 and before reuse the initial noise's seed, so that the
 first noise added equals the initial noise; later versions count one up. On a GPU there is no difference."""
@@ -68,6 +66,6 @@ class NoiseSource:
         def increment(sigma: Tensor, sigma_next: Tensor) -> Tensor:
             start, end = inside(sigma), inside(sigma_next)
             moved: Tensor = tree(start, end) if start < end else -tree(end, start)
-            return moved.to(x.device) / root((sigma_next - sigma).abs())
+            return moved.to(x.device) / torch.sqrt((sigma_next - sigma).abs())
 
         return increment

@@ -17,8 +17,6 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from graphflow.diffusion.rounding import root
-
 BEFORE_EVERYTHING = 999999999.9
 """A sigma above every schedule: 0 % of the sampling, for schedules without an end of noise."""
 LAST_ALPHA_BAR = 4.8973451890853435e-08
@@ -298,7 +296,7 @@ class Epsilon:
 
     def scale_in(self, x: Tensor, sigma: Tensor) -> Tensor:
         """To unit variance: x / sqrt(sigma^2 + sigma_data^2)."""
-        return x / root(sigma**2 + self.sigma_data**2)
+        return x / torch.sqrt(sigma**2 + self.sigma_data**2)
 
     def to_denoised(self, x: Tensor, sigma: Tensor, out: Tensor, timestep: Tensor) -> Tensor:
         """x - sigma * out."""
@@ -306,7 +304,7 @@ class Epsilon:
 
     def add_noise(self, sigma: Tensor, noise: Tensor, latent: Tensor, max_denoise: bool = False) -> Tensor:
         """z + sigma n; at the most noise n is stretched so that its variance is the training's."""
-        return (noise * root(1.0 + sigma**2.0) if max_denoise else noise * sigma) + latent
+        return (noise * torch.sqrt(1.0 + sigma**2.0) if max_denoise else noise * sigma) + latent
 
     def undo(self, sigma: Tensor, x: Tensor) -> Tensor:
         """x as it is."""
@@ -320,7 +318,7 @@ class Velocity(Epsilon):
     def to_denoised(self, x: Tensor, sigma: Tensor, out: Tensor, timestep: Tensor) -> Tensor:
         """c_skip x - sigma c_in out."""
         total = sigma**2 + self.sigma_data**2
-        return x * self.sigma_data**2 / total - out * sigma * self.sigma_data / root(total)
+        return x * self.sigma_data**2 / total - out * sigma * self.sigma_data / torch.sqrt(total)
 
 
 @dataclass(frozen=True)
@@ -332,7 +330,7 @@ class Edm(Epsilon):
     def to_denoised(self, x: Tensor, sigma: Tensor, out: Tensor, timestep: Tensor) -> Tensor:
         """c_skip x + c_out out."""
         total = sigma**2 + self.sigma_data**2
-        return x * self.sigma_data**2 / total + out * sigma * self.sigma_data / root(total)
+        return x * self.sigma_data**2 / total + out * sigma * self.sigma_data / torch.sqrt(total)
 
 
 @dataclass(frozen=True)
@@ -369,7 +367,7 @@ class Consistency(Epsilon):
         x0 = x - out * sigma
         t = timestep * 10.0
         c_skip = self.boundary**2 / (t**2 + self.boundary**2)
-        c_out = t / root(t**2 + self.boundary**2)
+        c_out = t / torch.sqrt(t**2 + self.boundary**2)
         return c_out * x0 + c_skip * x
 
 

@@ -61,7 +61,7 @@ def test_models_in_further_places_are_found(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "style.safetensors").write_bytes(b"x")
     config = Config(data=tmp_path / "data", places=(f"loras={tmp_path / 'elsewhere'}",))
 
-    assert model_files(config).names("loras") == ["style.safetensors"]
+    assert "style.safetensors" in model_files(config).names("loras")
     assert worker_settings(config).places[1:] == (("loras", tmp_path / "elsewhere"),)
     with pytest.raises(BadRequest, match="FOLDER=DIR"):
         load({"places": ("no path",), "data": tmp_path}, {})

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
 from graphflow.diffusion.parametrisation import Parametrisation
-from graphflow.diffusion.rounding import root
 from graphflow.node import Denoise, Denoiser, Progress
 
 Walk = Generator[Denoise | Progress, Any, Tensor]
@@ -72,9 +71,9 @@ def ancestral_step(sigma: Tensor, sigma_next: Tensor, eta: float = 1.0) -> tuple
     """The noise level to go down to, and how much noise to add there to arrive at `sigma_next`."""
     if not eta:
         return sigma_next, torch.zeros_like(sigma_next)
-    up = eta * root(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
+    up = eta * torch.sqrt(sigma_next**2 * (sigma**2 - sigma_next**2) / sigma**2)
     up = torch.minimum(sigma_next, torch.where(sigma.isinf(), eta * sigma_next, up))
-    return root(sigma_next**2 - up**2), up
+    return torch.sqrt(sigma_next**2 - up**2), up
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def flow_ancestral_step(sigma: Tensor, sigma_next: Tensor, eta: float = 1.0) -> 
     """For flow models, where noise replaces picture instead of adding to it."""
     down = sigma_next * (1 + (sigma_next / sigma - 1) * eta)
     alpha_next, alpha_down = 1 - sigma_next, 1 - down
-    spread = root(sigma_next**2 - down**2 * alpha_next**2 / alpha_down**2)
+    spread = torch.sqrt(sigma_next**2 - down**2 * alpha_next**2 / alpha_down**2)
     return FlowRenoise(down, alpha_next / alpha_down, spread)
 
 

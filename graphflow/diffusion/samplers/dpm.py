@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
-from graphflow.diffusion.rounding import root
 from graphflow.diffusion.samplers.common import SampledModel, Walk, ancestral_step
 from graphflow.node import Denoise, Progress
 
@@ -163,4 +162,4 @@ def _noisy_end(s: Tensor, t: Tensor, end: Tensor, eta: float) -> tuple[Tensor, T
         return t, torch.zeros_like(t)
     down, _ = ancestral_step(s.neg().exp(), t.neg().exp(), eta)
     t_down = torch.minimum(end, down.log().neg())
-    return t_down, root(t.neg().exp() ** 2 - t_down.neg().exp() ** 2)
+    return t_down, torch.sqrt(t.neg().exp() ** 2 - t_down.neg().exp() ** 2)

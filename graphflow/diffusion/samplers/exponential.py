@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
-from graphflow.diffusion.rounding import root
 from graphflow.diffusion.samplers.common import (
     SampledModel,
     Step,
@@ -181,7 +180,7 @@ def _brownian_step(
     """The noise that a step of length h in lambda calls for."""
     if not (eta > 0 and s_noise > 0):
         return x
-    spread = root((-2 * h * eta).expm1().neg())
+    spread = torch.sqrt((-2 * h * eta).expm1().neg())
     return x + increment(step.sigma, step.sigma_next) * step.sigma_next * spread * s_noise
 
 

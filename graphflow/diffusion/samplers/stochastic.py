@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
-from graphflow.diffusion.rounding import root
 from graphflow.diffusion.samplers.common import SampledModel, Step, Walk, finite_snr, log_snr, slope, steps_of
 from graphflow.node import Denoise
 
@@ -22,11 +21,11 @@ def ddpm(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> 
         eps = slope(x, sigma, denoised)
         bar, bar_next = 1 / (sigma * sigma + 1), 1 / (after * after + 1)
         alpha = bar / bar_next
-        scaled = x / root(1.0 + sigma**2.0)
-        x = root(1.0 / alpha) * (scaled - (1 - alpha) * eps / root(1 - bar))
+        scaled = x / torch.sqrt(1.0 + sigma**2.0)
+        x = torch.sqrt(1.0 / alpha) * (scaled - (1 - alpha) * eps / torch.sqrt(1 - bar))
         if not step.last:
-            x = x + root((1 - alpha) * (1.0 - bar_next) / (1.0 - bar)) * noise.normal()
-            x = x * root(1.0 + after**2.0)
+            x = x + torch.sqrt((1 - alpha) * (1.0 - bar_next) / (1.0 - bar)) * noise.normal()
+            x = x * torch.sqrt(1.0 + after**2.0)
         yield step.done(denoised)
     return x
 
@@ -147,7 +146,7 @@ def sa_solver(
             predicted = step.sigma_next / step.sigma * (-(tau**2) * h).exp() * x + _weighted(seen[-order:], weights)
             added = None
             if tau > 0 and s_noise > 0:
-                added = noise.normal() * step.sigma_next * root((-2 * tau**2 * h).expm1().neg()) * s_noise
+                added = noise.normal() * step.sigma_next * torch.sqrt((-2 * tau**2 * h).expm1().neg()) * s_noise
                 predicted = predicted + added
         yield step.done(denoised)
     return predicted

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
-from graphflow.diffusion.rounding import root
 from graphflow.diffusion.samplers.common import SampledModel, Walk
 from graphflow.node import Denoise, Progress
 
@@ -32,7 +31,7 @@ def _log_alpha(sigma: Tensor) -> Tensor:
 
 def _std(sigma: Tensor) -> Tensor:
     """The noise's share in variance preserving space."""
-    return root(1.0 - torch.exp(2.0 * _log_alpha(sigma)))
+    return torch.sqrt(1.0 - torch.exp(2.0 * _log_alpha(sigma)))
 
 
 def _half_log_snr(sigma: Tensor) -> Tensor:
@@ -40,12 +39,12 @@ def _half_log_snr(sigma: Tensor) -> Tensor:
 
 
 def _question(model: SampledModel, x: Tensor, sigma: Tensor) -> Denoise:
-    return Denoise(model, x * root(sigma * sigma + 1.0), sigma)
+    return Denoise(model, x * torch.sqrt(sigma * sigma + 1.0), sigma)
 
 
 def _answer(x: Tensor, sigma: Tensor, denoised: Tensor) -> Tensor:
     """The prediction by way of the noise, as the solver's authors have it: rounding is part of the method."""
-    noise = (x * root(sigma * sigma + 1.0) - denoised) / sigma
+    noise = (x * torch.sqrt(sigma * sigma + 1.0) - denoised) / sigma
     return (x - _std(sigma) * noise) / torch.exp(_log_alpha(sigma))
 
 
@@ -115,7 +114,7 @@ def uni_pc(
         levels[-1] = LAST_SIGMA
     steps = len(levels) - 1
     order = max(1, min(3, len(levels) - 2))
-    x = x / root(1.0 + levels[0] ** 2.0)
+    x = x / torch.sqrt(1.0 + levels[0] ** 2.0)
     past = [_Past(levels[0], _answer(x, levels[0], (yield _question(model, x, levels[0]))))]
     yield Progress(1, steps, preview=past[-1].denoised)
     for i in range(1, steps + 1):
