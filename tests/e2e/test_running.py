@@ -126,7 +126,7 @@ def test_a_failed_node_turns_red_says_why_and_is_brought_to_view(blank: Editor) 
 
 
 def test_reload_in_mid_run_and_a_second_window_show_the_same_run(editor: Editor, window: Callable[[], Editor]) -> None:
-    quick(editor, 150)
+    quick(editor, 1500)
     expect(editor.page.get_by_text("draft saved")).to_be_visible()
     editor.run()
     expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=20_000)
