@@ -16,18 +16,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from graphflow import __version__
 from graphflow.errors import WorkerDied
-from graphflow.registry import Definitions
-from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
+from graphflow.worker.protocol import ENDS, Greeting, Item, WorkerSettings
+from graphflow.worker.remote import RemoteWorker
 
 if TYPE_CHECKING:
     from graphflow.plan import Plan
@@ -40,49 +40,22 @@ SHORT_LIFE = 10.0
 SLOWEST = 60.0
 
 
-class ProcessWorker:
+class ProcessWorker(RemoteWorker):
     """The parent's side."""
 
     def __init__(
         self, settings: WorkerSettings, entry: Callable[[Connection, WorkerSettings], None] | None = None
     ) -> None:
         """`entry` is the child's main function; by default `child`."""
-        self.name = settings.name
+        super().__init__(settings.name, read_greeting(settings.greeting))
         self._settings = settings
         self._entry = entry or child
-        self._greeting = read_greeting(settings.greeting)
-        self._definitions = Definitions(self._greeting.definitions if self._greeting else {})
-        self._state: State = "starting"
-        self._message = ""
-        self._changed: Callable[[Status], None] = lambda _: None
-        self._told: Status | None = None
-        self._up = asyncio.Event()
         self._closing = False
-        self._looking = False
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._runs: dict[str, asyncio.Queue[Item | WorkerDied]] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
-        self._supervisor: asyncio.Task[None] | None = None
-
-    # --- what is known of it ---
-
-    @property
-    def status(self) -> Status:
-        """How it is now."""
-        state: State = "busy" if self._state == "ready" and self._runs else self._state
-        return Status(self.name, state, self._greeting.device if self._greeting else "", self._message)
-
-    @property
-    def greeting(self) -> Greeting | None:
-        """What it said last, perhaps in an earlier life."""
-        return self._greeting
-
-    @property
-    def definitions(self) -> Definitions:
-        """Its nodes."""
-        return self._definitions
 
     @property
     def pid(self) -> int | None:
@@ -90,11 +63,6 @@ class ProcessWorker:
         return self._process.pid if self._process else None
 
     # --- life ---
-
-    async def start(self, changed: Callable[[Status], None] = lambda _: None) -> None:
-        """Begins to start, and starts another whenever one dies."""
-        self._changed = changed
-        self._supervisor = asyncio.create_task(self._supervise())
 
     async def _supervise(self) -> None:
         delay = 0.0
@@ -137,16 +105,6 @@ class ProcessWorker:
         self._asked.clear()
         return reason
 
-    def _set(self, state: State, message: str) -> None:
-        self._state, self._message = state, message
-        self._announce()
-
-    def _announce(self) -> None:
-        """Tells a status that was not told yet."""
-        if self.status != self._told:
-            self._told = self.status
-            self._changed(self.status)
-
     def _hear(self, word: str, key: Any, content: Any) -> None:
         """A message from the child, in the loop's thread."""
         match word:
@@ -157,12 +115,9 @@ class ProcessWorker:
                 if (future := self._asked.pop(key, None)) is not None and not future.done():
                     future.set_result(content)
             case "hello":
-                self._greeting = content
-                self._definitions = Definitions(content.definitions)
                 _write_greeting(self._settings.greeting, content)
                 self._send(("watch", self._looking))
-                self._up.set()
-                self._set("ready", "")
+                self._greeted(content)
 
     def _send(self, message: tuple[Any, ...]) -> bool:
         if self._pipe is None:
@@ -172,10 +127,6 @@ class ProcessWorker:
         except (OSError, ValueError):
             return False  # it is dying; whoever waits hears it from the reader
         return True
-
-    async def ready(self) -> None:
-        """Returns when plans can run."""
-        await self._up.wait()
 
     async def close(self) -> None:
         """Ends it: asked first, then killed."""
@@ -199,7 +150,7 @@ class ProcessWorker:
         items: asyncio.Queue[Item | WorkerDied] = asyncio.Queue()
         self._runs[plan.job] = items
         ended = False
-        self._announce()
+        self._count(1)
         try:
             if not self._send(("run", plan)):
                 raise WorkerDied(f"the worker process {self.name!r} ended before the job began")
@@ -214,7 +165,7 @@ class ProcessWorker:
             self._runs.pop(plan.job, None)
             if not ended:
                 self.cancel(plan.job)
-            self._announce()
+            self._count(-1)
 
     def cancel(self, job: str) -> None:
         """Ends a job within a step."""
@@ -232,22 +183,6 @@ class ProcessWorker:
             self._asked.pop(number).cancel()
             return None
         return await future
-
-    async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
-        """For each of the keys that is cached, where. Nothing while the worker is not up."""
-        return await self._ask("peek", list(keys)) or {}
-
-    async def keep(self, key: str) -> bool:
-        """Keeps a cached result for good; False when it is not here or cannot be kept."""
-        return bool(await self._ask("keep", key))
-
-    async def stats(self) -> Mapping[str, Any]:
-        """Memory in use, models loaded, bytes cached."""
-        return await self._ask("stats") or {}
-
-    async def free(self, *, models: bool = True, cache: bool = False) -> None:
-        """Lets go of idle models, and of what is cached in memory."""
-        await self._ask("free", models, cache)
 
 
 def _read(

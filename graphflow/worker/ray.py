@@ -19,9 +19,9 @@ import ray
 from ray.exceptions import RayError
 
 from graphflow.errors import GraphflowError, WorkerDied
-from graphflow.registry import Definitions
 from graphflow.worker.local import LocalWorker
-from graphflow.worker.protocol import ENDS, Greeting, Item, State, Status, WorkerSettings
+from graphflow.worker.protocol import ENDS, Greeting, Item, WorkerSettings
+from graphflow.worker.remote import RemoteWorker
 
 if TYPE_CHECKING:
     from graphflow.plan import Plan
@@ -35,52 +35,23 @@ CALLS = 1000
 """Jobs and questions that an actor takes at the same time; its engine keeps them in order."""
 
 
-class RayWorker:
+class RayWorker(RemoteWorker):
     """The server's side."""
 
     def __init__(
         self, settings: WorkerSettings, address: str = "auto", build: Callable[[WorkerSettings], Bench] | None = None
     ) -> None:
         """`address` is the cluster's, as `ray.init` takes it; `build` makes the engine, there."""
-        self.name = settings.name
+        super().__init__(settings.name)
         kind = settings.device.partition(":")[0]
         self._settings = replace(settings, device=kind)  # an actor sees its own GPU alone
         self._gpus = int(kind == "cuda")
         self._address = address
         self._build = build or _built
         self._actor: Any = None
-        self._greeting: Greeting | None = None
-        self._definitions = Definitions({})
-        self._state: State = "starting"
-        self._message = ""
-        self._changed: Callable[[Status], None] = lambda _: None
-        self._up = asyncio.Event()
-        self._looking = False
-        self._jobs = 0
-        self._supervisor: asyncio.Task[None] | None = None
-
-    @property
-    def status(self) -> Status:
-        """How it is now."""
-        state: State = "busy" if self._state == "ready" and self._jobs else self._state
-        return Status(self.name, state, self._greeting.device if self._greeting else "", self._message)
-
-    @property
-    def greeting(self) -> Greeting | None:
-        """What it said last, perhaps in an earlier life."""
-        return self._greeting
-
-    @property
-    def definitions(self) -> Definitions:
-        """Its nodes."""
-        return self._definitions
+        self._telling: asyncio.Task[None] | None = None
 
     # --- life ---
-
-    async def start(self, changed: Callable[[Status], None] = lambda _: None) -> None:
-        """Begins to start, and starts another actor whenever one dies."""
-        self._changed = changed
-        self._supervisor = asyncio.create_task(self._supervise())
 
     async def _supervise(self) -> None:
         while True:
@@ -96,12 +67,9 @@ class RayWorker:
             await asyncio.to_thread(_connect, self._address)
             made = ray.remote(Hand).options(num_gpus=self._gpus, max_concurrency=CALLS)
             self._actor = made.remote(self._settings, self._build)
-            self._greeting = await self._actor.greeting.remote()
-            assert self._greeting is not None
-            self._definitions = Definitions(self._greeting.definitions)
-            self._actor.watch.remote(self._looking)
-            self._up.set()
-            self._set("ready", "")
+            greeting: Greeting = await self._actor.greeting.remote()
+            self._tell("watch", self._looking)
+            self._greeted(greeting)
             await self._actor.live.remote()
         except (RayError, GraphflowError) as error:
             return _brief(error)
@@ -109,14 +77,6 @@ class RayWorker:
             self._up.clear()
             self._actor = None
         return "it ended"
-
-    def _set(self, state: State, message: str) -> None:
-        self._state, self._message = state, message
-        self._changed(self.status)
-
-    async def ready(self) -> None:
-        """Returns when plans can run."""
-        await self._up.wait()
 
     async def close(self) -> None:
         """Ends it; running jobs are cancelled."""
@@ -148,40 +108,33 @@ class RayWorker:
                 self.cancel(plan.job)
             self._count(-1)
 
-    def _count(self, change: int) -> None:
-        self._jobs += change
-        self._changed(self.status)
-
     def cancel(self, job: str) -> None:
         """Ends a job within a step."""
-        if self._actor is not None:
-            self._actor.cancel.remote(job)
+        self._tell("cancel", job)
 
     def watch(self, looking: bool) -> None:
         """Says whether anybody looks at previews."""
         self._looking = looking
-        if self._actor is not None:
-            self._actor.watch.remote(looking)
+        self._tell("watch", looking)
 
-    async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
-        """For each of the keys that is cached, where. Nothing while the worker is not up."""
-        return await self._ask("peek", list(keys)) or {}
+    def _tell(self, word: str, content: Any) -> None:
+        """Says something after all that was said before: calls of an actor may overtake each other."""
+        actor, before = self._actor, self._telling
 
-    async def keep(self, key: str) -> bool:
-        """Keeps a cached result for good; False when it is not here or cannot be kept."""
-        return bool(await self._ask("keep", key))
+        async def tell() -> None:
+            if before is not None:
+                await asyncio.wait([before])
+            with contextlib.suppress(RayError):
+                await getattr(actor, word).remote(content)
 
-    async def stats(self) -> Mapping[str, Any]:
-        """Memory in use, models loaded, bytes cached."""
-        return await self._ask("stats") or {}
-
-    async def free(self, *, models: bool = True, cache: bool = False) -> None:
-        """Lets go of idle models, and of what is cached in memory."""
-        await self._ask("free", models, cache)
+        if actor is not None:
+            self._telling = asyncio.create_task(tell())
 
     async def _ask(self, word: str, *content: Any) -> Any:
         if not self._up.is_set():
             return None
+        if self._telling is not None:
+            await asyncio.wait([self._telling])
         try:
             return await getattr(self._actor, word).remote(*content)
         except RayError as error:
