@@ -119,7 +119,7 @@ def test_resting_on_run_counts_seeds_that_will_be_drawn_and_follows_a_new_plan(e
 def test_a_run_says_how_long_it_will_take(editor: Editor) -> None:
     quick(editor, 3)
     run(editor)
-    quick(editor, 150)
+    quick(editor, 1500)
     editor.run()
     progress = editor.page.get_by_role("progressbar", name="Progress of the run")
     expect(progress).to_contain_text(re.compile(r"\d+( min \d+)?(\.\d)? s left"), timeout=30_000)

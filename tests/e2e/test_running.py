@@ -36,7 +36,7 @@ def posted(page: Page) -> list[str]:
 
 
 def test_the_first_minute_a_fresh_page_runs_and_shows_a_picture(editor: Editor) -> None:
-    quick(editor, 6)
+    quick(editor, 200)
     editor.run()
     expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=20_000)
     expect(editor.card("KSampler").get_by_role("img", name="Preview")).to_be_visible(timeout=20_000)

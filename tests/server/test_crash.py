@@ -14,7 +14,7 @@ import pytest
 from tests.test_cli import server
 
 SLOW: dict[str, Any] = json.loads((Path(__file__).parents[2] / "workflows/text-to-image.json").read_text())
-OVERRIDES = {"sample.steps": 80, "sample.seed": 1}
+OVERRIDES = {"sample.steps": 240, "sample.seed": 1}
 
 
 def ask(address: str, path: str, body: object = None) -> Any:
