@@ -22,9 +22,9 @@ from graphflow.detect import Header, count, detect, require
 from graphflow.diffusion.network import RowImage
 from graphflow.errors import UnsupportedFile
 from graphflow.models.layouts import Entry, Layout, table
-from graphflow.models.residency import Policy, Residency
+from graphflow.models.residency import Policy, Residency, Unpatched
 from graphflow.models.weights import fill, hollow, opened
-from graphflow.values import ClipVisionOutput, IpAdapter, Patch, Weights
+from graphflow.values import ClipVisionOutput, IpAdapter, Weights
 
 STYLE, COMPOSITION = "up_blocks.0.attentions.1.", "down_blocks.2.attentions.1."
 """Where SDXL keeps style and layout (InstantStyle, https://arxiv.org/abs/2404.02733)."""
@@ -53,7 +53,7 @@ class Adapter(nn.Module):
 
 
 @dataclass
-class AdapterContent:
+class AdapterContent(Unpatched):
     """An adapter in memory."""
 
     module: Adapter
@@ -62,14 +62,6 @@ class AdapterContent:
     """Width of what the image encoder has to give."""
     hidden: bool
     """It looks at the encoder's hidden states (`plus` and `full`), not at the picture's embedding."""
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The adapter."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Adapters take no patches."""
 
 
 class ResidentAdapter:

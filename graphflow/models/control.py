@@ -17,9 +17,9 @@ from graphflow.models.families import flux, qwen_image, sd3, unet
 from graphflow.models.families.base import Call
 from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, first, pack, positions
 from graphflow.models.layouts import Entry, Layout, ldm_unet, same
-from graphflow.models.residency import Residency
+from graphflow.models.residency import Residency, Unpatched
 from graphflow.models.weights import Tensors
-from graphflow.values import ControlNet, Patch
+from graphflow.values import ControlNet
 
 UNION_TYPES = (
     "openpose", "depth", "hed/pidi/scribble/ted", "canny/lineart/anime_lineart/mlsd", "normal", "segment", "tile",
@@ -44,20 +44,12 @@ class Kind:
 
 
 @dataclass
-class ControlContent:
+class ControlContent(Unpatched):
     """A ControlNet in memory."""
 
     module: nn.Module
     kind: Kind
     dtype: torch.dtype
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The network."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """ControlNets take no patches."""
 
 
 class ResidentControl:

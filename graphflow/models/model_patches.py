@@ -25,8 +25,8 @@ from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import EditPatch
 from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, pack
 from graphflow.models.families.qwen_image import WAN_LATENTS
-from graphflow.models.residency import Residency
-from graphflow.values import ModelPatch, Patch, Vae
+from graphflow.models.residency import Residency, Unpatched
+from graphflow.values import ModelPatch, Vae
 
 BLOCKS = 30
 """Of the Z-Image networks that its control files were made for."""
@@ -187,20 +187,12 @@ KINDS: Mapping[str, Kind] = {
 
 
 @dataclass
-class PatchContent:
+class PatchContent(Unpatched):
     """A model patch in memory."""
 
     module: nn.Module
     kind: Kind
     dtype: torch.dtype
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The network."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """They take no patches."""
 
 
 class ResidentPatch:

@@ -40,6 +40,20 @@ class Content(Protocol):
         """Makes the weights those of these patches, and no others."""
 
 
+class Unpatched:
+    """`Content` of one module whose weights stay as they were loaded."""
+
+    module: nn.Module
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The module."""
+        return (self.module,)
+
+    def patch(self, patches: tuple[Patch, ...]) -> None:
+        """Nothing: such networks take no patches."""
+
+
 @dataclass
 class Resident:
     """Weights in memory."""

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.errors import UnsupportedFile
-from graphflow.models.residency import Policy, Residency
+from graphflow.models.residency import Policy, Residency, Unpatched
 from graphflow.models.tiles import tiled
 from graphflow.models.weights import opened
 from graphflow.node import Progress
-from graphflow.values import Patch, UpscaleModel, Weights
+from graphflow.values import UpscaleModel, Weights
 
 
 @dataclass
-class UpscaleContent:
+class UpscaleContent(Unpatched):
     """An upscaler in memory."""
 
     descriptor: Any
@@ -29,9 +29,6 @@ class UpscaleContent:
     def modules(self) -> tuple[nn.Module, ...]:
         """The network."""
         return (self.descriptor.model,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Upscalers take no patches."""
 
 
 def load_upscaler(weights: Weights, policy: Policy) -> UpscaleContent:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphflow.models.residency import Residency
+from graphflow.models.residency import Residency, Unpatched
 from graphflow.models.tiles import three_passes, tiled
 from graphflow.node import Progress
-from graphflow.values import Patch, Vae
+from graphflow.values import Vae
 
 BATCH = 8
 """Pictures that are encoded or decoded in one call."""
@@ -31,7 +31,7 @@ class Pixels(nn.Module):
 
 
 @dataclass
-class VaeContent:
+class VaeContent(Unpatched):
     """An autoencoder in memory."""
 
     module: nn.Module
@@ -43,14 +43,6 @@ class VaeContent:
     scale: float = 1.0
     """A tiny stand-in works on latents as networks see them: (z - shift) * scale."""
     shift: float = 0.0
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The autoencoder."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Autoencoders take no patches."""
 
 
 class ResidentVae:

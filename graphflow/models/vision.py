@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from graphflow.detect import Header, count
 from graphflow.models.layouts import Entry, Rule, table
-from graphflow.models.residency import Residency
-from graphflow.values import ClipVision, ClipVisionOutput, Patch, StyleModel
+from graphflow.models.residency import Residency, Unpatched
+from graphflow.values import ClipVision, ClipVisionOutput, StyleModel
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of the pictures that CLIP was trained on, per channel."""
 
 
 @dataclass
-class VisionContent:
+class VisionContent(Unpatched):
     """An image encoder in memory."""
 
     module: nn.Module
@@ -29,14 +29,6 @@ class VisionContent:
     size: int
     """Sides of the pictures that it takes."""
     siglip: bool = False
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The encoder."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Image encoders take no patches."""
 
 
 class ResidentVision:
@@ -186,19 +178,11 @@ class Redux(nn.Module):
 
 
 @dataclass
-class StyleContent:
+class StyleContent(Unpatched):
     """A style model in memory."""
 
     module: nn.Module
     dtype: torch.dtype
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The network."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Style models take no patches."""
 
 
 class ResidentStyle:
