@@ -81,6 +81,28 @@ def _weighted(predictions: list[Tensor], weights: Tensor) -> Tensor:
     return total
 
 
+def _adams_step(
+    x: Tensor,
+    seen: list[Tensor],
+    sigmas: Tensor,
+    lambdas: Tensor,
+    place: int,
+    newest: int,
+    order: int,
+    tau: float,
+    simple: bool,
+) -> Tensor:
+    """x at `place` taken to the next place, by the last `order` predictions; `newest` is the place of the last one.
+
+    That is `place` itself for the predictor, and the next one for the corrector.
+    """
+    start, end = lambdas[place], lambdas[place + 1]
+    nodes = lambdas[newest - order + 1 : newest + 1]
+    weights = _adams_weights(sigmas[place + 1], nodes, start, end, tau, newest > place, simple)
+    decay = (-(tau**2) * (end - start)).exp()
+    return sigmas[place + 1] / sigmas[place] * decay * x + _weighted(seen[-order:], weights)
+
+
 def interval_tau(start_sigma: float, end_sigma: float, eta: float = 1.0) -> Callable[[Tensor], float]:
     """tau is `eta` between two sigmas and 0 elsewhere."""
     return lambda sigma: eta if end_sigma <= float(sigma) <= start_sigma else 0.0
@@ -117,7 +139,6 @@ def sa_solver(
     lambdas = log_snr(model)(sigmas)
     to_zero = bool(sigmas[-1] == 0)
     predicted, tau = x, 0.0
-    h = torch.zeros_like(sigmas[0])
     added: Tensor | None = None
     seen: list[Tensor] = []
     for step in steps_of(sigmas):
@@ -128,9 +149,7 @@ def sa_solver(
         if order == 0:
             x = predicted
         else:
-            nodes = lambdas[i - order + 1 : i + 1]
-            weights = _adams_weights(step.sigma, nodes, lambdas[i - 1], lambdas[i], tau, True, simple_order_2)
-            x = step.sigma / sigmas[i - 1] * (-(tau**2) * h).exp() * x + _weighted(seen[-order:], weights)
+            x = _adams_step(x, seen, sigmas, lambdas, i - 1, i, order, tau, simple_order_2)
             x = x if added is None else x + added
             if use_pece:
                 denoised = yield Denoise(model, x, step.sigma)
@@ -140,12 +159,11 @@ def sa_solver(
         else:
             order = min(predictor_order, len(seen))
             order = min(order, step.total - 1 - i) if to_zero else order
-            tau, h = tau_at(step.sigma_next), lambdas[i + 1] - lambdas[i]
-            nodes = lambdas[i - order + 1 : i + 1]
-            weights = _adams_weights(step.sigma_next, nodes, lambdas[i], lambdas[i + 1], tau, False, simple_order_2)
-            predicted = step.sigma_next / step.sigma * (-(tau**2) * h).exp() * x + _weighted(seen[-order:], weights)
+            tau = tau_at(step.sigma_next)
+            predicted = _adams_step(x, seen, sigmas, lambdas, i, i, order, tau, simple_order_2)
             added = None
             if tau > 0 and s_noise > 0:
+                h = lambdas[i + 1] - lambdas[i]
                 added = noise.normal() * step.sigma_next * torch.sqrt((-2 * tau**2 * h).expm1().neg()) * s_noise
                 predicted = predicted + added
         yield step.done(denoised)
