@@ -60,9 +60,9 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with an empty data folder; `GRAPHFLOW_URL` names one that runs already."""
+    """The address of a server with a data folder of the file's own, whatever ran before; `GRAPHFLOW_URL` names one that runs already."""
     if running := os.environ.get("GRAPHFLOW_URL"):
         yield running.rstrip("/")
         return

@@ -291,5 +291,6 @@ def test_a_draft_that_another_workflow_took_the_place_of_is_found_again(editor: 
 
 def test_a_template_starts_a_new_workflow(blank: Editor) -> None:
     blank.command("Workflows and templates")
-    blank.page.get_by_role("dialog").get_by_role("button", name=re.compile("^Text to image")).click()
+    templates = blank.page.get_by_role("dialog").get_by_role("list", name="Templates")
+    templates.get_by_role("button", name=re.compile("^Text to image")).click()
     expect(blank.card("KSampler")).to_be_visible()
