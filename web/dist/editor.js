@@ -2942,6 +2942,7 @@ function checkHere(targets) {
 /** What the server finds; the local problems stay where it finds none. */
 async function checkThere(local) {
 	const { workflow } = current();
+	if (!Object.keys(workflow.nodes).length) return useProblems.setState({ rerun: null });
 	try {
 		const plan = await call("v1/plans", { json: { workflow } });
 		if (workflow !== current().workflow) return;
