@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graphflow.api import Image, Mask
+from graphflow.diffusion.resizing import bislerp
 
 Method = Literal["nearest-exact", "bilinear", "area", "bicubic", "lanczos", "bislerp"]
 
@@ -37,7 +38,7 @@ def resize(x: Tensor, width: int, height: int, method: str, crop: str = "disable
     if method == "lanczos":
         return _lanczos(x, width, height)
     if method == "bislerp":
-        return _bislerp(x, width, height)
+        return bislerp(x, width, height)
     return F.interpolate(x, size=(height, width), mode=method)
 
 
@@ -54,36 +55,6 @@ def _lanczos(x: Tensor, width: int, height: int) -> Tensor:
     pictures = [to_pillow(one.movedim(0, -1)) for one in x]
     sized = [picture.resize((width, height), PIL.Image.Resampling.LANCZOS) for picture in pictures]
     return torch.stack([from_pillow(picture).movedim(-1, 0) for picture in sized])
-
-
-def _bislerp(x: Tensor, width: int, height: int) -> Tensor:
-    """Bilinear along each axis, where two neighbours' channel vectors are mixed by spherical interpolation."""
-    for dim, size in ((-1, width), (-2, height)):
-        left, right, ratio = _neighbours(x.shape[dim], size)
-        shape = [1, 1, 1, 1]
-        shape[dim] = size
-        x = slerp(x.index_select(dim, left), x.index_select(dim, right), ratio.reshape(shape))
-    return x
-
-
-def _neighbours(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For each new place the two old ones beside it, and how far it lies from the first towards the second."""
-    at = F.interpolate(torch.arange(old, dtype=torch.float32)[None, None, None], size=(1, new), mode="bilinear")
-    places = at.flatten()
-    left = places.floor().long()
-    return left, (left + 1).clamp(max=old - 1), places - places.floor()
-
-
-def slerp(a: Tensor, b: Tensor, ratio: Tensor) -> Tensor:
-    """Directions of channel vectors (dim 1) mixed along the arc from `a` to `b`, their lengths linearly."""
-    length_a, length_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
-    unit_a, unit_b = torch.nan_to_num(a / length_a), torch.nan_to_num(b / length_b)
-    cosine = (unit_a * unit_b).sum(1, keepdim=True)
-    angle = cosine.clamp(-1, 1).acos()
-    arc = (torch.sin((1 - ratio) * angle) * unit_a + torch.sin(ratio * angle) * unit_b) / angle.sin()
-    mixed = arc * (length_a * (1 - ratio) + length_b * ratio)
-    mixed = torch.where(cosine > 1 - 1e-5, a, mixed)  # one direction: the arc has no length
-    return torch.where(cosine < 1e-5 - 1, a * (1 - ratio) + b * ratio, mixed)  # opposite: the arc has no direction
 
 
 # --- pictures and masks ----------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import torch
 
 from graphflow.api import Conditioning, Guider, Latent, Model, Noise, Seed, Sigmas, node
+from graphflow.diffusion.guidance import PerpNegPatch
 from graphflow.diffusion.patches import patched
 from graphflow.diffusion.sampling import fit_latent, noise_for
 from graphflow.models import loaded
@@ -82,3 +83,17 @@ def perp_neg_guider(
     """Away from only that part of the negative prompt which does not lie along the positive one."""
     roles = (("positive", positive), ("negative", negative), ("empty", empty_conditioning))
     return Guider("perp_neg", model, roles, (("scale", cfg), ("neg_scale", neg_scale)))
+
+
+@node(
+    "PerpNeg",
+    title="Perp-Neg (DEPRECATED by PerpNegGuider)",
+    category="_for_testing",
+    experimental=True,
+    deprecated=True,
+)
+def perp_neg(
+    model: Model, empty_conditioning: Conditioning, neg_scale: Annotated[float, span(0.0, 100.0, 0.01)] = 1.0
+) -> Model:
+    """As PerpNegGuider, put on a model: any sampler then steers it so, with its own prompts and scale."""
+    return model.patched(PerpNegPatch(empty_conditioning, neg_scale))

@@ -23,8 +23,9 @@ from graphflow.diffusion.guidance_patches import (
     SkipLayersUncond,
     TangentialDamping,
 )
+from graphflow.diffusion.resizing import LatentMethod
 from graphflow.diffusion.sampling_patches import AttentionScalePatch, FreeUPatch, HyperTilePatch, MergeTokensPatch
-from graphflow.diffusion.shrink import Method, ShrinkPatch
+from graphflow.diffusion.shrink import ShrinkPatch
 from graphflow.models import Scale
 
 from ._fields import Fraction, span
@@ -234,18 +235,11 @@ def patch_model_add_downscale(
     downscale_method: ShrinkMethod = "bicubic",
     upscale_method: ShrinkMethod = "bicubic",
 ) -> Model:
-    """Whole figures in pictures larger than the model knows: it lays them out on a smaller latent. Only UNets.
-
-    `bislerp` is done as bicubic: features have no length to keep.
-    """
-    down, up = (_plain(method) for method in (downscale_method, upscale_method))
+    """Whole figures in pictures larger than the model knows: it lays them out on a smaller latent. Only UNets."""
+    methods: tuple[LatentMethod, LatentMethod] = (downscale_method, upscale_method)
     return model.patched(
-        ShrinkPatch(block_number, downscale_factor, start_percent, end_percent, downscale_after_skip, down, up)
+        ShrinkPatch(block_number, downscale_factor, start_percent, end_percent, downscale_after_skip, *methods)
     )
-
-
-def _plain(method: ShrinkMethod) -> Method:
-    return "bicubic" if method == "bislerp" else method
 
 
 VIDEO = "sampling/video_models"

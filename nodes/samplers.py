@@ -125,6 +125,17 @@ def sampler_er_sde(
     )
 
 
+@node("SamplerLCMUpscale", category=CATEGORY)
+def sampler_lcm_upscale(
+    scale_ratio: Annotated[float, span(0.1, 20.0, 0.01, "How much larger the picture becomes.")] = 1.0,
+    scale_steps: Annotated[int, span(-1, 1000, 1, "Over how many steps; -1 for half of them.")] = -1,
+    upscale_method: Literal["bislerp", "nearest-exact", "bilinear", "area", "bicubic"] = "bislerp",
+) -> Sampler:
+    """For LCM models: the picture grows on the way, so that its layout is that of a small one."""
+    options = (("total_upscale", scale_ratio), ("upscale_steps", scale_steps), ("upscale_method", upscale_method))
+    return Sampler("lcm_upscale", options)
+
+
 @node("SamplerSASolver", category=CATEGORY)
 def sampler_sa_solver(
     model: Model,

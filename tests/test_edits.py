@@ -62,6 +62,7 @@ EDITS = [
     Shrink(block=0, factor=2.0, after_skip=True, down="area", up="bicubic"),
     Shrink(block=2, factor=1.5, after_skip=False, down="bicubic", up="bicubic"),
     Shrink(block=4, factor=2.0, after_skip=True, down="bicubic", up="bicubic"),
+    Shrink(block=2, factor=2.0, after_skip=True, down="bislerp", up="bislerp"),
 ]
 
 

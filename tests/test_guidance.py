@@ -13,10 +13,11 @@ from torch import Tensor
 
 from graphflow.diffusion import guidance_patches as kinds
 from graphflow.diffusion.conds import Canvas, resolve
-from graphflow.diffusion.guidance import Cfg, DualCfg, Guided, PerpNeg, Rule
+from graphflow.diffusion.guidance import Cfg, DualCfg, Guided, PerpNeg, PerpNegPatch, Rule
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import RowControl
 from graphflow.diffusion.parametrisation import Parametrisation
+from graphflow.diffusion.patches import Mix
 from graphflow.diffusion.sampling import Task, fit_latent, noise_for, sample
 from graphflow.diffusion.sampling_patches import ContinuousSampling, DiscreteSampling, FlowSampling, MovedFlowSampling
 from graphflow.diffusion.schedules import model_sigmas
@@ -111,6 +112,38 @@ def test_perpendicular_negatives_take_nothing_along_the_positive_away() -> None:
     roles = {"positive": conditioning(says(3)), "negative": conditioning(says(5)), "empty": conditioning(says(1))}
     # on a flat picture every difference is parallel: the negative takes nothing away
     assert torch.allclose(ask(guided(Flat(), PerpNeg(2.0, 1.0), **roles)), torch.tensor(1.0 + 2 * (3 - 1)))
+
+
+def test_a_model_with_perpendicular_negatives_mixes_so_under_any_sampler() -> None:
+    """Predictions (3, 0), (0, 2) and (0, 0): the negative is perpendicular, so all of it is taken away."""
+    first, second = torch.tensor([3.0, 0.0]).reshape(1, 2, 1, 1), torch.tensor([0.0, 2.0]).reshape(1, 2, 1, 1)
+    patch = PerpNegPatch(conditioning(says(0)), neg_scale=0.5)
+    mix = Mix(torch.zeros(1, 2, 1, 1), torch.tensor(1.0), 4.0, first, second, first, EPS)
+
+    def again(role: str, **_: Any) -> Any:
+        assert role == "empty"
+        yield from ()
+        return torch.zeros(1, 2, 1, 1)
+
+    walk = patch.asking(mix, again)
+    with pytest.raises(StopIteration) as end:
+        next(walk)
+    assert end.value.value.flatten().tolist() == [4 * 3.0, -4 * 0.5 * 2.0]
+
+    network = Flat()
+    task = Task(
+        network,
+        MODEL.patched(PerpNegPatch(conditioning(says(1)), 1.0)),
+        Cfg(2.0),
+        {"positive": conditioning(says(3)), "negative": conditioning(says(5))},
+        Sampler("euler"),
+        torch.tensor([1.0, 0.0]),
+        Latent(torch.zeros(1, 4, 8, 8)),
+        torch.zeros(1, 4, 8, 8),
+    )
+    # on a flat picture the negative lies along the positive: nothing of it is taken away
+    assert torch.allclose(drive(sample(task)).result.latent.data, torch.tensor(1.0 + 2 * (3 - 1)))
+    assert [row.cond.context[0, 0, 0].item() for row in network.asked] == [5.0, 3.0, 1.0]
 
 
 # --- several entries -------------------------------------------------------------------------------------------------

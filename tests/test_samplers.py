@@ -15,6 +15,7 @@ from torch import Tensor
 from graphflow.diffusion.noise import NoiseSource, initial_noise
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.samplers import SAMPLERS, SamplerName
+from graphflow.diffusion.samplers.stochastic import lcm_upscale
 from graphflow.diffusion.schedules import model_sigmas
 from tests.numerics import EPS, FLOW, Mixture, Normal, drive, golden, tolerance
 
@@ -223,3 +224,24 @@ def test_a_sampler_keeps_the_callers_sigmas_and_x() -> None:
             drive(sampler(Normal(space), x, sigmas, NoiseSource(x, 0)))
             assert torch.equal(sigmas, before[0])
             assert torch.equal(x, before[1])
+
+
+def test_lcm_upscale_grows_in_even_stages_and_draws_behind_the_initial_noise() -> None:
+    x = initial_noise((1, 2, 4, 6), 7)
+    sigmas = torch.tensor([4.0, 2.0, 1.0, 0.5, 0.0])
+    driven = drive(lcm_upscale(Normal(), x, sigmas, NoiseSource(x, 7), total_upscale=2.0, upscale_method="bilinear"))
+    # len(sigmas) // 2 + 1 = 3 stages, the first of them the size that there is: 1.5 and 2
+    assert [tuple(q.x.shape[-2:]) for q in driven.questions] == [(4, 6), (6, 9), (8, 12), (8, 12)]
+    assert driven.result.shape == (1, 2, 8, 12)
+
+    torch.manual_seed(7)
+    torch.randn(1, 2, 4, 6)
+    first = driven.questions[1].x - 2.0 * torch.randn(1, 2, 6, 9)
+    variance = 0.7**2 + 4.0**2
+    expected = torch.nn.functional.interpolate(0.3 + 0.7**2 / variance * (x - 0.3), size=(6, 9), mode="bilinear")
+    torch.testing.assert_close(first, expected)
+
+    one = drive(lcm_upscale(Normal(), x, sigmas, NoiseSource(x, 7), total_upscale=3.0, upscale_steps=1))
+    assert [tuple(q.x.shape[-2:]) for q in one.questions] == [(4, 6), (12, 18), (12, 18), (12, 18)]
+    same = drive(lcm_upscale(Normal(), x, sigmas, NoiseSource(x, 7), total_upscale=1.0))
+    assert same.result.shape == x.shape

@@ -179,7 +179,7 @@ def resolve(roles: Mapping[str, Conditioning | None], canvas: Canvas) -> dict[st
                     _same_area(regions[other], region)
     for role in regions:
         if role != "positive":
-            _share_controls(regions["positive"], regions[role])
+            _share_controls(regions.get("positive", ()), regions[role])
     return regions
 
 

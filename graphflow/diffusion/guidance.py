@@ -22,8 +22,10 @@ from graphflow.diffusion.network import NetworkEdit, RowCache
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import (
     AfterMix,
+    Again,
     Asking,
     AskingAfterMix,
+    AskingInsteadOfMix,
     BeforeMix,
     CachePatch,
     EditPatch,
@@ -35,7 +37,7 @@ from graphflow.diffusion.patches import (
     only,
 )
 from graphflow.node import Denoise, Row
-from graphflow.values import Patch
+from graphflow.values import Conditioning, Patch
 
 Predictions = Generator[Sequence[Row], list[Tensor], dict[str, Tensor]]
 
@@ -207,7 +209,7 @@ class Guided:
         found = yield from self.predict(x, sigma, [positive, negative] if both else [positive])
         cond = found[positive]
         mix = Mix(x, sigma, scale, cond, found.get(negative), cond, self.parametrisation, self.memory)
-        mix = self._mixed(mix)
+        mix = yield from self._mixed(mix, self._again(x, sigma))
         for patch in self.patches:
             if isinstance(patch, AfterMix):
                 mix = dataclasses.replace(mix, guided=patch.after(mix))
@@ -215,17 +217,22 @@ class Guided:
                 mix = dataclasses.replace(mix, guided=(yield from patch.asking(mix, self._again(x, sigma))))
         return mix
 
-    def _mixed(self, mix: Mix) -> Mix:
+    def _mixed(self, mix: Mix, again: Again) -> Generator[Sequence[Row], list[Tensor], Mix]:
         if mix.uncond is None:
             return mix
         for patch in only(self.patches, BeforeMix):
             cond, uncond = patch.before(mix)
             mix = dataclasses.replace(mix, cond=cond, uncond=uncond)
-        instead = only(self.patches, InsteadOfMix)
-        guided = instead[-1].mixed(mix) if instead else cfg(mix.cond, mix.uncond, mix.scale)
+        instead = [patch for patch in self.patches if isinstance(patch, InsteadOfMix | AskingInsteadOfMix)]
+        if not instead:
+            guided = cfg(mix.cond, mix.uncond, mix.scale)
+        elif isinstance(last := instead[-1], InsteadOfMix):
+            guided = last.mixed(mix)
+        else:
+            guided = yield from last.asking(mix, again)
         return dataclasses.replace(mix, guided=guided)
 
-    def _again(self, x: Tensor, sigma: Tensor) -> Any:
+    def _again(self, x: Tensor, sigma: Tensor) -> Again:
         def again(role: str, *, x: Tensor | None = None, edits: tuple[NetworkEdit, ...] = ()) -> Asking:
             found = yield from self.predict(here if x is None else x, sigma, [role], edits)
             return found[role]
@@ -288,6 +295,24 @@ class DualCfg(Rule):
         else:
             result = cfg(second, none, self.scale_middle) + (first - second) * self.scale
         return Mix(x, sigma, self.scale_middle, second, none, result, guided.parametrisation, guided.memory)
+
+
+@dataclass(frozen=True, eq=False)
+class PerpNegPatch(AskingInsteadOfMix):
+    """`PerpNeg` on a model: whatever samples it mixes so, against a third conditioning."""
+
+    empty: Conditioning
+    neg_scale: float = 1.0
+
+    def conditionings(self) -> Mapping[str, Conditioning]:
+        """The empty prompt."""
+        return {"empty": self.empty}
+
+    def asking(self, mix: Mix, again: Again) -> Asking:
+        """As `PerpNeg.mix`."""
+        assert mix.uncond is not None
+        empty = yield from again("empty")
+        return perp_neg(mix.cond, mix.uncond, empty, mix.scale, self.neg_scale)
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,22 @@ class NoiseSource:
         self._like = x
         self._seed = seed
         shift = 1 if compat == "current" and x.device.type == "cpu" else 0
+        self._further: torch.Generator | None = None
         self._generator = torch.Generator(x.device).manual_seed((seed + shift) % 2**64)
 
     def normal(self) -> Tensor:
         """The next standard normal draw, shaped like x."""
         x = self._like
         return torch.randn(x.shape, generator=self._generator, dtype=x.dtype, device=x.device)
+
+    def further(self, shape: Sequence[int]) -> Tensor:
+        """The next draw of any shape from the stream that the initial noise began on the CPU."""
+        x = self._like
+        if self._further is None:
+            self._further = torch.Generator(x.device).manual_seed(self._seed)
+            if x.device.type == "cpu":
+                torch.randn(x.shape, generator=self._further, dtype=x.dtype)
+        return torch.randn(tuple(shape), generator=self._further, dtype=x.dtype, device=x.device)
 
     def brownian(self, sigmas: Tensor, on_device: bool = False) -> Callable[[Tensor, Tensor], Tensor]:
         """Increments of one Brownian motion between two sigmas of the list's span, scaled to unit variance.

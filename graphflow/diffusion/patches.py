@@ -7,14 +7,14 @@ Each kind of patch has one function, at one place of a guided prediction:
   `CachePatch` skips what earlier steps computed;
 - `ScalePatch` changes the guidance scale by sigma; `MaskPatch` the inpainting mask;
 - `BeforeMix`, `InsteadOfMix`, `AfterMix` work on the predictions around classifier-free guidance;
-- `AskingAfterMix` also asks the network again.
+- `AskingInsteadOfMix` and `AskingAfterMix` also ask the network again.
 
 They compose in the order in which they were put on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, MutableMapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from graphflow.diffusion.network import CacheRule, DiffusionNetwork, NetworkEdit, RowImage
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Row
-from graphflow.values import Patch
+from graphflow.values import Conditioning, Patch
 
 Asking = Generator[Sequence[Row], list[Tensor], Tensor]
 """Yields rows, is sent their predictions, returns a prediction."""
@@ -125,6 +125,19 @@ class InsteadOfMix(Patch):
     """Mixes the two predictions in its own way; the last one on a model wins. Runs only when there are two."""
 
     def mixed(self, mix: Mix) -> Tensor:
+        """The guided prediction."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class AskingInsteadOfMix(Patch):
+    """As `InsteadOfMix`, of which the last on a model wins, with the help of further predictions."""
+
+    def conditionings(self) -> Mapping[str, Conditioning]:
+        """Those that it asks about, by role, beside the sampling's own."""
+        return {}
+
+    def asking(self, mix: Mix, again: Again) -> Asking:
         """The guided prediction."""
         raise NotImplementedError
 

@@ -19,8 +19,8 @@ from graphflow.diffusion.guidance import Guided, Inpaint, Rule
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
 from graphflow.diffusion.noise import NoiseSource, initial_noise
-from graphflow.diffusion.patches import patched
-from graphflow.diffusion.samplers import FRESH_MASK_NOISE, SAMPLERS, Walk
+from graphflow.diffusion.patches import AskingInsteadOfMix, only, patched
+from graphflow.diffusion.samplers import FRESH_MASK_NOISE, RESIZING, Walk, sampler_function
 from graphflow.diffusion.sampling_patches import noise_version
 from graphflow.node import Denoise, Progress
 from graphflow.values import Conditioning, Control, Latent, Model, Sampler
@@ -100,7 +100,7 @@ def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
     sigmas = task.sigmas.cpu().float()  # asked for their values each step; a GPU's scalars would wait for it each time
     guided = _guided(task, start, noise, sigmas)
     x = guided.parametrisation.start(sigmas[0], noise, start)
-    walk = SAMPLERS[task.sampler.name](  # type: ignore[index]
+    walk = sampler_function(task.sampler.name)(
         guided, x, sigmas, NoiseSource(x, task.seed, noise_version(task.model.patches)), **dict(task.sampler.options)
     )
     x, last = yield from _watched(walk)
@@ -113,11 +113,18 @@ def _guided(task: Task, start: Tensor, noise: Tensor, sigmas: Tensor) -> Guided:
     canvas = Canvas(
         task.network, patched(task.network.parametrisation, task.model.patches), start, mask, task.controls, task.hints
     )
+    asked = {
+        role: c for patch in only(task.model.patches, AskingInsteadOfMix) for role, c in patch.conditionings().items()
+    }
+    if mask is not None and task.sampler.name in RESIZING:
+        raise ValueError(
+            "a sampler that enlarges the latent on its way cannot keep a part of it: take the noise mask off"
+        )
     if mask is not None and task.sampler.name in FRESH_MASK_NOISE:
         noise = initial_noise(noise.shape, (task.seed + 1) % 2**64).to(noise)
     return Guided(
         canvas=canvas,
-        regions=resolve(task.conditionings, canvas),
+        regions={**resolve(task.conditionings, canvas), **resolve(asked, canvas)},
         rule=task.rule,
         patches=task.model.patches,
         inpaint=None if mask is None else Inpaint(mask, start, noise),

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
 
 from graphflow.diffusion.edits import hooked
 from graphflow.diffusion.guidance_patches import between
 from graphflow.diffusion.network import NetworkEdit
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import EditPatch
+from graphflow.diffusion.resizing import LatentMethod, resized
 
-Method = Literal["bicubic", "nearest-exact", "bilinear", "area"]
 
-
-def _resized(x: Tensor, size: tuple[int, int], method: Method) -> Tensor:
-    return interpolate(x.float(), size=size, mode=method).to(x.dtype)
+def _resized(x: Tensor, size: tuple[int, int], method: LatentMethod) -> Tensor:
+    return resized(x.float(), size[1], size[0], method).to(x.dtype)
 
 
 def _units(unet: Any) -> list[tuple[Any, Any]]:
@@ -58,8 +56,8 @@ class Shrink:
     block: int
     factor: float
     after_skip: bool
-    down: Method
-    up: Method
+    down: LatentMethod
+    up: LatentMethod
 
     def applied(self, module: nn.Module) -> AbstractContextManager[None]:
         """Hooks on both ways."""
@@ -131,8 +129,8 @@ class ShrinkPatch(EditPatch):
     start: float = 0.0
     end: float = 0.35
     after_skip: bool = True
-    down: Method = "bicubic"
-    up: Method = "bicubic"
+    down: LatentMethod = "bicubic"
+    up: LatentMethod = "bicubic"
 
     def edits(self, sigma: float, parametrisation: Parametrisation) -> tuple[NetworkEdit, ...]:
         """One edit inside the part, none outside."""

@@ -13,7 +13,16 @@ from typing import Literal, cast, get_args
 from graphflow.diffusion.samplers import cfg_pp, dpm, exponential, ode, seeds, stochastic, unipc
 from graphflow.diffusion.samplers.common import SampledModel, SamplerFunction, Walk
 
-__all__ = ["FRESH_MASK_NOISE", "SAMPLERS", "SampledModel", "SamplerFunction", "SamplerName", "Walk"]
+__all__ = [
+    "FRESH_MASK_NOISE",
+    "RESIZING",
+    "SAMPLERS",
+    "SampledModel",
+    "SamplerFunction",
+    "SamplerName",
+    "Walk",
+    "sampler_function",
+]
 
 SamplerName = Literal[
     "euler",
@@ -110,6 +119,15 @@ SAMPLERS: Mapping[SamplerName, SamplerFunction] = cast(
     },
 )
 assert tuple(SAMPLERS) == get_args(SamplerName)
+
+RESIZING: Mapping[str, SamplerFunction] = {"lcm_upscale": cast("SamplerFunction", stochastic.lcm_upscale)}
+"""Samplers that return x in another size; they have a node of their own."""
+
+
+def sampler_function(name: str) -> SamplerFunction:
+    """The sampler of that name."""
+    return RESIZING[name] if name in RESIZING else SAMPLERS[cast("SamplerName", name)]
+
 
 FRESH_MASK_NOISE = frozenset({"ddim"})
 """Samplers whose inpainting puts noise of seed + 1, not the initial noise, on what is kept."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graphflow.diffusion.noise import NoiseSource
+from graphflow.diffusion.resizing import LatentMethod, resized
 from graphflow.diffusion.samplers.common import SampledModel, Step, Walk, finite_snr, log_snr, slope, steps_of
 from graphflow.node import Denoise
 
@@ -37,6 +39,32 @@ def lcm(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource) -> W
         x = denoised
         if not step.last:
             x = model.parametrisation.add_noise(step.sigma_next, noise.normal(), x)
+        yield step.done(denoised)
+    return x
+
+
+def lcm_upscale(
+    model: SampledModel,
+    x: Tensor,
+    sigmas: Tensor,
+    noise: NoiseSource,
+    *,
+    total_upscale: float = 2.0,
+    upscale_steps: int = -1,
+    upscale_method: LatentMethod = "bislerp",
+) -> Walk:
+    """As `lcm`, with predictions enlarged in even stages over the first steps; half of the steps for -1."""
+    height, width = x.shape[-2:]
+    stages = max(len(sigmas) // 2 + 1, 2) if upscale_steps < 0 else min(upscale_steps + 1, len(sigmas) + 1)
+    factors = np.linspace(1.0, total_upscale, stages)[1:]
+    for step in steps_of(sigmas):
+        denoised = yield Denoise(model, x, step.sigma)
+        x = denoised
+        if step.i < len(factors):
+            factor = float(factors[step.i])
+            x = resized(x, max(1, round(width * factor)), max(1, round(height * factor)), upscale_method)
+        if not step.last:
+            x = x + step.sigma_next * noise.further(x.shape)
         yield step.done(denoised)
     return x
 
