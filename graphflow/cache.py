@@ -12,6 +12,7 @@ import hashlib
 import heapq
 import os
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ OVERHEAD = 512
 """Bytes that an entry takes beside its tensors, about."""
 WORTH_KEEPING = 0.05
 """Seconds: what is computed faster is not written to disk."""
+LEFT_FREE = 0.05, 2**30
+"""The part of its disk that the cache leaves free for results and the queue, and how many bytes of it at most."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Cache:
         """`disk` is a folder of its own, or None to forget everything at the end."""
         self.memory = _Memory(memory_bytes)
         on_disk = disk is not None and disk_bytes > 0
-        self.disk = _Disk(disk, disk_bytes) if disk is not None and on_disk else None
+        self.disk = _Disk(disk, disk_bytes, LEFT_FREE) if disk is not None and on_disk else None
         self.kept = _Disk(disk / "kept", disk_bytes) if disk is not None and on_disk else _Memory(memory_bytes)
 
     def get(self, key: str) -> tuple[Entry, Tier] | None:
@@ -189,8 +192,10 @@ class _Memory:
 class _Disk:
     """Entries in files, up to a budget; the least recently used go first."""
 
-    def __init__(self, folder: Path, budget: int) -> None:
+    def __init__(self, folder: Path, budget: int, left_free: tuple[float, int] | None = None) -> None:
+        """`left_free` is the part of the disk that is not touched, and how many bytes of it at most."""
         self.budget = budget
+        self._left_free = left_free
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
@@ -269,14 +274,31 @@ class _Disk:
         data = hashlib.sha256(payload).digest() + payload
         if len(data) > self.budget:
             return
+        self._make_room(self.size + len(data) - self.budget)
+        if self._left_free is not None:
+            self._make_room(len(data) - self._spare(*self._left_free))
+            if len(data) > self._spare(*self._left_free):
+                return  # others fill this disk: what they store matters more
         path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         with self._lock:
             self._sizes[key] = len(data)
-            excess = sum(self._sizes.values()) - self.budget
+
+    def _spare(self, part: float, most: int) -> int:
+        """Bytes that may still be taken of the disk."""
+        disk = shutil.disk_usage(self._folder)
+        return disk.free - min(int(disk.total * part), most)
+
+    def _make_room(self, excess: int) -> None:
+        """Lets the least recently used go until so many bytes are gone."""
+        with self._lock:
             oldest = []
             for old, size in self._sizes.items():
                 if excess <= 0:

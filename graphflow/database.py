@@ -36,7 +36,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateTable
 
-from graphflow.errors import GraphflowError
+from graphflow.errors import DiskFull, GraphflowError
 
 T = TypeVar("T")
 
@@ -188,9 +188,17 @@ class Database:
             ) from error
 
     async def write(self, function: Callable[[Connection], T], *, durable: bool = False) -> T:
-        """What `function` returns, once its transaction is committed; `durable`: and has reached the disk."""
+        """What `function` returns, once its transaction is committed; `durable`: and has reached the disk.
+
+        Raises `DiskFull` when there is no room; then nothing of it is stored.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, self._transaction, function, durable)
+        try:
+            return await loop.run_in_executor(self._writer, self._transaction, function, durable)
+        except DBAPIError as error:
+            if _is_full(error):
+                raise DiskFull(DiskFull.MESSAGE) from error
+            raise
 
     async def read(self, function: Callable[[Connection], T]) -> T:
         """What `function` returns; it sees what was committed before."""
@@ -244,6 +252,12 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA busy_timeout = 10000")
+
+
+def _is_full(error: DBAPIError) -> bool:
+    """Whether SQLite or PostgreSQL found no room."""
+    sqlite, postgres = getattr(error.orig, "sqlite_errorname", ""), getattr(error.orig, "sqlstate", "")
+    return sqlite == "SQLITE_FULL" or postgres == "53100"
 
 
 def _version(connection: Connection) -> str | None:

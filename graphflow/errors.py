@@ -153,6 +153,15 @@ class NotReady(GraphflowError):
     status = 503
 
 
+class DiskFull(GraphflowError):
+    """Nothing more can be stored where the data folder or the database lies; what was stored is safe."""
+
+    code = "disk_full"
+    status = 507
+
+    MESSAGE: ClassVar[str] = "the disk is full; make room on it (the results in output/, or a smaller disk_cache)"
+
+
 class NodeFailed(GraphflowError):
     """A node raised while it ran; the exception it raised is the cause."""
 

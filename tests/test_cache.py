@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,30 @@ def test_what_cannot_be_written_is_not_said_to_be_kept(tmp_path: Path) -> None:
     cache = Cache(10**6, tmp_path, 10**6)
     cache.put("k", Entry((((object()),),), 1.0, 0.0, 100))
     assert not cache.keep("k")
+
+
+def test_the_cache_leaves_room_on_its_disk_for_what_matters_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total, others = 100_000, 80_000
+
+    def usage(folder: Path) -> tuple[int, ...]:
+        taken = others + sum(path.stat().st_size for path in Path(folder).rglob("*.value"))
+        return shutil._ntuple_diskusage(total, taken, total - taken)  # type: ignore[attr-defined, no-any-return]
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    cache = Cache(10**6, tmp_path, 10**6)
+    for i in range(8):
+        cache.put(f"k{i}", picture(16))  # 3 kB each
+    cache.close()
+    kept = [key for key in map("k{}".format, range(8)) if Cache(10**6, tmp_path, 10**6).peek(key)]
+    assert kept == ["k4", "k5", "k6", "k7"], "the oldest went, and 5 % of the disk stays free"
+
+    others = 99_000
+    cache.put("late", picture(16))
+    cache.close()
+    assert Cache(10**6, tmp_path, 10**6).peek("late") is None
+    assert cache.get("late") is not None, "it is still in memory"
 
 
 def test_without_a_disk_what_is_kept_stays_in_memory_for_this_life() -> None:

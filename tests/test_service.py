@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from graphflow import pictures
-from graphflow.errors import BadRequest, Conflict, InvalidWorkflow, NotFound, NotReady
+from graphflow.errors import BadRequest, Conflict, DiskFull, InvalidWorkflow, NotFound, NotReady
 from graphflow.events import JobDone, NodeOutput, Preview
+from graphflow.jobs import Submission
 from graphflow.service import AssetNotice, Hopeless, Hub, NodeStatus
 from graphflow.workflow import canonical, parse
-from tests.fakes import World, png, workflow, world
+from tests.fakes import World, database_url, png, workflow, world
 
 
 async def types(it: World, job: str, after: int = 0) -> list[str]:
@@ -345,3 +349,44 @@ async def test_the_job_tells_its_peak_of_memory(tmp_path: Path) -> None:
         assert job.peak is None
         await it.until(job.id)
         assert (await it.service.jobs.get(job.id)).job.peak == 2 * 10**9
+
+
+async def test_the_end_of_a_job_waits_for_room_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graphflow.service.service.PAUSE_WHEN_FULL", 0.02)
+
+    def full(*_: object) -> NoReturn:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise OperationalError("COMMIT", {}, error)
+
+    async with world(tmp_path) as it:
+        job = await it.service.submit(workflow("Wait"))
+        await it.until_event(job.id, "job.started")
+        with monkeypatch.context() as patch:
+            patch.setattr(it.database, "_transaction", full)
+            with pytest.raises(DiskFull, match="the disk is full; make room"):
+                await it.service.submit(workflow(color="blue"))
+            it.worker.gate.set()
+            await asyncio.sleep(0.1)
+            assert (await it.service.jobs.get(job.id)).job.status == "running", "its end has no room yet"
+        assert await it.until(job.id) == "failed"
+        assert await types(it, job.id) == [
+            "job.queued", "job.started", *["node.started", "node.done"] * 2, "node.started", "node.done",
+            "job.failed",
+        ]  # fmt: skip
+        error = (await it.service.jobs.get(job.id)).job.error
+        assert error is not None
+        assert error.problems[0].node == "show"
+        assert "cannot be stored: the disk is full; make room" in error.message
+        assert await it.until((await it.service.submit(workflow(color="blue"))).id) == "done"
+
+
+async def test_a_write_without_room_is_a_full_disk_and_leaves_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path, start=False) as it:
+        if "sqlite" not in database_url(tmp_path):
+            pytest.skip("only SQLite can be told that its disk is full")
+        before = await it.database.read(lambda db: db.exec_driver_sql("PRAGMA page_count").scalar())
+        await it.database.write(lambda db: db.exec_driver_sql(f"PRAGMA max_page_count = {before}"))
+        with pytest.raises(DiskFull):
+            await it.service.jobs.submit(Submission(workflow="x" * 100_000, name="large"))
+        assert await it.service.jobs.queued_ids() == []

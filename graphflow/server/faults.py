@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from graphflow.errors import ErrorBody, GraphflowError
+from graphflow.errors import DiskFull, ErrorBody, GraphflowError
 from graphflow.server.schemas import ErrorAnswer
 
 log = logging.getLogger("graphflow.server")
 
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 CODES |= {408: "timeout", 411: "length_required", 413: "too_large", 415: "unsupported_media_type", 416: "bad_range"}
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @web.middleware
@@ -29,7 +32,10 @@ async def tell_faults(request: web.Request, handler: Handler) -> web.StreamRespo
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         body = ErrorBody(code=CODES.get(error.status, "error"), message=_message(request, error))
         return error_response(error.status, body, headers)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            full = DiskFull(DiskFull.MESSAGE)
+            return error_response(full.status, full.body())
         log.exception("%s %s", request.method, request.path)
         message = "this is a fault of the server, which wrote it to its log; please report it"
         return error_response(500, ErrorBody(code="internal", message=message))

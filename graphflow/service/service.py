@@ -20,6 +20,7 @@ from graphflow.assets import Asset, AssetFinder, Assets, Kind, NewFile
 from graphflow.documents import open_document
 from graphflow.errors import (
     BadRequest,
+    DiskFull,
     FrozenGone,
     GraphflowError,
     InvalidWorkflow,
@@ -64,6 +65,8 @@ BATCH = 500
 """Messages of a worker that are stored in one transaction."""
 KEPT_TEMPORARY = 24 * 3600.0
 """Seconds that files of kind `temp` are kept."""
+PAUSE_WHEN_FULL = 2.0
+"""Seconds until a write is tried again for which the disk had no room."""
 _TEXT_KEY = re.compile(r"[A-Za-z][\w-]{0,78}")
 
 
@@ -411,6 +414,10 @@ class Service:
             try:
                 while await self._start_next():
                     pass
+            except DiskFull as error:
+                log.error("no job is started: %s", error.message)
+                await asyncio.sleep(PAUSE_WHEN_FULL)
+                self._wake.set()
             except Exception:
                 log.exception("a job could not be started; trying again")
                 await asyncio.sleep(1)
@@ -462,7 +469,8 @@ class Service:
             await self._walk(run, plan)
         except asyncio.CancelledError:
             run.slot.worker.cancel(id)
-            await self.jobs.release(id, counted=False)
+            with contextlib.suppress(DiskFull):  # then the next start finds it running, and mends that
+                await self.jobs.release(id, counted=False)
             raise
         except WorkerDied as error:
             await self._after_death(run, error)
@@ -479,15 +487,17 @@ class Service:
 
     async def _walk(self, run: Run, plan: Plan) -> None:
         if run.cancelled:
-            await self._record([JobCancelled(job=plan.job)])
+            await self._record_run(run, [JobCancelled(job=plan.job)])
             return
         ended = False
         async for messages in _batches(run.slot.worker.run(plan)):
-            events = await self._take(run, messages)
+            events, failure = await self._take(run, messages)
             run.progress.follow(events)
             if any(isinstance(event, JobDone) for event in events):
                 await self._note_picture(run)
-            recorded = await self._record(events, {plan.job: run.progress.fraction})
+            recorded = await self._record_run(run, events)
+            if failure is not None:
+                raise failure
             ended = ended or any(isinstance(event, JobDone | JobFailed | JobCancelled) for event in recorded)
         if not ended:
             raise WorkerDied("the worker stopped in the middle of the job without a word")
@@ -505,18 +515,26 @@ class Service:
         if pictures:
             await self.workflows.made(run.stored.workflow, pictures[0].asset)
 
-    async def _take(self, run: Run, messages: Sequence[Event | Preview | Made]) -> list[Event]:
-        """The events of a worker's messages; files are stored, and told of before whatever comes next."""
+    async def _take(
+        self, run: Run, messages: Sequence[Event | Preview | Made]
+    ) -> tuple[list[Event], NodeFailed | None]:
+        """The events of a worker's messages, up to a result that cannot be stored, and why that is.
+
+        Files are stored, and told of before whatever comes next.
+        """
         events: list[Event] = []
         for message in messages:
             if isinstance(message, Preview):
                 self.hub.publish(message)
             elif isinstance(message, Made):
-                run.made.setdefault(message.node, []).append(await self._store(run, message))
+                try:
+                    run.made.setdefault(message.node, []).append(await self._store(run, message))
+                except NodeFailed as error:
+                    return events, error
             else:
                 events += self._results(run)
                 events.append(self._completed(run, message, events))
-        return events
+        return events, None
 
     def _results(self, run: Run) -> list[Event]:
         job = run.stored.job.id
@@ -539,7 +557,7 @@ class Service:
     async def _after_death(self, run: Run, error: WorkerDied) -> None:
         attempt = run.stored.job.attempt + 1
         if run.cancelled:
-            await self._record([JobCancelled(job=run.stored.job.id)])
+            await self._record_run(run, [JobCancelled(job=run.stored.job.id)])
         elif attempt >= MAX_ATTEMPTS:
             message = f"the worker died {attempt} times while this job ran ({error.message}); it is not tried again"
             await self._fail(run, WorkerDied(message))
@@ -550,7 +568,7 @@ class Service:
     async def _fail(self, run: Run, error: GraphflowError) -> None:
         event = JobFailed(job=run.stored.job.id, error=error.body())
         run.progress.follow([event])
-        await self._record([event])
+        await self._record_run(run, [event])
 
     # --- telling
 
@@ -559,6 +577,19 @@ class Service:
         recorded = await self.jobs.record(events, progress) if events else []
         self._publish(recorded)
         return recorded
+
+    async def _record_run(self, run: Run, events: Sequence[Event]) -> list[Event]:
+        """As `_record`, but never in vain: while the disk is full, a job waits rather than lose what it did."""
+        id = run.stored.job.id
+        waited = False
+        while True:
+            try:
+                return await self._record(events, {id: run.progress.fraction})
+            except DiskFull as error:
+                if not waited:
+                    log.error("job %s waits: %s", id, error.message)
+                waited = True
+                await asyncio.sleep(PAUSE_WHEN_FULL)
 
     def _publish(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 import zlib
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from aiohttp import FormData
@@ -228,6 +229,21 @@ async def test_a_handler_that_breaks_tells_nothing_of_the_inside(client: TestCli
     error = await refused(await client.get("/v1/jobs"), 500)
     assert error["code"] == "internal"
     assert "sqlite" not in json.dumps(error)
+
+
+async def test_an_upload_to_a_full_disk_says_so(
+    client: TestClient[Any, Any], it: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device", "/home/me/data/input/x.png")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(it.service.assets, "upload", full)
+        response = await client.post("/v1/assets?name=x.png", data=png(), headers={"Content-Type": "image/png"})
+        error = await refused(response, 507)
+    assert error["code"] == "disk_full"
+    assert "/home" not in error["message"]
+    await next_job_runs(client, it)
 
 
 async def test_another_programs_workflow_is_saved_as_one_of_ours(client: TestClient[Any, Any]) -> None:
