@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -43,6 +44,10 @@ FOLDERS: Mapping[str, tuple[str, ...]] = {
     "latent_upscale_models": ("latent_upscale_models",),
 }
 """Name in a node's schema -> the folders under a root that it stands for."""
+
+INDEX = ".safetensors.index.json"
+"""How the index of a sharded file ends."""
+_SHARD = re.compile(r"(.+)-\d+-of-\d+\.safetensors")
 
 SUFFIXES = frozenset({".safetensors", ".sft", ".gguf", ".ckpt", ".pt", ".pth", ".bin", ".pkl"})
 """What is listed. Pickles are listed, too, and refused with the reason when they are used."""
@@ -93,7 +98,7 @@ class ModelFiles:
                 name = path.relative_to(place).as_posix()
                 if name not in found:
                     stat = path.stat()
-                    size = stat.st_size if path.is_file() else sum(p.stat().st_size for p in _parts(path))
+                    size = sum(part.stat().st_size for part in files_of(path))
                     found[name] = Found(folder, name, path, size, stat.st_mtime)
         return [found[name] for name in sorted(found, key=str.lower)]
 
@@ -104,6 +109,10 @@ class ModelFiles:
     def digest(self, path: Path) -> str:
         """The hash of a model's content as it is now."""
         return self._hashes.of(path)
+
+    def sha256(self, found: Found, *, compute: bool) -> str:
+        """The hash of a file's own content, by which others know it; empty if that would have to be computed first."""
+        return self._hashes.of_content(found.path, compute=compute)
 
     def find(self, folder: str, name: str) -> File:
         """The file of that name, hashed. Raises `NotFound` with the nearest names."""
@@ -135,15 +144,35 @@ def _models_in(place: Path) -> Iterator[Path]:
         models = [name for name in folders if _is_model_folder(here / name)]
         yield from (here / name for name in models)
         folders[:] = [f for f in folders if f not in models and not f.startswith(".") and not f.endswith(".config")]
-        yield from (here / name for name in files if Path(name).suffix.lower() in SUFFIXES and name[0] != ".")
+        whole = {name.removesuffix(INDEX) for name in files if name.endswith(INDEX)}
+        yield from (here / name for name in files if name[0] != "." and _is_model(name, whole))
+
+
+def _is_model(name: str, whole: Collection[str]) -> bool:
+    """Whether a file is listed; in place of the shards that an index names, the index is."""
+    shard = _SHARD.fullmatch(name)
+    is_part = shard is not None and shard[1] in whole
+    return name.endswith(INDEX) or (Path(name).suffix.lower() in SUFFIXES and not is_part)
 
 
 def _is_model_folder(path: Path) -> bool:
     return (path / "model_index.json").is_file()
 
 
-def _parts(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+def files_of(model: Path) -> list[Path]:
+    """The files that a model consists of: a file, an index with the shards that are there, or all of a folder."""
+    if model.is_dir():
+        return sorted(path for path in model.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return [model, *(shard for shard in shards(model) if shard.is_file())] if model.name.endswith(INDEX) else [model]
+
+
+def shards(index: Path) -> list[Path]:
+    """The files that an index names; none when it is damaged, which is told by whoever reads it."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return [index.parent / name for name in names if Path(name).name == name]
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return []
 
 
 class Hashes:
@@ -157,21 +186,26 @@ class Hashes:
     def of(self, path: Path) -> str:
         """Of a file's content; of a folder's, its files' names and contents; a `NAME.config` beside it counts in."""
         beside = path.with_suffix(".config")
-        if path.is_dir():
-            return self._of_folder(path)
-        if beside.is_dir():
-            return hashlib.sha256(f"{self._of_file(path)} {self._of_folder(beside)}".encode()).hexdigest()
-        return self._of_file(path)
+        own = self.of_content(path, compute=True)
+        if not path.is_dir() and beside.is_dir():
+            return hashlib.sha256(f"{own} {self._of_files(beside, files_of(beside))}".encode()).hexdigest()
+        return own
 
-    def _of_folder(self, folder: Path) -> str:
-        lines = (f"{path.relative_to(folder).as_posix()} {self._of_file(path)}" for path in _parts(folder))
+    def of_content(self, path: Path, *, compute: bool) -> str:
+        """Of a file itself, or of all files of a folder or an index; empty when it is not known and not computed."""
+        files = files_of(path)
+        if not compute and not all(self._told(file) for file in files):
+            return ""
+        return self._of_file(path) if files == [path] else self._of_files(path if path.is_dir() else path.parent, files)
+
+    def _of_files(self, folder: Path, files: Iterable[Path]) -> str:
+        lines = (f"{path.relative_to(folder).as_posix()} {self._of_file(path)}" for path in files)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def _of_file(self, path: Path) -> str:
-        stat = path.stat()
-        key, stamp = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
-        if (known := self._known.get(key) or self._told(key)) and known[:2] == stamp:
-            return str(known[2])
+        if known := self._told(path):
+            return known
+        key, stamp = _stamp(path)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with self._lock:
@@ -180,18 +214,25 @@ class Hashes:
                 self._write(self._file)
         return digest
 
-    def _told(self, key: str) -> list[object] | None:
-        """What another process has written down since this one began."""
-        if self._file:
+    def _told(self, path: Path) -> str:
+        """What this process knows, or another has written down since this one began; empty for what nobody knows."""
+        key, stamp = _stamp(path)
+        if key not in self._known and self._file:
             with self._lock:
                 self._known = {**_read_hashes(self._file), **self._known}
-        return self._known.get(key)
+        known = self._known.get(key)
+        return str(known[2]) if known and known[:2] == stamp else ""
 
     def _write(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps(self._known))
         temporary.replace(file)
+
+
+def _stamp(path: Path) -> tuple[str, list[object]]:
+    stat = path.stat()
+    return str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
 
 
 def _read_hashes(file: Path) -> dict[str, list[object]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graphflow.detect import (
+    KNOWN,
     PART_TITLES,
     USUAL_ENCODERS,
     Detected,
@@ -25,19 +26,10 @@ from graphflow.detect import (
 from graphflow.errors import GraphflowError, Problem, UnsupportedFile
 from graphflow.node import File, NodeDef, Text
 
-SPACES: Mapping[str, str] = {
-    "sd15": "sd", "sd2": "sd", "sdxl": "sdxl", "sdxl_refiner": "sdxl", "auraflow": "sdxl", "sd3": "sd3", "flux": "flux",
-    "chroma": "flux", "z_image": "flux", "lumina2": "flux", "hidream": "flux", "qwen_image": "wan", "wan": "wan",
-    "sana": "sana", "flux2": "flux2",
-}  # fmt: skip
-"""Family -> the space of its latents, named for who used it first."""
+SPACES: Mapping[str, str] = {one.name: one.space for one in KNOWN.values()}
+"""Family -> the space of its latents."""
 
-TITLES: Mapping[str, str] = {
-    "sd15": "Stable Diffusion 1.5", "sd2": "Stable Diffusion 2", "sdxl": "Stable Diffusion XL",
-    "sdxl_refiner": "the SDXL refiner", "sd3": "Stable Diffusion 3", "flux": "Flux", "flux2": "Flux 2", "chroma": "Chroma",
-    "qwen_image": "Qwen-Image", "z_image": "Z-Image", "lumina2": "Lumina 2", "auraflow": "AuraFlow", "sana": "Sana",
-    "hidream": "HiDream", "wan": "Wan", "sd": "Stable Diffusion 1 and 2",
-}  # fmt: skip
+TITLES: Mapping[str, str] = {**{one.name: one.title for one in KNOWN.values()}, "sd": "Stable Diffusion 1 and 2"}
 
 ALSO_FITS: Mapping[str, frozenset[str]] = {"flux": frozenset({"chroma"})}
 """Conditioning of the family on the left serves those on the right, too."""
@@ -335,8 +327,9 @@ def _adapters(id: str, node: CheckedNode, seen: Mapping[str, Known], types: Mapp
     for name, value in node.inputs.items():
         for holder in holders:
             found = _what(value)
-            if found and found.kind == "lora" and found.family and found.family not in holder.families:
-                known = Known(frozenset({found.family}), frozenset(), value.name)
+            families = frozenset(found.families if found and found.kind == "lora" else ())
+            if families and not families & holder.families:
+                known = Known(families, frozenset(), value.name)
                 yield _clash(id, name, "the LoRA", known, "the model", holder)
             if isinstance(value, Text):
                 yield from _embeddings(id, name, value, holder)

@@ -133,6 +133,30 @@ def test_a_tensor_that_the_index_has_and_no_shard_is_told(tmp_path: Path) -> Non
         read_header(index)
 
 
+def test_a_sharded_model_is_listed_once_and_known_by_all_its_shards(tmp_path: Path) -> None:
+    names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    (tmp_path / "text_encoders").mkdir()
+    index = sharded(tmp_path / "text_encoders", {names[0]: ["a"], names[1]: ["b"]}, {"a": names[0], "b": names[1]})
+    files = ModelFiles([tmp_path])
+
+    (found,) = files.listing("text_encoders")
+    before = files.find("text_encoders", found.name).digest
+    save_file({"b": torch.ones(3)}, index.parent / names[1])
+
+    assert found.name == "model.safetensors.index.json"
+    assert found.size == sum(path.stat().st_size for path in index.parent.iterdir()) - 8  # it has grown by two numbers
+    assert files.find("text_encoders", found.name).digest != before
+    index.unlink()
+    assert files.names("text_encoders") == names
+
+
+def test_a_shard_replaced_while_it_is_read_is_told(tmp_path: Path) -> None:
+    index = sharded(tmp_path, {"1.safetensors": ["a"]}, {"a": "1.safetensors"})
+
+    with pytest.raises(UnsupportedFile, match="was replaced while it was being read"), opened(index):
+        save_file({"a": torch.ones(1000)}, tmp_path / "1.safetensors")
+
+
 # --- families that are not known -------------------------------------------------------------------------------------
 
 

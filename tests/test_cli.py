@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
+import math
 import os
 import signal
 import socket
@@ -106,6 +109,44 @@ def test_models_are_listed_with_what_they_are(tmp_path: Path, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)["checkpoints"]
     [broken] = [model for model in told if model["name"] == "broken.safetensors"]
     assert "problem" in broken
+
+
+def test_a_checkpoint_is_listed_with_parts_dtype_hash_and_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["input_blocks.0.0.weight", "time_embed.0.weight", "middle_block.0.in_layers.0.weight"]
+    shapes = {**{f"model.diffusion_model.{name}": [1, 4, 1, 1] for name in names},
+              "model.diffusion_model.middle_block.1.proj_in.weight": [1, 1, 1, 1],
+              "cond_stage_model.transformer.text_model.encoder.layers.0.layer_norm1.weight": [1]}  # fmt: skip
+    sizes = [2 * math.prod(shape) for shape in shapes.values()]
+    places = list(itertools.accumulate(sizes, initial=0))
+    entries = {
+        k: {"dtype": "F16", "shape": s, "data_offsets": places[n : n + 2]} for n, (k, s) in enumerate(shapes.items())
+    }
+    header = json.dumps(entries).encode()
+    content = len(header).to_bytes(8, "little") + header + bytes(places[-1])
+    file = tmp_path / "data/models/checkpoints/mine.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+
+    def listed(*arguments: str) -> Any:
+        assert call(tmp_path, "models", "--json", *arguments) == 0
+        told = json.loads(capsys.readouterr().out)["checkpoints"]
+        return next(model for model in told if model["name"] == "mine.safetensors")
+
+    unread, known = listed(), listed("--hash")
+    assert (unread["sha256"], known["sha256"]) == ("", hashlib.sha256(content).hexdigest())
+    assert listed()["sha256"] == known["sha256"]
+    del known["sha256"], known["path"]
+    assert known == {
+        "name": "mine.safetensors", "size": len(content), "kind": "checkpoint", "family": "sd15",
+        "families": ["Stable Diffusion 1.5"], "dtype": "F16", "format": "safetensors", "parameters": places[-1] // 2,
+        "parts": ["model", "clip_l"], "lacks": ["vae"],
+    }  # fmt: skip
+    assert call(tmp_path, "models") == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "mine.safetensors" in line]
+    assert line.split("  ")[-1] == "model, clip_l; lacks vae"
+    assert hashlib.sha256(content).hexdigest()[:10] in line
 
 
 def test_other_programs_workflows_are_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

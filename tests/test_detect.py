@@ -158,5 +158,65 @@ def test_a_lora_in_place_of_a_checkpoint_says_where_it_belongs(tmp_path: Path) -
     found = detect(path)
 
     assert (found.kind, found.family) == ("lora", "sd15")
-    with pytest.raises(UnsupportedFile, match="it is a lora for sd15; put it into loras/"):
+    with pytest.raises(UnsupportedFile, match=r"it is a lora for Stable Diffusion 1\.5; put it into loras/"):
         require(found, path, part="model")
+
+
+# --- LoRAs, by the names and widths of published ones ----------------------------------------------------------------
+
+UNET = "down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+LORAS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
+    "kohya sd15": ({"lora_unet_" + UNET.replace(".", "_"): 768}, ("sd15",)),
+    "kohya sdxl": ({"lora_unet_" + UNET.replace(".", "_"): 2048, "lora_te2_text_model_encoder_layers_0_mlp_fc1": 1280}, ("sdxl",)),
+    "kohya sdxl, text alone": ({"lora_te2_text_model_encoder_layers_0_mlp_fc1": 1280}, ("sdxl",)),
+    "diffusers sdxl": ({f"unet.{UNET}": 2048}, ("sdxl",)),
+    "peft sd2": ({f"base_model.model.{UNET}": 1024}, ("sd2",)),
+    "kohya flux": (
+        {"lora_unet_double_blocks_18_img_attn_qkv": 3072, "lora_unet_double_blocks_18_img_mod_lin": 3072,
+         "lora_unet_single_blocks_37_linear1": 3072, "lora_te1_text_model_encoder_layers_0_mlp_fc1": 768}, ("flux",),
+    ),
+    "ai-toolkit flux": (
+        {"transformer.transformer_blocks.18.attn.to_q": 3072, "transformer.transformer_blocks.18.norm1.linear": 3072,
+         "transformer.single_transformer_blocks.37.proj_mlp": 3072}, ("flux",),
+    ),
+    "flux or chroma": (
+        {"transformer.transformer_blocks.18.attn.to_q": 3072, "transformer.single_transformer_blocks.37.attn.to_q": 3072},
+        ("chroma", "flux"),
+    ),
+    "flux2 klein 9b": ({"diffusion_model.double_blocks.7.img_attn.qkv": 4096, "diffusion_model.single_blocks.23.linear1": 4096}, ("flux2",)),
+    "flux2 dev": ({"transformer.transformer_blocks.7.attn.to_q": 6144, "transformer.single_transformer_blocks.47.attn.to_qkv_mlp_proj": 6144}, ("flux2",)),
+    "kohya sd3": (
+        {"lora_unet_joint_blocks_23_x_block_attn_qkv": 1536, "lora_te2_text_model_encoder_layers_0_mlp_fc1": 1280,
+         "lora_te3_encoder_block_0_layer_0_SelfAttention_q": 4096}, ("sd3",),
+    ),
+    "diffusers sd3.5 large": ({"transformer.transformer_blocks.37.attn.add_q_proj": 2432}, ("sd3",)),
+    "qwen-image, attention alone": (
+        {"transformer_blocks.59.attn.to_q": 3072, "transformer_blocks.59.attn.add_q_proj": 3072}, ("qwen_image",),
+    ),
+    "kohya qwen-image": ({"lora_unet_transformer_blocks_0_img_mlp_net_2": 12288, "lora_unet_transformer_blocks_0_attn_to_q": 3072}, ("qwen_image",)),
+    "z-image": ({"diffusion_model.layers.0.attention.to_q": 3840, "diffusion_model.layers.0.feed_forward.w1": 3840}, ("z_image",)),
+    "lumina2": ({"diffusion_model.layers.0.attention.qkv": 2304}, ("lumina2",)),
+    "auraflow": ({"transformer.joint_transformer_blocks.0.attn.add_q_proj": 3072}, ("auraflow",)),
+    "hidream": ({"diffusion_model.double_stream_blocks.0.block.attn1.to_q": 2560}, ("hidream",)),
+    "wan": ({"diffusion_model.blocks.39.self_attn.q": 5120, "diffusion_model.blocks.39.cross_attn.k_img": 5120}, ("wan",)),
+    "kohya wan": ({"lora_unet_blocks_0_cross_attn_v": 1536}, ("wan",)),
+    "sana": ({"transformer.transformer_blocks.0.attn1.to_q": 2240}, ("sana",)),
+    "nothing that is known": ({"lora_unet_something": 768}, ()),
+}  # fmt: skip
+"""Modules with the width that each is asked with."""
+
+
+@pytest.mark.parametrize("name", LORAS)
+@pytest.mark.parametrize(("down", "up"), [("lora_down", "lora_up"), ("lora_A", "lora_B")])
+def test_a_lora_is_told_by_names_and_widths(tmp_path: Path, name: str, down: str, up: str) -> None:
+    modules, families = LORAS[name]
+    ends = {down: lambda width: torch.zeros(1, width), up: lambda width: torch.zeros(1, 1)}
+    save_file(
+        {f"{m}.{end}.weight": make(w) for m, w in modules.items() for end, make in ends.items()},
+        tmp_path / "lora.safetensors",
+    )
+
+    found = detect(tmp_path / "lora.safetensors")
+
+    assert found.kind == "lora"
+    assert (found.family, *found.details["also"]) == (families or ("",))

@@ -238,7 +238,7 @@ def test_a_lora_of_other_widths_is_refused_at_the_weight_that_does_not_fit(tiny:
 
 
 def test_a_checkpoint_is_no_lora(tiny: File) -> None:
-    with pytest.raises(UnsupportedFile, match="is no LoRA: it is a checkpoint for sd15"):
+    with pytest.raises(UnsupportedFile, match=r"is no LoRA: it is a checkpoint for Stable Diffusion 1\.5"):
         lora_loader_model_only(checkpoint(tiny).model, tiny)
 
 

@@ -92,9 +92,10 @@ FILES: dict[str, Shapes] = {
     "text_encoders/qwen3": QWEN3, "text_encoders/qwen25": QWEN25,
     "vae/kl4": vae(4), "vae/kl16": vae(16), "vae/wan": keys("decoder.middle.0.residual.0.gamma", rank=1),
     "loras/sd15": lora(ATTENTION, 768), "loras/sdxl": lora(ATTENTION, 2048), "loras/sd2": lora(ATTENTION, 1024),
-    "loras/flux": lora("lora_unet_double_blocks_0_img_attn_qkv"),
+    "loras/flux": lora("lora_unet_double_blocks_0_img_mod_lin", 3072),
+    "loras/flux or chroma": lora("lora_unet_double_blocks_0_img_attn_qkv", 3072),
     "loras/qwen_image": lora("transformer_blocks.0.img_mod.1"),
-    "loras/z_image": lora("diffusion_model.layers.0.attention.to_q"),
+    "loras/z_image": lora("diffusion_model.layers.0.attention.to_q", 3840),
     "loras/unsure": lora("lora_unet_something"),
     "controlnet/sd15": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "mid_block.attentions.0.proj_in.weight": [1] * 4},
     "controlnet/sdxl": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "add_embedding.linear_1.weight": [1, 1]},
@@ -428,7 +429,8 @@ def right() -> dict[str, dict[str, Any]]:
         },
     }  # fmt: skip
     for name, base in (("sd15", "sd15"), ("sdxl", "sdxl"), ("sd2", "sd2"), ("flux", "flux"), ("qwen_image", "qwen_image"),
-                       ("z_image", "z_image"), ("unsure", "sd15"), ("unsure", "flux"), ("unsure", "wan")):  # fmt: skip
+                       ("z_image", "z_image"), ("unsure", "sd15"), ("unsure", "flux"), ("unsure", "wan"), ("flux or chroma", "flux"),
+                       ("flux or chroma", "chroma")):  # fmt: skip
         cases[f"a LoRA for {name} on {base}"] = {**network(base), **lora_on(name, "net")}
     second = sampling("load", "load")["sample"]
     second["inputs"]["latent_image"] = of("sample", "LATENT")

@@ -110,20 +110,29 @@ def _field(schema: Mapping[str, Any] | None, required: bool) -> str:
     return "; ".join(told)
 
 
-def show_models(config: Config, *, as_json: bool) -> None:
-    """Models on disk by folder, with what their headers say."""
+def show_models(config: Config, *, hashed: bool, as_json: bool) -> None:
+    """Models on disk by folder, with what their headers say; with `hashed`, hashes that are not known are computed."""
     files = model_files(config)
     found = {folder: files.listing(folder) for folder in FOLDERS}
     if as_json:
         _print_json(
             {
-                f: [{"name": m.name, "size": m.size, "path": str(m.path), **_detected(m.path)} for m in ms]
-                for f, ms in found.items()
+                folder: [
+                    {
+                        "name": model.name,
+                        "size": model.size,
+                        "path": str(model.path),
+                        "sha256": files.sha256(model, compute=hashed),
+                        **_detected(model.path),
+                    }
+                    for model in models
+                ]
+                for folder, models in found.items()
             }
         )
         return
     rows = [
-        (folder, model.name, size(model.size), " ".join(_detected(model.path).values()))
+        (folder, model.name, size(model.size), *_columns(_detected(model.path), files.sha256(model, compute=hashed)))
         for folder, models in found.items()
         for model in models
     ]
@@ -132,14 +141,31 @@ def show_models(config: Config, *, as_json: bool) -> None:
         err.print("no models in " + ", ".join(str(root) for root in files.roots), markup=False)
 
 
-def _detected(path: Path) -> dict[str, str]:
-    from graphflow.detect import detect
+def _columns(found: Mapping[str, Any], sha256: str) -> tuple[str, str, str, str]:
+    """Hash, kind with dtype, family, and parts with what is missing."""
+    if "problem" in found:
+        return sha256[:10], "", "", str(found["problem"])
+    parts = ", ".join(found["parts"]) + (f"; lacks {', '.join(found['lacks'])}" if found["lacks"] else "")
+    return sha256[:10], f"{found['kind']} {found['dtype']}".strip(), " or ".join(found["families"]), parts
+
+
+def _detected(path: Path) -> dict[str, Any]:
+    from graphflow.detect import KNOWN, detect
 
     try:
         found = detect(path)
     except (GraphflowError, OSError) as error:
         return {"problem": str(error)}
-    return {"family": found.family or "", "kind": found.kind}
+    return {
+        "kind": found.kind,
+        "family": found.family,
+        "families": [KNOWN[name].title if name in KNOWN else name for name in found.families],
+        "dtype": found.dtype,
+        "format": found.format,
+        "parameters": found.parameters,
+        "parts": [part.name for part in found.parts],
+        "lacks": list(found.lacks),
+    }
 
 
 def import_document(config: Config, file: str, output: Path | None) -> None:

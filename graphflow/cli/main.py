@@ -226,11 +226,19 @@ def nodes(
 
 
 @app.command("models")
-def list_models(json: Json = False, data: Data = None, models: Models = None, config: ConfigFile = None) -> None:
-    """List the models on disk with what they are."""
+def list_models(
+    hash: Annotated[
+        bool, typer.Option("--hash", help="Compute hashes that are not known yet; reads whole files.")
+    ] = False,
+    json: Json = False,
+    data: Data = None,
+    models: Models = None,
+    config: ConfigFile = None,
+) -> None:
+    """List the models on disk: size, SHA-256 (if it is known), kind, dtype, family, parts, and what is missing."""
     from graphflow.cli.look import show_models
 
-    show_models(_config(config, data=data, models=models), as_json=json)
+    show_models(_config(config, data=data, models=models), hashed=hash, as_json=json)
 
 
 @app.command("import")

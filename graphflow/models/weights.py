@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from graphflow.detect import Header, read_header, weights_file
 from graphflow.errors import UnsupportedFile
+from graphflow.files import files_of, shards
 from graphflow.gguf_names import renaming
 from graphflow.models.layouts import Entry, Layout, split
 
@@ -145,12 +146,12 @@ def opened(path: Path) -> Iterator[tuple[Header, Tensors]]:
         raise UnsupportedFile(f"{path.name} was replaced while it was being read; run the workflow again")
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """By which one sees that a file, or one of several, was replaced."""
     try:
-        stat = path.stat()
+        return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files_of(path))
     except OSError:
-        return (0, 0)
-    return (stat.st_size, stat.st_mtime_ns) if path.is_file() else (0, 0)
+        return ()
 
 
 class Scaled:
@@ -181,13 +182,6 @@ def _tensors(path: Path, header: Header) -> Tensors:
     if path.name.endswith(".index.json"):
         return _Shards(shards(path))
     return Scaled(_Shards([path]))
-
-
-def shards(index: Path) -> list[Path]:
-    """The files that an index names."""
-    import json
-
-    return [index.parent / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
 
 
 class _Folder:

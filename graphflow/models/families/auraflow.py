@@ -74,7 +74,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="auraflow",
-    title="AuraFlow",
     build=diffusers_class("AuraFlowTransformer2DModel"),
     config=config,
     layout=layout,

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from graphflow.detect import Header
+from graphflow.detect import KNOWN, Header
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Discrete, Edm, Epsilon, LogUniform, Parametrisation, Sample, Velocity
@@ -131,7 +131,7 @@ class Family:
     """A family: how its network is built, called and read from files, and what its latents and prompts are."""
 
     name: str
-    title: str
+    """As in `graphflow.detect.KNOWN`, which tells its files."""
     build: Callable[[Json], nn.Module]
     """The network from its config."""
     config: Callable[[Header], dict[str, Any]]
@@ -154,6 +154,11 @@ class Family:
     """What the network takes from the rest of its file, a tensor by its whole name (None where it has none)."""
     context_width: Callable[[Json], int] | None = None
     """How wide the conditioning has to be, by the config; None where it is not known."""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return KNOWN[self.name].title
 
 
 def discrete(facts: Facts) -> Parametrisation:

@@ -67,7 +67,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="chroma",
-    title="Chroma",
     build=diffusers_class("ChromaTransformer2DModel"),
     config=config,
     layout=layout,

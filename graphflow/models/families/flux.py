@@ -155,7 +155,6 @@ def two(prompt: Prompt) -> Cond:
 
 FAMILY = Family(
     name="flux",
-    title="Flux",
     build=diffusers_class("FluxTransformer2DModel"),
     config=config,
     layout=layout,

@@ -97,7 +97,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="flux2",
-    title="Flux 2",
     build=diffusers_class("Flux2Transformer2DModel"),
     config=config,
     layout=layout,

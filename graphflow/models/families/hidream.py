@@ -76,7 +76,6 @@ def four(prompt: Prompt) -> Cond:
 
 FAMILY = Family(
     name="hidream",
-    title="HiDream",
     build=diffusers_class("HiDreamImageTransformer2DModel"),
     config=config,
     layout=same,

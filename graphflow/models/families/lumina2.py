@@ -76,7 +76,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="lumina2",
-    title="Lumina 2",
     build=diffusers_class("Lumina2Transformer2DModel"),
     config=config,
     layout=layout,

@@ -96,7 +96,6 @@ def _references_at_zero(module: Any, call: Call) -> Iterator[None]:
 
 FAMILY = Family(
     name="qwen_image",
-    title="Qwen-Image",
     build=diffusers_class("QwenImageTransformer2DModel"),
     config=config,
     layout=same,

@@ -62,7 +62,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="sana",
-    title="Sana",
     build=diffusers_class("SanaTransformer2DModel"),
     config=config,
     layout=layout,

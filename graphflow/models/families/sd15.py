@@ -30,7 +30,6 @@ def latents(facts: Facts) -> LatentFormat:
 
 FAMILY = Family(
     name="sd15",
-    title="Stable Diffusion 1.5",
     build=unet.build,
     config=lambda header: unet.config(header, head=None),
     layout=ldm_unet,

@@ -27,7 +27,6 @@ def parametrisation(facts: Facts) -> Parametrisation:
 
 FAMILY = Family(
     name="sd2",
-    title="Stable Diffusion 2",
     build=unet.build,
     config=lambda header: unet.config(header, head=64),
     layout=ldm_unet,

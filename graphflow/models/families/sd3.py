@@ -124,7 +124,6 @@ def _tokens(clip: Encoded | None, tokens: int, width: int) -> Tensor:
 
 FAMILY = Family(
     name="sd3",
-    title="Stable Diffusion 3",
     build=diffusers_class("SD3Transformer2DModel"),
     config=config,
     layout=layout,

@@ -40,7 +40,6 @@ def len_of(encoded: Encoded | None) -> int:
 
 FAMILY = Family(
     name="sdxl",
-    title="Stable Diffusion XL",
     build=unet.build,
     config=lambda header: unet.config(header, head=64),
     layout=ldm_unet,
@@ -58,7 +57,6 @@ FAMILY = Family(
 )
 REFINER = Family(
     name="sdxl_refiner",
-    title="Stable Diffusion XL refiner",
     build=unet.build,
     config=lambda header: unet.config(header, head=64),
     layout=ldm_unet,

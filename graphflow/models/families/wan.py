@@ -101,7 +101,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="wan",
-    title="Wan",
     build=diffusers_class("WanTransformer3DModel"),
     config=config,
     layout=layout,

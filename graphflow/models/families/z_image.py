@@ -63,7 +63,6 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="z_image",
-    title="Z-Image",
     build=diffusers_class("ZImageTransformer2DModel"),
     config=config,
     layout=layout,

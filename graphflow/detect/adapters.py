@@ -1,0 +1,82 @@
+"""What works on a model: ControlNets, IP-Adapters, style models, textual inversions. LoRAs are in `loras`."""
+
+from __future__ import annotations
+
+from graphflow.detect.families import KNOWN, MODELS, PROJ_D
+from graphflow.detect.header import Header
+from graphflow.detect.kinds import Detected, Part
+from graphflow.detect.parts import first
+
+UNETS = [signature for signature in MODELS if KNOWN[signature.family].context and not signature.layout]
+_BY_CONTEXT = {one.context: one.name for one in KNOWN.values() if one.context}
+"""The width of the text that U-Nets look at, and the family."""
+
+
+def as_control(header: Header) -> Detected | None:
+    """The ControlNet or T2I-Adapter that the file is; None for other files."""
+    keys = header.tensors
+    if "lora_controlnet" in keys:
+        width = next((e.shape[1] for k, e in keys.items() if k.endswith("attn2.to_k.down") and len(e.shape) > 1), 0)
+        base = _BY_CONTEXT.get(width, "")
+        return Detected("controlnet", base, (Part("controlnet", "lora", ""),))
+    for prefix in ("control_model.", ""):
+        if prefix + "input_hint_block.0.weight" in keys:
+            family = first(header, UNETS, (prefix,))
+            context = _context_width(header, prefix)
+            name = family.family if family else _BY_CONTEXT.get(context, "sd15")
+            return Detected("controlnet", name, (Part("controlnet", name, prefix),))
+    if "controlnet_cond_embedding.conv_in.weight" in keys:
+        name = "sdxl" if "add_embedding.linear_1.weight" in keys else "sd15"
+        if name == "sd15" and len(header.shape(PROJ_D)) == 2:
+            name = "sd2"
+        details = {"union": "control_add_embedding.linear_1.weight" in keys}
+        return Detected("controlnet", name, (Part("controlnet", name, ""),), details=details)
+    if "controlnet_blocks.0.weight" in keys:
+        return Detected("controlnet", _flow_control(header), (Part("controlnet", _flow_control(header), ""),))
+    for prefix in ("adapter.", ""):
+        full = header.shape(prefix + "conv_in.weight")
+        light = header.shape(prefix + "body.0.in_conv.weight")
+        if (full or light) and any(key.startswith(f"{prefix}body.0.") and "block1" in key for key in keys):
+            base = "sdxl" if full and full[1] in (256, 768) else "sd15"  # sixteen pixels folded into one, or eight
+            return Detected("t2i_adapter", base, (Part("controlnet", "t2i", ""),))
+    return None
+
+
+def _context_width(header: Header, prefix: str) -> int:
+    for key, entry in header.tensors.items():
+        if key.startswith(prefix) and key.endswith("attn2.to_k.weight") and len(entry.shape) == 2:
+            return entry.shape[1]
+    return 0
+
+
+def _flow_control(header: Header) -> str:
+    if "transformer_blocks.0.img_mod.1.weight" in header.tensors:
+        return "qwen_image"
+    return (
+        "sd3"
+        if "pos_embed.proj.weight" in header.tensors or "pos_embed_input.proj.weight" in header.tensors
+        else "flux"
+    )
+
+
+def as_small(header: Header) -> Detected | None:
+    """The IP-Adapter, style model or textual inversion that the file is; None for other files."""
+    keys = header.tensors
+    if any(key.startswith("ip_adapter.") for key in keys) and any(key.startswith("image_proj.") for key in keys):
+        width = next((e.shape[-1] for k, e in keys.items() if k.endswith("to_k_ip.weight") and e.shape), 0)
+        family = _BY_CONTEXT.get(width, "")
+        return Detected("ip_adapter", family, (Part("ip_adapter", family, ""),))
+    if "redux_up.weight" in keys:
+        return Detected("style_model", "flux", (Part("style_model", "flux", ""),))
+    if "style_embedding" in keys:
+        return Detected("style_model", "sd15", (Part("style_model", "sd15", ""),))
+    if len(keys) <= 4 and ({"emb_params", "clip_l", "clip_g", "t5xxl", "string_to_param.*"} & set(keys)):
+        return Detected("embedding", _embedding_family(header))
+    return None
+
+
+def _embedding_family(header: Header) -> str:
+    if "clip_g" in header.tensors:
+        return "sdxl"
+    entry = header.tensors.get("emb_params") or next(iter(header.tensors.values()))
+    return {768: "sd15", 1024: "sd2", 1280: "sdxl"}.get(entry.shape[-1] if entry.shape else 0, "")
