@@ -66,6 +66,9 @@ class Config(BaseModel):
     front_end: Literal["graphflow", "comfyui"] = Field(
         "graphflow", description="The editor at /: ours, or ComfyUI's if its package is installed."
     )
+    multi_user: bool = Field(
+        False, description="Whether ComfyUI's editor keeps settings and workflows for several users, without passwords."
+    )
     history: int = Field(10_000, ge=0, description="Finished jobs that are remembered.")
 
     @field_validator("models", "allowed_hosts", "packs", "places", mode="before")

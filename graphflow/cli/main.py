@@ -138,6 +138,10 @@ def serve(
     front_end: Annotated[
         str | None, typer.Option(help="The editor at /: graphflow, or comfyui if its package is installed.")
     ] = None,
+    multi_user: Annotated[
+        bool | None,
+        typer.Option("--multi-user", help="Let ComfyUI's editor keep settings and workflows for several users."),
+    ] = None,
     comfy_nodes: ComfyNodes = None,
     extra_model_paths: ExtraPaths = None,
     config: ConfigFile = None,
@@ -148,7 +152,7 @@ def serve(
 
     settings = _config(
         config, host=host, port=port, data=data, models=models, device=device, dtype=dtype,
-        workers=workers, ray_address=ray_address, token=token, front_end=front_end,
+        workers=workers, ray_address=ray_address, token=token, front_end=front_end, multi_user=multi_user,
         **_from_comfyui(comfy_nodes, extra_model_paths),
     )  # fmt: skip
     return run_server(settings, verbose=verbose)

@@ -1,4 +1,4 @@
-"""Routes that say what there is: nodes, models, the system, users and their files."""
+"""Routes that say what there is: nodes, models, the system."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from graphflow.assets import KINDS
-from graphflow.comfy.call import answer, door_of, is_true, read_json, read_object
+from graphflow.comfy.call import answer, door_of
 from graphflow.comfy.files import safetensors_metadata
 from graphflow.comfy.object_info import node_info, object_info
 from graphflow.comfy.socket import features
-from graphflow.errors import BadRequest, Forbidden
 from graphflow.files import FOLDERS
-from graphflow.server.call import read_raw
 
 VERSION = "0.3.64"
 """Of the interface that is spoken here."""
@@ -206,21 +204,6 @@ async def empty_object(request: web.Request) -> web.Response:
     return answer({})
 
 
-async def get_logs(request: web.Request) -> web.Response:
-    """The log stays on the server."""
-    return answer("")
-
-
-async def get_raw_logs(request: web.Request) -> web.Response:
-    """The same, by entries."""
-    return answer({"entries": [], "size": {"cols": 80, "rows": 24}})
-
-
-async def done(request: web.Request) -> web.Response:
-    """Takes note and says nothing."""
-    return web.Response()
-
-
 async def get_folder_paths(request: web.Request) -> web.Response:
     """Where models lie."""
     models = door_of(request).service.models
@@ -235,109 +218,8 @@ async def get_files(request: web.Request) -> web.Response:
     assets = door_of(request).service.assets
 
     def newest_first() -> list[str]:
-        folder = assets.folder(kind)  # type: ignore[arg-type]  # checked just above
-        names = assets.names(kind)  # type: ignore[arg-type]
+        folder = assets.folder(kind)
+        names = assets.names(kind)
         return sorted(names, key=lambda name: -(folder / name).stat().st_mtime)
 
     return answer(await asyncio.to_thread(newest_first))
-
-
-# --- users -----------------------------------------------------------------------------------------------------------
-
-
-async def get_users(request: web.Request) -> web.Response:
-    """There is one user."""
-    return answer({"storage": "server", "migrated": True})
-
-
-async def post_users(request: web.Request) -> web.Response:
-    """There is one user, and there will be no other."""
-    return answer({"error": "This server has a single user."}, 400)
-
-
-async def get_settings(request: web.Request) -> web.Response:
-    """All settings."""
-    return answer(await asyncio.to_thread(door_of(request).users.settings))
-
-
-async def get_setting(request: web.Request) -> web.Response:
-    """One setting, or null."""
-    settings = await asyncio.to_thread(door_of(request).users.settings)
-    return answer(settings.get(request.match_info["id"]))
-
-
-async def post_settings(request: web.Request) -> web.Response:
-    """Changes some settings."""
-    await door_of(request).users.change_settings(await read_object(request))
-    return web.Response()
-
-
-async def post_setting(request: web.Request) -> web.Response:
-    """Changes one setting."""
-    await door_of(request).users.change_settings({request.match_info["id"]: await read_json(request)})
-    return web.Response()
-
-
-async def list_userdata(request: web.Request) -> web.Response:
-    """Files in a folder of the user."""
-    users, wanted = door_of(request).users, request.query.get("dir", "")
-    if not wanted:
-        raise BadRequest("say which folder: ?dir=")
-    folder = users.folder_of(wanted)
-    found = await asyncio.to_thread(lambda: list(users.listing(folder, recursive=is_true(request, "recurse"))))
-    if is_true(request, "full_info"):
-        return answer([users.information(path, name) for name, path in found])
-    if is_true(request, "split"):
-        return answer([[name, *name.split("/")] for name, _ in found])
-    return answer([name for name, _ in found])
-
-
-async def list_userdata_v2(request: web.Request) -> web.Response:
-    """Everything below a folder of the user."""
-    users, wanted = door_of(request).users, request.query.get("path", "")
-    if not wanted and not users.folder.is_dir():
-        return answer([])
-    try:
-        folder = users.folder_of(wanted)
-    except Forbidden as error:
-        raise BadRequest(error.message) from error
-    return answer(await asyncio.to_thread(users.entries, folder))
-
-
-def _file(request: web.Request, part: str = "file") -> str:
-    return unquote(request.match_info[part])
-
-
-async def get_userdata(request: web.Request) -> web.StreamResponse:
-    """A file of the user."""
-    path = door_of(request).users.existing(_file(request))
-    kind = "application/json" if path.suffix == ".json" else "application/octet-stream"
-    return web.FileResponse(path, headers={"Content-Type": kind, "Content-Security-Policy": "sandbox"})
-
-
-async def post_userdata(request: web.Request) -> web.Response:
-    """Stores a file of the user."""
-    door = door_of(request)
-    data = await read_raw(request, int(door.config.max_upload))
-    overwrite = is_true(request, "overwrite", "true")
-    return _told(request, await asyncio.to_thread(door.users.write, _file(request), data, overwrite=overwrite))
-
-
-async def delete_userdata(request: web.Request) -> web.Response:
-    """Takes a file of the user away."""
-    path = door_of(request).users.existing(_file(request))
-    await asyncio.to_thread(path.unlink)
-    return web.Response(status=204)
-
-
-async def move_userdata(request: web.Request) -> web.Response:
-    """Gives a file of the user another name."""
-    users = door_of(request).users
-    overwrite = is_true(request, "overwrite", "true")
-    moved = await asyncio.to_thread(users.move, _file(request), _file(request, "dest"), overwrite=overwrite)
-    return _told(request, moved)
-
-
-def _told(request: web.Request, path: Path) -> web.Response:
-    users = door_of(request).users
-    return answer(users.information(path) if is_true(request, "full_info") else users.name_of(path))

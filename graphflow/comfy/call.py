@@ -48,6 +48,8 @@ class Door:
     """Prompts that came without a number of their own."""
     sockets: dict[str, web.WebSocketResponse] = field(default_factory=dict)
     """By client id: whoever connected last under it."""
+    readers: set[str] = field(default_factory=set)
+    """Clients that want to hear the log."""
     _signatures: Signatures | None = None
     _jobs: OrderedDict[str, Particulars] = field(default_factory=OrderedDict)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from graphflow.comfy import about, files, later, queueing
+from graphflow.comfy import about, files, later, logs, pack_files, queueing, userdata
 from graphflow.comfy.call import DOOR, Door
 from graphflow.comfy.front_end import add_front_end
 from graphflow.comfy.socket import serve_socket
@@ -45,27 +45,28 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/system_stats", about.get_system_stats),
     ("GET", "/features", about.get_features),
     ("GET", "/extensions", about.empty_list),
-    ("GET", "/users", about.get_users),
-    ("POST", "/users", about.post_users),
-    ("GET", "/settings", about.get_settings),
-    ("POST", "/settings", about.post_settings),
-    ("GET", "/settings/{id}", about.get_setting),
-    ("POST", "/settings/{id}", about.post_setting),
-    ("GET", "/userdata", about.list_userdata),
-    ("GET", "/v2/userdata", about.list_userdata_v2),
-    ("GET", "/userdata/{file}", about.get_userdata),
-    ("POST", "/userdata/{file}", about.post_userdata),
-    ("DELETE", "/userdata/{file}", about.delete_userdata),
-    ("POST", "/userdata/{file}/move/{dest}", about.move_userdata),
-    ("GET", "/workflow_templates", about.empty_object),
-    ("GET", "/i18n", about.empty_object),
+    ("GET", "/users", userdata.get_users),
+    ("POST", "/users", userdata.post_users),
+    ("GET", "/settings", userdata.get_settings),
+    ("POST", "/settings", userdata.post_settings),
+    ("GET", "/settings/{id}", userdata.get_setting),
+    ("POST", "/settings/{id}", userdata.post_setting),
+    ("GET", "/userdata", userdata.list_userdata),
+    ("GET", "/v2/userdata", userdata.list_userdata_v2),
+    ("GET", "/userdata/{file}", userdata.get_userdata),
+    ("POST", "/userdata/{file}", userdata.post_userdata),
+    ("DELETE", "/userdata/{file}", userdata.delete_userdata),
+    ("POST", "/userdata/{file}/move/{dest}", userdata.move_userdata),
+    ("GET", "/workflow_templates", pack_files.get_workflow_templates),
+    ("GET", "/workflow_templates/{pack}/{name}", pack_files.get_workflow_template),
+    ("GET", "/i18n", pack_files.get_translations),
     ("GET", "/global_subgraphs", about.empty_object),
     ("GET", "/node_replacements", about.empty_object),
 )
 INTERNAL: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/internal/logs", about.get_logs),
-    ("GET", "/internal/logs/raw", about.get_raw_logs),
-    ("PATCH", "/internal/logs/subscribe", about.done),
+    ("GET", "/internal/logs", logs.get_logs),
+    ("GET", "/internal/logs/raw", logs.get_raw_logs),
+    ("PATCH", "/internal/logs/subscribe", logs.subscribe),
     ("GET", "/internal/folder_paths", about.get_folder_paths),
     ("GET", "/internal/files/{kind}", about.get_files),
 )
@@ -75,7 +76,7 @@ INTERNAL: tuple[tuple[str, str, Handler], ...] = (
 def add_routes(app: web.Application) -> None:
     """Adds the door to the application."""
     service, config = app[SERVICE], app[CONFIG]
-    app[DOOR] = Door(service, config, Users(config.data / "user"))
+    app[DOOR] = Door(service, config, Users(config.data / "user", several=config.multi_user))
     for method, path, handler in ROUTES:
         for prefix in ("", "/api"):
             app.router.add_route(method, prefix + path, handler)

@@ -29,7 +29,7 @@ from graphflow.events import (
 
 Message = dict[str, Any]
 """`{"type", "data"}`, a text frame."""
-PREVIEW, PREVIEW_WITH_METADATA = 1, 4
+PREVIEW, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 FORMATS = {"image/jpeg": 1, "image/png": 2}
 TO_ALL = frozenset({"progress", "progress_state", "execution_interrupted"})
 """What everybody hears of a job that no client asked for."""
@@ -49,6 +49,12 @@ def status(remaining: int, sid: str | None = None) -> Message:
 def milliseconds(seconds: float) -> int:
     """As ComfyUI's timestamps count."""
     return round(seconds * 1000)
+
+
+def progress_text(node: str, text: str) -> bytes:
+    """The binary frame with what a node says of its progress."""
+    name = node.encode()
+    return TEXT.to_bytes(4, "big") + len(name).to_bytes(4, "big") + name + text.encode()
 
 
 # --- what a job made -------------------------------------------------------------------------------------------------

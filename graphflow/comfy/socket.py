@@ -13,7 +13,8 @@ from typing import Any
 from aiohttp import WSMessage, WSMsgType, web
 
 from graphflow.comfy.call import Door, Particulars, door_of
-from graphflow.comfy.messages import TO_ALL, Message, Run, message, status
+from graphflow.comfy.logs import entry_of
+from graphflow.comfy.messages import TO_ALL, Message, Run, message, progress_text, status
 from graphflow.errors import NotFound
 from graphflow.events import (
     BaseEvent,
@@ -76,6 +77,7 @@ async def serve_socket(request: web.Request) -> web.StreamResponse:
     finally:
         if socket.is_current:
             del door.sockets[id]
+            door.readers.discard(id)
     return response
 
 
@@ -144,6 +146,8 @@ async def _tell(socket: _Socket, listener: Listener) -> None:
 async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
     if event.seq <= socket.seen.get(event.job, 0):
         return
+    if socket.id in socket.door.readers and socket.is_current and (line := entry_of(event)) is not None:
+        await socket.response.send_json(message("logs", entries=[line]))
     if isinstance(event, JobQueued | JobStarted):
         await socket.response.send_json(status(await socket.door.remaining()))
     if isinstance(event, JobQueued):
@@ -161,6 +165,8 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
     if is_known or not isinstance(event, JobCancelled):  # one that never ran has nothing to interrupt
         for one in run.messages(event, texts):
             await _send(socket, one, about.client)
+    if isinstance(event, NodeProgress) and event.text and _concerns(socket, about.client):
+        await socket.response.send_bytes(progress_text(event.node, event.text))
     if isinstance(event, NodeProgress) and (early := socket.early.pop(event.job, None)) is not None:
         await _tell_preview(socket, early)
     if isinstance(event, ENDS):
@@ -178,7 +184,7 @@ async def _tell_pictures(socket: _Socket, run: Run, event: NodeOutput, about: Pa
         done = NodeProgress(job=event.job, node=event.node, value=place + 1, total=len(event.outputs))
         for one in run.messages(done):
             await _send(socket, one, about.client)
-        if about.client is None or (about.client == socket.id and socket.is_current):
+        if _concerns(socket, about.client):
             data = await socket.door.data(output.asset)
             picture = Preview(event.job, event.node, output.media_type, data)
             await socket.response.send_bytes(run.preview(picture, metadata=socket.metadata))
@@ -198,6 +204,11 @@ async def _send(socket: _Socket, one: Message, client: str | None) -> None:
         await socket.response.send_json(one)
 
 
+def _concerns(socket: _Socket, client: str | None) -> bool:
+    """Whether pictures and texts of a client's run, or of one that nobody asked for, go to this connection."""
+    return client is None or (client == socket.id and socket.is_current)
+
+
 async def _tell_preview(socket: _Socket, preview: Preview) -> None:
     run = socket.runs.get(preview.job)
     if run is None:
@@ -206,7 +217,7 @@ async def _tell_preview(socket: _Socket, preview: Preview) -> None:
     about = await socket.door.particulars(preview.job)
     if not (socket.metadata if about.previews is None else about.previews):
         return  # simple clients take any picture on the socket for a result, so they must ask for previews
-    if about.client is None or (about.client == socket.id and socket.is_current):
+    if _concerns(socket, about.client):
         await socket.response.send_bytes(run.preview(preview, metadata=socket.metadata))
 
 

@@ -1,33 +1,74 @@
-"""What ComfyUI's editor keeps on the server: settings, and files of a user (workflows above all)."""
+"""What ComfyUI's editor keeps on the server for each user: settings, and files (workflows above all)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from graphflow.assets import write_whole
-from graphflow.errors import BadRequest, Conflict, Forbidden, NotFound
+from graphflow.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
 from graphflow.workflow import load_json
 
 SETTINGS = "comfy.settings.json"
+INDEX = "users.json"
 USER = "default"
+"""The folder of the only user."""
+MAX_NAME = 60
+_OTHERS = re.compile(r"[^A-Za-z0-9_-]+")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class Users:
-    """The folder of users' files; there is one user."""
+    """Who has files here: one user, or with `several` as many as were added, each in a folder of its own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, several: bool = False) -> None:
         self._root = root
+        self.several = several
+        self._lock = asyncio.Lock()
+        """Held while the list is read and written back."""
+        self._known: dict[str, User] = {}
+
+    def names(self) -> dict[str, str]:
+        """Users' names by id; a damaged file counts as none."""
+        try:
+            listed = load_json((self._root / INDEX).read_bytes())
+        except (OSError, BadRequest):
+            return {}
+        entries = listed.items() if isinstance(listed, dict) else ()
+        return {id: name for id, name in entries if _ID.fullmatch(id) and isinstance(name, str)}
+
+    def user(self, id: str | None) -> User:
+        """The user of an id; without `several` the one there is. Raises `Unauthorized` for an unknown one."""
+        if not self.several:
+            id = USER
+        elif id is None or id not in self.names():
+            raise Unauthorized(f"there is no user {(id or '')[:80]!r}: name one of GET /users in the header comfy-user")
+        return self._known.setdefault(id, User(self._root / id))
+
+    async def add(self, name: str) -> str | None:
+        """Adds a user; the id, or None when there is one of that name."""
+        async with self._lock:
+            names = await asyncio.to_thread(self.names)
+            if name in names.values():
+                return None
+            id = f"{_OTHERS.sub('-', name)[:MAX_NAME]}_{uuid.uuid4()}"
+            text = json.dumps({**names, id: name}, indent=4)
+            await asyncio.to_thread(write_whole, self._root / INDEX, text.encode(), replace=True)
+            return id
+
+
+class User:
+    """One user's settings and files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._lock = asyncio.Lock()
         """Held while settings are read and written back."""
-
-    @property
-    def folder(self) -> Path:
-        """The user's files."""
-        return self._root / USER
 
     # --- settings
 
@@ -113,6 +154,8 @@ class Users:
         """Everything below a folder: folders first, then by name."""
         found = []
         for path in folder.rglob("*"):
+            if not path.resolve().is_relative_to(self.folder.resolve()):
+                continue  # a link that leads out
             entry: dict[str, Any] = {"name": path.name, "path": self.name_of(path)}
             if path.is_dir():
                 found.append({**entry, "type": "directory"})
