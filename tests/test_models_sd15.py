@@ -17,6 +17,7 @@ from graphflow.errors import GraphflowError
 from graphflow.models import Residency, checkpoint, loaded
 from graphflow.node import File, Row
 from graphflow.paths import builtin_models
+from tests.numerics import same_networks
 from tests.tiny import GOLDEN, file, golden_sd15
 
 
@@ -58,7 +59,7 @@ def test_prompts_are_encoded_as_comfyui_does(
     with loaded(replace(checkpoint(tiny).clip, layer=layer)) as encoder:
         (cond,) = encoder.encode(text).entries
 
-    torch.testing.assert_close(cond.context, golden[f"cond/{name}"], atol=2e-6, rtol=0)
+    torch.testing.assert_close(cond.context, golden[f"cond/{name}"], atol=0 if same_networks() else 2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("case", ["euler/normal/8", "dpmpp_2m/karras/10", "ddim/ddim_uniform/10"])
@@ -67,8 +68,8 @@ def test_latents_are_decoded_as_comfyui_does(tiny: File, golden: dict[str, Tenso
         picture = autoencoder.decode(golden[f"latent/{case}/cfg7/seed5"])
 
     wrong = (picture[0] * 255).to(torch.uint8).int() - golden[f"image/{case}/cfg7/seed5"].int()
-    assert wrong.abs().max() <= 1  # another build of torch rounds a few values the other way
-    assert wrong.count_nonzero() < 20
+    assert wrong.abs().max() <= 1  # other processors round a few values the other way
+    assert wrong.count_nonzero() <= (0 if same_networks() else 20)
 
 
 def test_pictures_are_encoded_to_the_mode_of_the_posterior(tiny: File, golden: dict[str, Tensor]) -> None:
@@ -76,7 +77,7 @@ def test_pictures_are_encoded_to_the_mode_of_the_posterior(tiny: File, golden: d
     with loaded(checkpoint(tiny).vae) as autoencoder:
         latent = autoencoder.encode(picture)
 
-    torch.testing.assert_close(latent, golden["img2img/vae_encode"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(latent, golden["img2img/vae_encode"], atol=0 if same_networks() else 1e-5, rtol=0)
 
 
 def test_the_model_on_board_follows_colours() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 Token = int | Tensor
@@ -166,3 +167,12 @@ def _marks(vocabulary: Vocabulary) -> tuple[Chunk, Chunk]:
 def _closed(chunk: Chunk, end: Chunk, length: int, pad: int) -> Chunk:
     closed = [*chunk, *end]
     return closed + [(pad, 1.0)] * (length - len(closed))
+
+
+def weigh(encoded: Tensor, empty: Tensor, tokens: Sequence[Chunk]) -> Tensor:
+    """Moves each token's encoding (n, T, D) away from the empty prompt's at its place (T, D), by the token's weight.
+
+    Those of weight 1 stay to the last bit: `(z - e) + e` is not z.
+    """
+    weights = torch.tensor([[weight for _, weight in chunk] for chunk in tokens], device=encoded.device)[:, :, None]
+    return torch.where(weights == 1.0, encoded, (encoded - empty) * weights + empty)

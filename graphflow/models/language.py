@@ -34,8 +34,7 @@ class SequenceEncoder:
         hidden, mask = self._run(tokens)
         if any(weight != 1.0 for _, weight in tokens):
             nothing, _ = self._run(prompts.unbroken("", self.vocabulary, least=len(tokens)))
-            weights = torch.tensor([weight for _, weight in tokens], device=hidden.device)[None, :, None]
-            hidden = (hidden - nothing) * weights + nothing
+            hidden = prompts.weigh(hidden, nothing, [tokens])
         hidden = hidden * mask[:, :, None] if self.part.zeroed else hidden
         return Encoded(hidden.cpu(), mask=mask.cpu() if self.part.masked else None)
 

@@ -65,9 +65,7 @@ class ClipEncoder:
         empty = self.chunks("", {})[0]
         hidden, pooled = self._run([*made, empty] if weighted else made, self.layer if layer is None else layer)
         if weighted:
-            base = hidden[-1]
-            weights = torch.tensor([[w for _, w in chunk] for chunk in made], device=hidden.device)[:, :, None]
-            hidden = (hidden[:-1] - base) * weights + base
+            hidden = prompts.weigh(hidden[:-1], hidden[-1], made)
         return Encoded(hidden.reshape(1, -1, hidden.shape[-1]).cpu(), pooled[:1].cpu())
 
     def chunks(self, text: str, files: Mapping[str, File]) -> list[Chunk]:

@@ -100,7 +100,7 @@ def dpmpp_sde(
     for step in steps_of(sigmas):
         denoised = yield Denoise(model, x, step.sigma)
         if step.last:
-            x = x + slope(x, step.sigma, denoised) * (step.sigma_next - step.sigma)
+            x = denoised
             yield step.done(denoised)
             continue
         start, end = half_log_snr(step.sigma), half_log_snr(step.sigma_next)

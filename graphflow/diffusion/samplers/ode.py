@@ -250,7 +250,8 @@ def deis(model: SampledModel, x: Tensor, sigmas: Tensor, noise: NoiseSource, *, 
 
 def _deis_weights(sigmas: Tensor, max_order: int, points: int = 10000) -> list[list[Tensor]]:
     """For each step the weights of the slopes, newest first: sums over `points` points in time."""
-    low, high = ((torch.tensor(sigma) ** 2 + 1).log() for sigma in (0.002, 80.0))
+    low = (torch.tensor(0.002) ** 2 + 1).log()
+    high = torch.tensor(80.0**2 + 1, dtype=torch.float64).log()  # as the authors' whole number makes it
     end = 1e-3
     beta_d = 2 * (low / end - high) / (end - 1)
     beta_min = high - 0.5 * beta_d
