@@ -172,7 +172,7 @@ def encoder_of(encoder: Any) -> Any:
 @pytest.mark.parametrize("packing", ["F32", "Q8_0"])
 @torch.inference_mode()
 def test_llama_s_rows_are_put_back_in_order(tmp_path: Path, packing: str) -> None:
-    from graphflow.models.weights import opened, raw_blocks
+    from graphflow.models.weights import opened, raw
 
     module = llm("Llama")
     written = write(tmp_path, "llama", module, packing)
@@ -184,10 +184,9 @@ def test_llama_s_rows_are_put_back_in_order(tmp_path: Path, packing: str) -> Non
             if packing != "F32":
                 from graphflow.models.packed import unpacked
 
-                found = raw_blocks(tensors, f"model.layers.0.{name}.weight")
+                found = raw(tensors, f"model.layers.0.{name}.weight")
                 assert found is not None
-                blocks, kind, columns = found
-                again = unpacked(torch.from_numpy(blocks), kind, (len(blocks), columns), torch.float32)
+                again = unpacked(found.rows, found.kind, (len(found.rows), found.columns), torch.float32)
                 torch.testing.assert_close(again, ours, atol=2e-2, rtol=1e-2)
 
 

@@ -174,7 +174,9 @@ def test_tiles_of_an_upscaler_meet_without_a_seam(upscaler: File) -> None:
 
 def test_files_in_the_wrong_place_say_what_they_are(tiny: File, upscaler: File, tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
-    with pytest.raises(UnsupportedFile, match=r"tiny-sd15.*is no upscale model: it is a checkpoint for Stable Diffusion 1\.5"):
+    with pytest.raises(
+        UnsupportedFile, match=r"tiny-sd15.*is no upscale model: it is a checkpoint for Stable Diffusion 1\.5"
+    ):
         upscale_model_loader(tiny)
     with pytest.raises(UnsupportedFile, match="is no ControlNet"):
         control_net_loader(upscaler)

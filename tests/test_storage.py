@@ -1,4 +1,4 @@
-"""fp8, scaled fp8 and GGUF: smaller files and smaller weights, nearly the same predictions."""
+"""fp8 and GGUF: smaller files and smaller weights, nearly the same predictions."""
 
 from __future__ import annotations
 
@@ -89,23 +89,6 @@ def test_a_file_in_fp8_is_kept_in_fp8(tmp_path: Path, home: Residency) -> None:
     assert detect(tmp_path / "eight.safetensors").dtype == "F8_E4M3"
     kept = content(home, model).module.transformer_blocks[0].attn.to_q.weight
     assert kept.dtype is torch.float8_e4m3fn
-
-
-def test_scaled_fp8_is_multiplied_out(tmp_path: Path) -> None:
-    module = network(FLUX)
-    state = original_state(module, FAMILIES["flux"].layout)
-    scaled = dict(state)
-    for key in linears(module):
-        factor = state[key].abs().max() / 448
-        scaled[key] = (state[key] / factor).to(torch.float8_e4m3fn)
-        scaled[key.removesuffix("weight") + "scale_weight"] = factor
-    rounded = {k: scaled[k].float() * scaled[k.removesuffix("weight") + "scale_weight"] if k in linears(module) else t
-               for k, t in state.items()}  # fmt: skip
-
-    one = predict(unet_loader(written(tmp_path, scaled, "scaled")))
-    other = predict(unet_loader(written(tmp_path, rounded, "rounded"), "fp8_e4m3fn"))
-
-    torch.testing.assert_close(one, other)
 
 
 def test_loras_apply_to_fp8_weights(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from graphflow.detect.folders import in_folder
 from graphflow.detect.header import Entry, Header, count
 from graphflow.detect.kinds import PART_TITLES, Detected, Kind, Part, describe, require
 from graphflow.detect.loras import as_lora
+from graphflow.detect.packings import refuse_packings
 from graphflow.detect.parts import layout_of, model_details, nearest, parts_of, prediction, vae_details
 from graphflow.detect.reading import PICKLES, read_header, weights_file
 
@@ -26,6 +27,7 @@ from graphflow.detect.reading import PICKLES, read_header, weights_file
 def detect(path: Path) -> Detected:
     """What the file is. Raises as `read_header` does; a file of no known kind is `unknown`, not an error."""
     header = read_header(path)
+    refuse_packings(header)
     found = in_folder(header) if header.format == "diffusers" else _in_file(header)
     return replace(
         found,

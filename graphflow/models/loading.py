@@ -23,7 +23,7 @@ from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, read_config, source
 from graphflow.models.vae import Pixels, VaeContent
 from graphflow.models.vision import StyleContent, VisionContent
-from graphflow.models.weights import fill, hollow
+from graphflow.models.weights import fill, hollow, is_scaled
 from graphflow.values import Weights
 
 # --- networks --------------------------------------------------------------------------------------------------------
@@ -55,10 +55,12 @@ def load_network(weights: Weights, policy: Policy) -> NetworkContent:
         module: Any = hollow(lambda: kind.build(config))
         facts = Facts(header, {**module.config, **config}, src.scheduler, src.found.details, tensors.get)
         dtype = policy.dtype(kind.dtypes)
-        done = pack(module, tensors, layout, src.file.name) if not weights.dtype else ()
+        packed = not weights.dtype and (src.header.format == "gguf" or is_scaled(tensors))
+        done = pack(module, tensors, layout, src.file.name) if packed else ()
         fill(module, tensors, layout, dtype=dtype, name=src.file.name, done=done)
         kind.finish(module, lambda key: src.tensors.get(key) if key in src.header.tensors else None)
-        store(module, storage(weights, src.found), dtype)
+        if not packed:
+            store(module, storage(weights, src.found), dtype)
         return NetworkContent(module, kind, facts, dtype)
 
 

@@ -1,12 +1,12 @@
-"""Linear layers whose weights stay in GGUF's blocks, each unpacked for the moment it is used.
+"""Linear layers whose weights stay in GGUF's blocks or in fp8, each unpacked for the moment it is used.
 
-A packed weight is a parameter of bytes (int8), a row of blocks for each row of the weight. Whoever changes weights (a LoRA,
+A packed weight is a parameter of bytes (int8), a row of them for each row of the weight. Whoever changes weights (a LoRA,
 a mix) unpacks it and puts a plain one in its place; the bytes are kept beside it, so that switching back is exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,18 +15,22 @@ from torch.nn.functional import linear
 
 from graphflow.errors import UnsupportedFile
 from graphflow.models.layouts import Entry, Layout, undo
-from graphflow.models.weights import Tensors, put, raw_blocks
+from graphflow.models.weights import Tensors, put, raw
 
 Kind = Any
-"""A `gguf.GGMLQuantizationType`."""
+"""A `gguf.GGMLQuantizationType`, or a dtype of eight bits."""
 
 
 class Packed(nn.Linear):
     """A linear layer of packed weights; of plain ones where somebody put those."""
 
-    def __init__(self, columns: int, rows: int, bias: bool, kind: Kind) -> None:
+    scale: Tensor | None
+
+    def __init__(self, columns: int, rows: int, bias: bool, kind: Kind, scale: Tensor | None = None) -> None:
+        """`scale`, (1, 1) or (rows, 1), is what a packed weight's numbers are multiplied with."""
         super().__init__(columns, rows, bias, device="meta")
         self.kind = kind
+        self.register_buffer("scale", scale, persistent=False)
 
     @property
     def is_packed(self) -> bool:
@@ -37,7 +41,8 @@ class Packed(nn.Linear):
         """(rows, columns): the weight's numbers."""
         if not self.is_packed:
             return self.weight.to(dtype)
-        return unpacked(self.weight, self.kind, (self.out_features, self.in_features), dtype)
+        whole = unpacked(self.weight, self.kind, (self.out_features, self.in_features), dtype)
+        return whole if self.scale is None else whole * self.scale.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """As every linear layer."""
@@ -46,7 +51,9 @@ class Packed(nn.Linear):
 
 
 def unpacked(blocks: Tensor, kind: Kind, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
-    """The numbers in rows of blocks, on the blocks' device."""
+    """The numbers in rows of bytes, on their device."""
+    if isinstance(kind, torch.dtype):
+        return blocks.view(kind).to(dtype)
     from diffusers.quantizers.gguf.utils import dequantize_functions
     from gguf.constants import GGML_QUANT_SIZES
 
@@ -86,32 +93,44 @@ def shapes_of(module: nn.Module) -> Mapping[str, tuple[int, ...]]:
 
 
 def pack(module: nn.Module, tensors: Tensors, layout: Layout, name: str) -> set[str]:
-    """Gives the blocks of a network or text encoder the weights that a GGUF file has in blocks; the names in the file.
+    """Gives the blocks of a network or text encoder the weights that a file has in GGUF's blocks or in fp8; their names
+    in the file.
 
     Only linear layers in lists of blocks, whose weights the file has in rows as they are ours or in another order.
     Raises `UnsupportedFile` when sizes do not fit.
     """
-    from diffusers.quantizers.gguf.utils import dequantize_functions
-
     shapes = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     done = set()
     for entry in layout(shapes):
-        found = raw_blocks(tensors, entry.theirs) if _can_be_packed(module, entry) else None
-        if found is None or found[1] not in dequantize_functions:
+        found = raw(tensors, entry.theirs) if _can_be_packed(module, entry) else None
+        if found is None or not _can_be_unpacked(found.kind):
             continue
-        blocks, kind, columns = found
         owners = [module.get_submodule(ours.rpartition(".")[0]) for ours in entry.ours]
         rows = [shapes[ours][0] for ours in entry.ours]
-        if sum(rows) != len(blocks) or any(shapes[ours][1] != columns for ours in entry.ours):
+        if sum(rows) != len(found.rows) or any(shapes[ours][1] != found.columns for ours in entry.ours):
             raise UnsupportedFile(
-                f"{name} does not fit: {entry.theirs} is {[len(blocks), columns]} where "
+                f"{name} does not fit: {entry.theirs} is {[len(found.rows), found.columns]} where "
                 f"{[sum(rows), shapes[entry.ours[0]][1]]} is needed"
             )
-        parts = torch.split(undo(entry.transform, torch.from_numpy(blocks)), rows)
-        for ours, owner, part in zip(entry.ours, owners, parts, strict=True):
-            _replace(module, ours, owner, part.contiguous(), kind)
+        parts = torch.split(undo(entry.transform, found.rows), rows)
+        scales = _scales(entry, found.scale, rows)
+        for ours, owner, part, scale in zip(entry.ours, owners, parts, scales, strict=True):
+            _replace(module, ours, owner, part.contiguous(), found.kind, scale)
         done.add(entry.theirs)
     return done
+
+
+def _scales(entry: Entry, scale: Tensor | None, rows: Sequence[int]) -> Sequence[Tensor | None]:
+    """Each weight's own factors."""
+    if scale is None or len(scale) == 1:
+        return [scale] * len(rows)
+    return torch.split(undo(entry.transform, scale), rows)
+
+
+def _can_be_unpacked(kind: Kind) -> bool:
+    from diffusers.quantizers.gguf.utils import dequantize_functions
+
+    return isinstance(kind, torch.dtype) or kind in dequantize_functions
 
 
 def _can_be_packed(module: nn.Module, entry: Entry) -> bool:
@@ -125,9 +144,9 @@ def _can_be_packed(module: nn.Module, entry: Entry) -> bool:
     )
 
 
-def _replace(module: nn.Module, name: str, owner: Any, blocks: Tensor, kind: Kind) -> None:
+def _replace(module: nn.Module, name: str, owner: Any, blocks: Tensor, kind: Kind, scale: Tensor | None) -> None:
     path = name.rpartition(".")[0]
-    packed = Packed(owner.in_features, owner.out_features, owner.bias is not None, kind).eval()
+    packed = Packed(owner.in_features, owner.out_features, owner.bias is not None, kind, scale).eval()
     packed.bias = owner.bias
     parent, _, leaf = path.rpartition(".")
     holder: Any = module.get_submodule(parent)

@@ -91,8 +91,8 @@ class _Gguf:
             return rows
         return np.ascontiguousarray(rows.reshape(heads, -1, 2, rows.shape[-1]).swapaxes(1, 2).reshape(rows.shape))
 
-    def blocks(self, key: str) -> tuple[Any, Any, int] | None:
-        """A quantised matrix as it is: (rows, bytes) int8, its type, and how many numbers a row has."""
+    def raw(self, key: str) -> Raw | None:
+        """A quantised matrix as it is."""
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
         tensor = self._tensors.get(key)
@@ -102,14 +102,35 @@ class _Gguf:
         rows = np.array(tensor.data).view(np.int8).reshape(tensor.data.shape[0], -1)
         block, size = GGML_QUANT_SIZES[tensor.tensor_type]
         rows = self._ordered(key, rows)
-        return rows, tensor.tensor_type, rows.shape[1] // size * block
+        return Raw(torch.from_numpy(rows), tensor.tensor_type, rows.shape[1] // size * block)
 
 
-def raw_blocks(tensors: Tensors, key: str) -> tuple[Any, Any, int] | None:
-    """A matrix in GGUF's blocks: (rows, bytes) int8, its type, and how many numbers a row has; None for other tensors."""
+@dataclass(frozen=True)
+class Raw:
+    """A matrix as a file keeps it, in fewer bits than it is computed with."""
+
+    rows: Tensor
+    """(rows, bytes) int8."""
+    kind: Any
+    """A `gguf.GGMLQuantizationType`, or a dtype of eight bits."""
+    columns: int
+    """Numbers in a row."""
+    scale: Tensor | None = None
+    """(1, 1) or (rows, 1) float32: what the numbers are to be multiplied with."""
+
+
+def raw(tensors: Tensors, key: str) -> Raw | None:
+    """A matrix in GGUF's blocks or in fp8; None for other tensors."""
     if isinstance(tensors, Under):
-        return raw_blocks(tensors.tensors, tensors.prefix + key)
-    return tensors.blocks(key) if isinstance(tensors, _Gguf) else None
+        return raw(tensors.tensors, tensors.prefix + key)
+    return tensors.raw(key) if isinstance(tensors, _Gguf | Scaled) else None
+
+
+def is_scaled(tensors: Tensors) -> bool:
+    """Whether the file has fp8 weights that come with factors."""
+    if isinstance(tensors, Under):
+        return is_scaled(tensors.tensors)
+    return isinstance(tensors, Scaled) and tensors.has_factors
 
 
 @dataclass(frozen=True)
@@ -154,12 +175,15 @@ def _stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
         return ()
 
 
+EIGHT = (torch.float8_e4m3fn, torch.float8_e5m2)
+
+
 class Scaled:
     """fp8 weights that come with a factor each, multiplied out."""
 
     def __init__(self, tensors: Tensors) -> None:
         self._tensors = tensors
-        self._factors = {}
+        self._factors: dict[str, str] = {}
         for key in tensors.keys():  # noqa: SIM118 - no mapping
             for end in (".scale_weight", ".weight_scale"):
                 if key.endswith(end):
@@ -169,9 +193,26 @@ class Scaled:
         factors = set(self._factors.values())
         return [key for key in self._tensors.keys() if key not in factors]  # noqa: SIM118
 
+    @property
+    def has_factors(self) -> bool:
+        """Whether any weight has one."""
+        return bool(self._factors)
+
     def get(self, key: str) -> Tensor:
         tensor = self._tensors.get(key)
-        return tensor.float() * self._tensors.get(self._factors[key]).float() if key in self._factors else tensor
+        return tensor.float() * self._factor(key, tensor) if key in self._factors else tensor
+
+    def raw(self, key: str) -> Raw | None:
+        """An fp8 matrix as it is."""
+        if key not in self._tensors.keys() or (tensor := self._tensors.get(key)).dtype not in EIGHT or tensor.ndim != 2:  # noqa: SIM118
+            return None
+        scale = self._factor(key, tensor).reshape(-1, 1) if key in self._factors else None
+        return Raw(tensor.view(torch.int8), tensor.dtype, tensor.shape[1], scale)
+
+    def _factor(self, key: str, tensor: Tensor) -> Tensor:
+        """One for all numbers, or one for each row."""
+        factor = self._tensors.get(self._factors[key]).float()
+        return factor.reshape(-1, *[1] * (tensor.ndim - 1)) if factor.numel() > 1 else factor.reshape([1] * tensor.ndim)
 
 
 def _tensors(path: Path, header: Header) -> Tensors:
@@ -180,7 +221,7 @@ def _tensors(path: Path, header: Header) -> Tensors:
     if header.format == "diffusers":
         return _Folder(path)
     if path.name.endswith(".index.json"):
-        return _Shards(shards(path))
+        return Scaled(_Shards(shards(path)))
     return Scaled(_Shards([path]))
 
 
