@@ -143,6 +143,56 @@ class Filling(Piece):
 
 
 @dataclass(frozen=True)
+class HookKeyframe(Piece):
+    """From a share of the sampling on, what a hook's strength is multiplied by."""
+
+    strength: float = 1.0
+    start: float = 0.0
+    guarantee: int = 1
+    """It holds for at least so many noise levels, also where a later one would have begun."""
+
+
+@dataclass(frozen=True)
+class WeightHook(Piece):
+    """A change of weights that holds for some conditionings alone: a LoRA, or another model in this one's place."""
+
+    lora: File | None = None
+    model: Weights | None = None
+    clip: Weights | None = None
+    strength_model: float = 1.0
+    strength_clip: float = 1.0
+    keyframes: tuple[HookKeyframe, ...] = ()
+    """By their starts; none for a multiplier of 1 all the time."""
+
+
+@dataclass(frozen=True)
+class Hooks(Value):
+    """Changes of weights that hold for some conditionings alone."""
+
+    wire: ClassVar[str] = "HOOKS"
+    hooks: tuple[WeightHook, ...] = ()
+
+
+@dataclass(frozen=True)
+class HookKeyframes(Value):
+    """How hooks' strength goes over a sampling."""
+
+    wire: ClassVar[str] = "HOOK_KEYFRAMES"
+    keyframes: tuple[HookKeyframe, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClipHooks(Piece):
+    """Hooks on text encoders."""
+
+    hooks: tuple[WeightHook, ...]
+    apply_to_conds: bool = True
+    """What the encoders make carries the hooks to the sampling."""
+    schedule: bool = False
+    """A prompt is encoded anew for each part of the sampling in which their strengths differ."""
+
+
+@dataclass(frozen=True)
 class Clip(Value):
     """One or several text encoders with their tokenizers: a recipe."""
 
@@ -154,6 +204,7 @@ class Clip(Value):
     """Which hidden layer is taken, -1 for the last; None for the family's own."""
     filling: Filling | None = None
     """How T5 fills a prompt up; None for the family's own."""
+    hooks: ClipHooks | None = None
 
     def patched(self, *patches: Patch) -> Clip:
         """The same encoders with further patches, in order."""
@@ -297,6 +348,13 @@ class Cond(Piece):
     start: float = 0.0
     """Fraction of the sampling at which it begins to hold."""
     end: float = 1.0
+    clip_start: float = 0.0
+    """Where it was encoded for a part of the sampling alone: when that begins."""
+    clip_end: float = 1.0
+    hooks: tuple[WeightHook, ...] = ()
+    """Changes of the network's weights while this is what it is asked about."""
+    control_context: Tensor | None = None
+    """(B, T, D): what ControlNets look at in place of `context`."""
     controls: tuple[Control, ...] = ()
     controls_uncond: bool = False
     """The controls also hold for an unguided entry that has none."""

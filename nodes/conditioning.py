@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from graphflow.api import Area, Clip, Cond, Conditioning, Latent, Mask, References, Text, Value, Widget, node
+from graphflow.api import Area, Clip, Cond, Conditioning, Hooks, Latent, Mask, References, Text, Value, Widget, node
 from graphflow.diffusion.prompts import EMBEDDING
 from graphflow.models import loaded
 
@@ -34,6 +34,18 @@ def clip_text_encode(text: Prompt, clip: Clip) -> Conditioning:
     """
     with loaded(clip) as encoder:
         return encoder.encode(text)
+
+
+@node(
+    "CLIPTextEncodeControlnet",
+    title="CLIPTextEncodeControlnet",
+    category="_for_testing/conditioning",
+    experimental=True,
+)
+def clip_text_encode_controlnet(clip: Clip, conditioning: Conditioning, text: Prompt) -> Conditioning:
+    """A prompt that ControlNets alone look at; the model itself still sees the one it is put on."""
+    with loaded(clip) as encoder:
+        return conditioning.each(control_context=encoder.encode(text).entries[0].context)
 
 
 # --- mixing ----------------------------------------------------------------------------------------------------------
@@ -162,13 +174,6 @@ class TimestepsRange(Value):
     end: float
 
 
-@dataclass(frozen=True)
-class Hooks(Value):
-    """Changes of weights that hold for one conditioning alone."""
-
-    wire: ClassVar[str] = "HOOKS"
-
-
 class Ranges(NamedTuple):
     """A part of the sampling, and what comes before and after it."""
 
@@ -203,13 +208,18 @@ def _with_properties(
     hooks: Hooks | None,
     timesteps: TimestepsRange | None,
 ) -> Conditioning:
-    if hooks is not None:
-        raise ValueError("hooks are not supported yet: use a LoRA on the whole model, or leave the input open")
     changed = conditioning.each(strength=strength)
     if mask is not None:
         bounds = set_cond_area == "mask bounds"
         changed = conditioning.each(mask=mask.data, mask_strength=strength, mask_bounds=bounds)
-    return changed if timesteps is None else changed.each(start=timesteps.start, end=timesteps.end)
+    changed = changed if timesteps is None else changed.each(start=timesteps.start, end=timesteps.end)
+    return changed if hooks is None else _hooked(changed, hooks)
+
+
+def _hooked(conditioning: Conditioning, hooks: Hooks) -> Conditioning:
+    """With further hooks; one that is there already counts once."""
+    entries = conditioning.entries
+    return Conditioning(tuple(replace(e, hooks=tuple(dict.fromkeys((*e.hooks, *hooks.hooks)))) for e in entries))
 
 
 @node("ConditioningSetProperties", title="Cond Set Props", category=f"{HOOKS}/cond single", experimental=True)
@@ -254,7 +264,7 @@ def conditioning_set_default_combine(
     cond: Conditioning, cond_DEFAULT: Conditioning, hooks: Hooks | None = None
 ) -> Conditioning:
     """A prompt that holds wherever the others do not."""
-    changed = _with_properties(cond_DEFAULT, 1.0, "default", None, hooks, None)
+    changed = cond_DEFAULT if hooks is None else _hooked(cond_DEFAULT, hooks)
     return conditioning_combine(cond, changed.each(default=True))
 
 

@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from graphflow.api import Conditioning, Control, Guider, Latent, Model, Noise, Sampler, Seed, Sigmas, Steps, node
-from graphflow.diffusion.conds import cut_to_aspect
+from graphflow.diffusion.conds import cut_to_aspect, hooks_of
 from graphflow.diffusion.guidance import Cfg, DualCfg, PerpNeg, Rule
+from graphflow.diffusion.hooks import Strengths
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
 from graphflow.diffusion.patches import EditPatch, patched
 from graphflow.diffusion.preview import previewer
 from graphflow.diffusion.samplers import SamplerName
 from graphflow.diffusion.sampling import Sampled, Task, controls_needed, fit_latent, noise_for, sample
 from graphflow.diffusion.schedules import SchedulerName, model_sigmas, window
-from graphflow.models import loaded, on_base
+from graphflow.models import check_lora, hooked_model, loaded, loras_for_networks, on_base
 from graphflow.models.previews import tiny_decoder
 
 from ._fields import Fraction, span
@@ -177,6 +178,8 @@ def _sample(
         if len(sigmas.data) < 2:
             return Sampled(latent, latent)
         latent = fit_latent(latent, network.latent_format)
+        for lora in loras_for_networks(hooks_of(conditionings)):
+            check_lora(lora, model)
         controls = controls_needed(conditionings)
         nets = {id(control): _control_network(control, model) for control in controls}
         task = Task(
@@ -194,6 +197,7 @@ def _sample(
                 id(c): hint for c in controls if (hint := _latent_hint(c, nets[id(c)], latent, network)) is not None
             },
             picture=previewer(network.latent_format, tiny_decoder(network.latent_format)),
+            hooked=lambda strengths: _hooked(model, strengths),
         )
         sampled: Sampled = yield from sample(task)
         return sampled
@@ -204,6 +208,11 @@ def _ready(model: Model, network: DiffusionNetwork, latent: Latent) -> Model:
     size = (latent.data.shape[-2], latent.data.shape[-1])
     patches = (p.ready(network, size) if isinstance(p, EditPatch) else p for p in model.patches)
     return replace(model, patches=tuple(patches))
+
+
+def _hooked(model: Model, strengths: Strengths) -> DiffusionNetwork:
+    with loaded(hooked_model(model, strengths)) as network:
+        return network
 
 
 def _control_network(control: Control, model: Model) -> ControlNetwork:

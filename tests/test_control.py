@@ -143,6 +143,18 @@ def test_residuals_are_those_of_diffusers(tmp_path: Path) -> None:
         torch.testing.assert_close(one, other)
 
 
+def test_a_control_net_looks_at_the_prompt_that_is_meant_for_it_alone(tmp_path: Path) -> None:
+    written = write(tmp_path, "control", control("sd15"))
+    with loaded(control_net_loader(written)) as net:
+        x, t, hint = noise(1, 4, 8, 8, seed=3), torch.tensor([500.0]), torch.rand(1, 3, 64, 64)
+        one, other = noise(1, 6, 32, seed=1), noise(1, 9, 32, seed=2)
+        asked = RowControl(net, hint, 1.0)
+        found = net.residuals(x, t, RowCond(None, one, control_context=other), asked)  # type: ignore[arg-type]
+        expected = net.residuals(x, t, RowCond(None, other), asked)  # type: ignore[arg-type]
+        assert torch.equal(found.middle[0], expected.middle[0])
+        assert not torch.equal(found.middle[0], net.residuals(x, t, RowCond(None, one), asked).middle[0])  # type: ignore[arg-type]
+
+
 def test_a_union_network_must_be_told_the_kind_of_picture(tmp_path: Path) -> None:
     with (
         loaded(control_net_loader(write(tmp_path, "union", control("union")))) as net,

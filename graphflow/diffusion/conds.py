@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pixel_unshuffle
 
+from graphflow.diffusion.hooks import Strengths
 from graphflow.diffusion.network import (
     ControlNetwork,
     DiffusionNetwork,
@@ -25,7 +26,7 @@ from graphflow.diffusion.network import (
     RowImage,
 )
 from graphflow.diffusion.parametrisation import Parametrisation
-from graphflow.values import Area, Cond, Conditioning, Control
+from graphflow.values import Area, Cond, Conditioning, Control, WeightHook
 
 FEATHER = 8
 """Latent pixels over which an area's edge fades in, at most."""
@@ -159,6 +160,8 @@ class Canvas:
     """Loaded ControlNets by the id of the `Control` that names them."""
     hints: Mapping[int, Tensor] = field(default_factory=dict)
     """Hints made latents already, by the id of their `Control`."""
+    hooked: Callable[[Strengths], DiffusionNetwork] | None = None
+    """The network with hooks on its weights."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -189,12 +192,13 @@ def _region(cond: Cond, canvas: Canvas) -> Region:
     if mask is not None and cond.mask_bounds:
         box = _bounds(mask)
     percent = canvas.parametrisation.percent_to_sigma
+    start, end = max(cond.start, cond.clip_start), min(cond.end, cond.clip_end)
     return Region(
         cond=cond,
         box=None if box is None else box.clamped(canvas.size),
         mask=mask,
-        first=percent(cond.start) if cond.start > 0 else math.inf,
-        last=percent(cond.end) if cond.end < 1 else -math.inf,
+        first=percent(start) if start > 0 else math.inf,
+        last=percent(end) if end < 1 else -math.inf,
         controls=tuple(_control(control, canvas) for control in cond.controls if id(control) in canvas.controls),
         concat=_concat(cond, canvas),
     )
@@ -263,6 +267,7 @@ def _same_area(regions: list[Region], wanted: Region) -> None:
         strength=wanted.cond.strength,
         mask_strength=wanted.cond.mask_strength,
         controls=wanted.cond.controls,
+        hooks=wanted.cond.hooks,
         default=wanted.cond.default,
     )
     regions.append(dataclasses.replace(wanted, cond=cond, concat=smallest.concat))
@@ -367,6 +372,7 @@ def row_cond(
     return RowCond(
         parametrisation=canvas.parametrisation,
         context=context,
+        control_context=put(cond.control_context),
         pooled=put(cond.pooled),
         attention_mask=put(cond.attention_mask),
         uncond=uncond,
@@ -412,3 +418,9 @@ def controls_of(roles: Mapping[str, Conditioning | None]) -> list[Control]:
         for cond in conditioning.entries if conditioning is not None else ():
             found |= {id(control): control for control in cond.controls if control.strength != 0}
     return list(found.values())
+
+
+def hooks_of(roles: Mapping[str, Conditioning | None]) -> list[WeightHook]:
+    """Every hook that the conditionings name, once."""
+    conds = (cond for one in roles.values() for cond in (one.entries if one is not None else ()))
+    return list(dict.fromkeys(hook for cond in conds for hook in cond.hooks))

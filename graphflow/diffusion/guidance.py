@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from graphflow.diffusion.conds import Canvas, Region, row_cond
-from graphflow.diffusion.network import NetworkEdit, RowCache
+from graphflow.diffusion.hooks import strengths_at
+from graphflow.diffusion.network import DiffusionNetwork, NetworkEdit, RowCache
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import (
     AfterMix,
@@ -167,7 +168,14 @@ class Guided:
         cond = row_cond(
             region, part, level, self.canvas, uncond=role == "negative", edits=edits, images=images, cache=cache
         )
-        return Row(self.canvas.network, part, sigma, cond)
+        return Row(self._network(region, level), part, sigma, cond)
+
+    def _network(self, region: Region, level: float) -> DiffusionNetwork:
+        hooks = region.cond.hooks
+        if not hooks or self.canvas.hooked is None:
+            return self.canvas.network
+        first = float(self.sigmas.max()) if len(self.sigmas) else level
+        return self.canvas.hooked(strengths_at(hooks, level, first, self.parametrisation.percent_to_sigma, self.memory))
 
     def _cache(self, role: str, region: Region, level: float, edits: tuple[NetworkEdit, ...]) -> RowCache | None:
         rules = (patch.rule(level, self.parametrisation) for patch in reversed(only(self.patches, CachePatch)))

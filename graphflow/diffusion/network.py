@@ -125,6 +125,8 @@ class RowCond:
     """Use this one, not the network's own: a patch may have changed it."""
     context: Tensor
     """(B, T, D), float32."""
+    control_context: Tensor | None = None
+    """(B, T, D): what ControlNets look at in place of `context`."""
     pooled: Tensor | None = None
     """(B, P), float32."""
     attention_mask: Tensor | None = None

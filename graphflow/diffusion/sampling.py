@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from graphflow.diffusion.conds import Canvas, controls_of, fit_batch, resolve
 from graphflow.diffusion.guidance import Guided, Inpaint, Rule
+from graphflow.diffusion.hooks import Strengths
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
 from graphflow.diffusion.noise import NoiseSource, initial_noise
@@ -55,6 +56,8 @@ class Task:
     """Loaded ControlNets by the id of their `Control`."""
     hints: Mapping[int, Tensor] = field(default_factory=dict)
     picture: Callable[[Tensor], bytes] = lambda _: b""
+    hooked: Callable[[Strengths], DiffusionNetwork] | None = None
+    """The network with hooks on its weights."""
 
 
 def fit_latent(latent: Latent, form: LatentFormat) -> Latent:
@@ -111,7 +114,13 @@ def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
 def _guided(task: Task, start: Tensor, noise: Tensor, sigmas: Tensor) -> Guided:
     mask = None if task.latent.noise_mask is None else _noise_mask(task.latent.noise_mask, start)
     canvas = Canvas(
-        task.network, patched(task.network.parametrisation, task.model.patches), start, mask, task.controls, task.hints
+        task.network,
+        patched(task.network.parametrisation, task.model.patches),
+        start,
+        mask,
+        task.controls,
+        task.hints,
+        task.hooked,
     )
     asked = {
         role: c for patch in only(task.model.patches, AskingInsteadOfMix) for role, c in patch.conditionings().items()

@@ -17,6 +17,7 @@ from graphflow.models.adapters import LAYERS as IMAGE_LAYERS
 from graphflow.models.adapters import ResidentAdapter, load_adapter
 from graphflow.models.control import ResidentControl
 from graphflow.models.encoders import load_text
+from graphflow.models.hooks import hooked_clip, hooked_model, loras_for_networks
 from graphflow.models.loading import load_control, load_model_patch, load_network, load_style, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
 from graphflow.models.merged import weight_patches
@@ -94,7 +95,7 @@ def _enter(recipe: Any) -> Iterator[Any]:
     views = home.get(recipe.weights, fetch).views
     key = (
         type(recipe),
-        *(getattr(recipe, name, None) for name in ("layer", "filling", "union_type")),
+        *(getattr(recipe, name, None) for name in ("layer", "filling", "hooks", "union_type")),
         _patches(recipe),
     )
     if key not in views:
@@ -144,8 +145,11 @@ __all__ = [
     "clip_vision",
     "control_net",
     "extracted",
+    "hooked_clip",
+    "hooked_model",
     "ip_adapter",
     "loaded",
+    "loras_for_networks",
     "model_patch",
     "network",
     "on_base",

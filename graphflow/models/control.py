@@ -73,7 +73,9 @@ class ResidentControl:
             call = Call(
                 x=x.to(content.dtype),
                 timestep=timestep,
-                context=cond.context.to(self.device, content.dtype),
+                context=(cond.context if cond.control_context is None else cond.control_context).to(
+                    self.device, content.dtype
+                ),
                 pooled=put(cond.pooled),
                 attention_mask=put(cond.attention_mask),
                 guidance=torch.full_like(timestep, 3.5 if cond.guidance is None else cond.guidance),

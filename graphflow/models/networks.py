@@ -68,7 +68,7 @@ class ResidentNetwork:
         cond: RowCond = row.cond
         return (
             row.x.shape[1:],
-            *(_shape(t) for t in (cond.context, cond.pooled, cond.attention_mask, cond.concat)),
+            *(_shape(t) for t in (cond.context, cond.control_context, cond.pooled, cond.attention_mask, cond.concat)),
             cond.guidance is None,
             cond.latent_size,
             tuple((id(c.net), tuple(c.hint.shape[1:]), c.union_type) for c in cond.controls),

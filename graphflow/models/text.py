@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.diffusion import prompts
+from graphflow.diffusion.hooks import Span, spans
 from graphflow.diffusion.prompts import Chunk
 from graphflow.errors import UnsupportedFile
 from graphflow.models.families.base import Encoded, Family
+from graphflow.models.hooks import hooked_clip
 from graphflow.models.language import LanguageEncoder, SequenceEncoder
 from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged
@@ -249,14 +251,25 @@ class TextEncoder:
     ) -> Conditioning:
         """A text for each encoder, by role: `{"l": ..., "g": ...}`; the key `""` stands for those not named."""
         named = {name: f for text in texts.values() for name, f in getattr(text, "files", {}).items()}
-        with self._residency.ready(self._recipe.weights, self._recipe.patches, self._load) as resident:
+        hooks = self._recipe.hooks
+        if hooks is None:
+            return Conditioning((self._encoded(self._recipe, texts, {**named, **(files or {})}, shown),))
+        whole = [Span(0.0, 1.0, tuple((hook, 1.0) for hook in hooks.hooks))]
+        entries = []
+        for span in spans(hooks.hooks) if hooks.schedule else whole:
+            cond = self._encoded(hooked_clip(self._recipe, span.strengths), texts, {**named, **(files or {})}, shown)
+            cond = replace(cond, clip_start=span.start, clip_end=span.end)
+            entries.append(replace(cond, hooks=hooks.hooks) if hooks.apply_to_conds else cond)
+        return Conditioning(tuple(entries))
+
+    def _encoded(self, recipe: Clip, texts: Texts, files: Mapping[str, File], shown: Shown | None) -> Cond:
+        with self._residency.ready(recipe.weights, recipe.patches, self._load) as resident:
             content: Any = resident.content
             if shown is not None and not isinstance(content.encoders[0], LanguageEncoder):
                 raise ValueError(
                     f"{content.family.title}'s text encoder cannot look at pictures: load Qwen2.5-VL with CLIPLoader, "
                     "of type qwen_image"
                 )
-            request = Request(
-                content, texts, {**named, **(files or {})}, self._recipe.layer, self._recipe.filling, shown
-            )
-            return Conditioning((content.family.compose(request),))
+            request = Request(content, texts, files, recipe.layer, recipe.filling, shown)
+            cond: Cond = content.family.compose(request)
+            return cond
