@@ -125,8 +125,6 @@ class RowCond:
     """Use this one, not the network's own: a patch may have changed it."""
     context: Tensor
     """(B, T, D), float32."""
-    control_context: Tensor | None = None
-    """(B, T, D): what ControlNets look at in place of `context`."""
     pooled: Tensor | None = None
     """(B, P), float32."""
     attention_mask: Tensor | None = None
@@ -156,6 +154,8 @@ class RowCond:
     missing are the family's defaults."""
     latent_size: tuple[int, int] = (0, 0)
     """Height and width of the whole latent, which x may be a part of."""
+    control_context: Tensor | None = None
+    """(B, T, D): what ControlNets look at in place of `context`."""
 
 
 class DiffusionNetwork(Network, Protocol):
