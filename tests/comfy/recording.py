@@ -83,6 +83,8 @@ async def recorded(server: TestServer, file: Path) -> AsyncIterator[TestServer]:
 
         async def pass_on(request: web.Request) -> web.StreamResponse:
             headers = {key: value for key, value in request.headers.items() if key.lower() not in _DROPPED}
+            if request.headers.get("Origin") == f"http://{request.host}":
+                headers["Origin"] = target  # the page is the server's own, as it would be without the proxy
             if request.headers.get("Upgrade", "").lower() == "websocket":
                 return await _sockets(session, request, target, entries)
             body = await request.read()

@@ -15,12 +15,16 @@ import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page, async_playwright
 
+from graphflow import pictures
 from graphflow.comfy.door import add_routes
 from graphflow.config import Config
 from graphflow.server import create_app
+from graphflow.service.build import build_service
+from tests import test_autoencoders, test_text_encoders
 from tests.comfy.conftest import prompt
 from tests.comfy.recording import SESSIONS, recorded
 from tests.fakes import World, png
+from tests.tiny import TINY, network, single_file
 
 HERE = Path(__file__).parent
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -122,13 +126,14 @@ async def browser() -> AsyncIterator[Browser]:
         await made.close()
 
 
-async def opened(browser: Browser, server: TestServer) -> Page:
-    """The editor, once it knows our nodes."""
+async def opened(browser: Browser, server: TestServer, type: str = "Show") -> Page:
+    """The editor, once it knows our nodes, of which `type` is one."""
     page = await browser.new_page(viewport={"width": 1280, "height": 800})
     settings = {"Comfy.TutorialCompleted": True}  # or it greets with a gallery of templates
     await page.request.post(f"{address(server)}/settings", data=settings)
     await page.goto(address(server))
-    await page.wait_for_function("!!(window.app?.graph && LiteGraph.registered_node_types['Show'])", timeout=120_000)
+    known = f"!!(window.app?.graph && LiteGraph.registered_node_types['{type}'])"
+    await page.wait_for_function(known, timeout=120_000)
     return page
 
 
@@ -169,3 +174,66 @@ async def test_the_reference_editor_shows_a_fault_at_its_node(browser: Browser, 
     answer = await (await answered.value).json()
     assert answer["node_errors"]["1"]["errors"][0]["type"] == "required_input_missing"
     await page.wait_for_function("!!app.lastNodeErrors?.['1']", timeout=30_000)
+
+
+@pytest.fixture
+async def real_server(tmp_path: Path) -> AsyncIterator[TestServer]:
+    """All nodes, and the model that the editor's own first workflow names, tiny and with random weights."""
+    write_z_image(tmp_path / "models")
+    config = Config(data=tmp_path, front_end="comfyui", workers="local", device="cpu")
+    service, database = build_service(config, {})
+    async with TestServer(create_app(service, config, doors=[add_routes])) as made:
+        await service.slots[0].worker.ready()
+        yield made
+    database.close()
+
+
+def write_z_image(models: Path) -> None:
+    for folder in ("text_encoders", "vae", "diffusion_models"):
+        (models / folder).mkdir(parents=True)
+    test_text_encoders.write(models / "text_encoders", "qwen_3_4b", test_text_encoders.llm("Qwen3"), prefix="model.")
+    vae = test_autoencoders.kl(16, use_quant_conv=False, use_post_quant_conv=False)
+    written = test_autoencoders.write(models / "vae", vae, "kl")
+    written.path.rename(models / "vae" / "ae.safetensors")
+    tiny = TINY["z_image"]
+    network_file = single_file(models / "diffusion_models", tiny, network(tiny), "").path
+    for path in (network_file, network_file.with_suffix(".config")):
+        path.rename(path.with_name(f"z_image_turbo_bf16{path.suffix}"))
+
+
+@pytest.mark.browser
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_the_reference_editor_runs_its_default_workflow(browser: Browser, real_server: TestServer) -> None:
+    page = await opened(browser, real_server, "KSampler")
+    await page.evaluate("app.loadGraphData()")
+    types = await page.evaluate(
+        "app.graph._nodes.map(node => node.type).filter(type => type !== 'MarkdownNote').sort()"
+    )
+    assert set(types) > {"UNETLoader", "CLIPLoader", "VAELoader", "KSampler", "VAEDecode", "SaveImage"}
+    assert not await page.evaluate("app.graph._nodes.some(node => node.has_errors)")
+    await page.evaluate(  # small, so that it is quick; everything else is as the editor has it
+        """app.graph._nodes.filter(node => node.type === 'EmptySD3LatentImage').forEach(node =>
+             node.widgets.filter(widget => /width|height/.test(widget.name)).forEach(widget => { widget.value = 64 }))"""
+    )
+    await page.evaluate("() => { app.canvas.ds.scale = 0.4; app.canvas.ds.offset = [300, 200] }")  # all in sight
+    await page.evaluate(
+        """() => { window.heard = []
+             for (const type of ['progress', 'b_preview_with_metadata', 'executed', 'execution_success'])
+               app.api.addEventListener(type, event => heard.push([type, event.detail?.value])) }"""
+    )
+    await page.get_by_test_id("queue-button").click()
+    await page.wait_for_function(
+        "app.graph._nodes.find(n => n.type === 'SaveImage').imgs?.[0]?.naturalWidth === 16", timeout=120_000
+    )
+
+    heard = await page.evaluate("heard")
+    steps = [value for type, value in heard if type == "progress"]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) > 3
+    assert "b_preview_with_metadata" in [type for type, _ in heard]
+    assert [type for type, _ in heard if type.startswith("exec")] == ["executed", "execution_success"]
+    saved = await page.request.get(f"{address(real_server)}/view?filename=ComfyUI_00001_.png")
+    texts = pictures.texts(await saved.body())
+    assert sorted(node["class_type"] for node in json.loads(texts["prompt"]).values()) == types
+    assert len(json.loads(texts["workflow"])["nodes"]) >= len(types)
