@@ -129,9 +129,13 @@ def figures(page: Page, address: str, count: int) -> dict[str, float]:
         page.mouse.up()
 
     result["drag"] = measure(page, session, 30, drag)
-    result["undo"] = measure(
-        page, session, 2, lambda: [page.keyboard.press("Control+z"), page.keyboard.press("Control+Shift+Z")][0]
-    )
+
+    def undo_and_redo() -> None:
+        for _ in range(10):
+            page.keyboard.press("Control+z")
+            page.keyboard.press("Control+Shift+Z")
+
+    result["undo"] = measure(page, session, 20, undo_and_redo)
     return result
 
 

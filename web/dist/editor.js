@@ -1,6 +1,6 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./dagre.js","./rolldown-runtime.js","./dialogs.js","./vendor.js"])))=>i.map(i=>d[i]);
 import { r as __toESM } from "./rolldown-runtime.js";
-import { S as require_react, _ as getBezierPath, a as MiniMap, b as create, c as ReactFlowProvider, d as index, f as useNodesInitialized, g as SelectionMode, h as Position, i as Handle, l as applyEdgeChanges, m as useStore, n as BackgroundVariant, o as NodeResizer, p as useReactFlow, r as BaseEdge, s as Panel, t as Background, u as applyNodeChanges, v as require_jsx_runtime, x as require_client, y as useShallow } from "./vendor.js";
+import { S as require_react, _ as getBezierPath, a as NodeResizer, b as create, c as applyEdgeChanges, d as useNodesInitialized, f as useReactFlow, g as SelectionMode, h as Position, i as Handle, l as applyNodeChanges, m as useStoreApi, n as BackgroundVariant, o as Panel, p as useStore, r as BaseEdge, s as ReactFlowProvider, t as Background, u as index, v as require_jsx_runtime, x as require_client, y as useShallow } from "./vendor.js";
 // src/graph/json.ts
 var import_client = require_client();
 var raw = JSON.rawJSON;
@@ -1711,6 +1711,7 @@ var useView = create(() => ({
 	snap: true,
 	marks: {},
 	tour: null,
+	far: false,
 	fitted: 0
 }));
 var show = (dialog) => useView.setState({ dialog });
@@ -2436,212 +2437,6 @@ async function unshare() {
 var origin = () => url("").replace(/\/$/, "");
 var copyCurl = () => copyText(asCurl(origin(), current().workflow), t("copy.curl"));
 var copyPython = () => copyText(asPython(origin(), current().workflow), t("copy.python"));
-// src/graph/frames.ts
-/** Frames: titled rectangles that carry the nodes lying in them. */
-var sizeOf = (sizes, id) => sizes.get(id) ?? [260, 160];
-/** The nodes whose middle lies in the frame. */
-function membersOf(graph, group, sizes) {
-	const [x, y, w, h] = group.bounds;
-	return Object.keys(graph.nodes).filter((id) => {
-		const [left, top] = boxOf(graph, id).position;
-		const [width, height] = sizeOf(sizes, id);
-		const [cx, cy] = [left + width / 2, top + height / 2];
-		return cx >= x && cx <= x + w && cy >= y && cy <= y + h;
-	});
-}
-function changeFrame(graph, index, change) {
-	return {
-		...graph,
-		groups: (graph.groups ?? []).map((group, i) => i === index ? {
-			...group,
-			...change
-		} : group)
-	};
-}
-var removeFrames = (graph, indexes) => ({
-	...graph,
-	groups: (graph.groups ?? []).filter((_, i) => !indexes.includes(i))
-});
-/** A frame around nodes, with room for its title. */
-function addFrame(graph, ids, sizes, title) {
-	if (!ids.length) return graph;
-	const corners = ids.map((id) => [boxOf(graph, id).position, sizeOf(sizes, id)]);
-	const [left, top] = [Math.min(...corners.map(([p]) => p[0])), Math.min(...corners.map(([p]) => p[1]))];
-	const [right, bottom] = [Math.max(...corners.map(([p, s]) => p[0] + s[0])), Math.max(...corners.map(([p, s]) => p[1] + s[1]))];
-	const bounds = [
-		left - 24,
-		top - 56,
-		right - left + 48,
-		bottom - top + 80
-	];
-	return {
-		...graph,
-		groups: [...graph.groups ?? [], {
-			title,
-			bounds
-		}]
-	};
-}
-/** Bypasses everything in a frame; done again, it restores what was bypassed before. */
-function toggleFrame(graph, index, sizes) {
-	const group = graph.groups?.[index];
-	if (!group) return graph;
-	if (group.modes) {
-		const restored = Object.entries(group.modes).reduce((next, [id, mode]) => setMode$1(next, [id], mode === "" ? void 0 : mode), graph);
-		const { modes: _modes, ...rest } = group;
-		return {
-			...restored,
-			groups: (restored.groups ?? []).map((one, i) => i === index ? rest : one)
-		};
-	}
-	const ids = membersOf(graph, group, sizes);
-	const modes = Object.fromEntries(ids.map((id) => [id, graph.nodes[id]?.mode ?? ""]));
-	return changeFrame(setMode$1(graph, ids, "bypass"), index, { modes });
-}
-// src/icons.tsx
-var import_jsx_runtime = require_jsx_runtime();
-/** Small line drawings on a grid of 24, drawn for this editor. */
-var PATHS$1 = {
-	down: "M6 9l6 6 6-6",
-	right: "M9 6l6 6-6 6",
-	left: "M15 6l-6 6 6 6",
-	up: "M6 15l6-6 6 6",
-	close: "M6 6l12 12M18 6L6 18",
-	more: "M5 12h.01M12 12h.01M19 12h.01",
-	plus: "M12 5v14M5 12h14",
-	minus: "M5 12h14",
-	search: "M10.5 4a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13zM15.5 15.5L20 20",
-	play: "M7 4.5v15l12-7.5z",
-	stop: "M6.5 6.5h11v11h-11z",
-	pause: "M8 5v14M16 5v14",
-	undo: "M8 5L4 9l4 4M4 9h9a6 6 0 0 1 0 12h-2",
-	redo: "M16 5l4 4-4 4M20 9h-9a6 6 0 0 0 0 12h2",
-	dice: "M16 4h4v4M20 4l-6.5 6.5M4 20l6.5-6.5M16 20h4v-4M20 20l-5-5M4 4l5 5",
-	lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
-	arrange: "M4 4h6v5H4zM14 9h6v5h-6zM4 15h6v5H4zM10 6.5h2v5h2M10 17.5h2v-5",
-	image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01",
-	queue: "M4 6h16M4 12h16M4 18h10",
-	outline: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
-	info: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17zM12 11v5M12 8h.01",
-	warning: "M12 4l9 16H3zM12 10v4M12 17h.01",
-	library: "M4 5h5v14H4zM9 5h5v14H9zM15 6l4-1 3 13-4 1z",
-	save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
-	download: "M12 4v11M7.5 10.5L12 15l4.5-4.5M5 20h14",
-	upload: "M12 16V5M7.5 9.5L12 5l4.5 4.5M5 20h14",
-	share: "M8.5 12a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM20.5 6a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM20.5 18a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM8.2 10.9l7.5-3.8M8.2 13.1l7.5 3.8",
-	sun: "M12 8a4 4 0 1 1 0 8a4 4 0 0 1 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6L19 19M5 19l1.4-1.4M17.6 6.4L19 5",
-	moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
-	form: "M4 5h16v4H4zM4 13h10v3H4zM4 20h7",
-	graph: "M4 4h6v5H4zM14 15h6v5h-6zM10 6.5h4a3 3 0 0 1 3 3V15",
-	bypass: "M3 12h5M16 12h5M8 12a4 4 0 0 1 8 0",
-	mute: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17zM6 6l12 12",
-	color: "M12 3.5c-4.7 0-8.5 3.6-8.5 8.2c0 4.6 3.8 8.8 8.5 8.8c1.6 0 2-1.1 1.5-2.2c-.6-1.3.2-2.8 1.7-2.8h2c2 0 3.3-1.5 3.3-3.6c0-4.8-3.8-8.4-8.5-8.4zM8 10h.01M12 7.5h.01M16 10h.01",
-	copy: "M8 8h12v12H8zM4 16V4h12",
-	trash: "M4 7h16M9 7V4h6v3M6.5 7l1 13h9l1-13",
-	frame: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
-	enter: "M10 5h9v14h-9M4 12h10M10.5 8.5L14 12l-3.5 3.5",
-	swap: "M4 8h14M14 4l4 4-4 4M20 16H6M10 12l-4 4 4 4",
-	brush: "M14 4l6 6-8 8-6-6zM6 12c-3 2-1 5-4 8c4 1 8 0 10-2",
-	expand: "M4 10V4h6M20 14v6h-6M4 4l7 7M20 20l-7-7",
-	fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
-	history: "M4 5v5h5M4.5 10A8 8 0 1 1 4 13M12 8v4l3 2",
-	check: "M5 12.5l4.5 4.5L19 7.5",
-	help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5h.01M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17z",
-	snow: "M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5",
-	pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
-	compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z",
-	code: "M8 7l-5 5 5 5M16 7l5 5-5 5",
-	grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
-	gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"
-};
-function Icon({ name, size = 16 }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("svg", {
-		className: "icon",
-		width: size,
-		height: size,
-		viewBox: "0 0 24 24",
-		fill: "none",
-		stroke: "currentColor",
-		strokeWidth: "2",
-		strokeLinecap: "round",
-		strokeLinejoin: "round",
-		"aria-hidden": "true",
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS$1[name] })
-	});
-}
-// src/canvas/FrameCard.tsx
-var TINTS = [
-	"",
-	"red",
-	"amber",
-	"green",
-	"blue",
-	"violet"
-];
-function FrameCard({ data: { index }, selected }) {
-	const group = useDocument((state) => state.graph.groups?.[index]);
-	if (!group) return null;
-	const next = TINTS[(TINTS.findIndex((tint) => tint === (group.color ?? "")) + 1) % TINTS.length] ?? "";
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
-		className: `frame ${group.modes ? "bypass" : ""} ${selected ? "selected" : ""}`,
-		"data-tint": group.color,
-		"aria-label": t("frame.label", { title: group.title }),
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeResizer, {
-				isVisible: selected,
-				minWidth: 120,
-				minHeight: 90,
-				onResizeEnd: (_, { x, y, width, height }) => edit((graph) => changeFrame(graph, index, { bounds: [
-					x,
-					y,
-					width,
-					height
-				].map(Math.round) }))
-			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
-				className: "frame-title",
-				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-						className: "nodrag",
-						"aria-label": t("frame.title"),
-						value: group.title,
-						size: Math.max(group.title.length, 6),
-						onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
-					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost nodrag",
-						"aria-label": t("frame.color"),
-						onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
-					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost nodrag",
-						"aria-label": t("frame.bypass"),
-						"aria-pressed": Boolean(group.modes),
-						onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
-					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost nodrag",
-						"aria-label": t("frame.remove"),
-						onClick: () => edit((graph) => removeFrames(graph, [index])),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
-					})
-				]
-			}),
-			group.note !== void 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
-				className: "frame-note nodrag nowheel",
-				"aria-label": t("frame.note"),
-				value: group.note,
-				spellCheck: false,
-				onChange: (event) => edit((graph) => changeFrame(graph, index, { note: event.target.value }), `note ${index}`)
-			})
-		]
-	});
-}
 // src/canvas/types.ts
 var KNOWN = {
 	MODEL: {
@@ -2734,13 +2529,276 @@ var colorOf = (type) => {
 	const { hue } = lookOf(type);
 	return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.5 0.14 ${hue}), oklch(0.78 0.13 ${hue}))`;
 };
-var PATHS = {
+var PATHS$1 = {
 	circle: "M8 1.5a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13z",
 	square: "M3.5 2h9a1.5 1.5 0 0 1 1.5 1.5v9a1.5 1.5 0 0 1-1.5 1.5h-9a1.5 1.5 0 0 1-1.5-1.5v-9a1.5 1.5 0 0 1 1.5-1.5z",
 	diamond: "M8 .8l7.2 7.2-7.2 7.2L.8 8z",
 	hexagon: "M4.4 1.5h7.2L15.4 8l-3.8 6.5H4.4L.6 8z",
 	triangle: "M2.2 1.6l12.4 6.4-12.4 6.4z"
 };
+// src/canvas/FarCard.tsx
+var import_jsx_runtime = require_jsx_runtime();
+/** Below this zoom a card cannot be read. */
+var FAR = .35;
+/** A card no taller shows its title only: how tall it is open is not known. */
+var FOLDED = 60;
+/** The height to keep while a card is drawn without its rows; 0 when it has to be drawn in full. */
+function useFarHeight(id) {
+	const far = useView((view) => view.far && view.renaming !== id);
+	const height = useStore((state) => far ? state.nodeLookup.get(id)?.measured.height ?? 0 : 0);
+	return height > FOLDED ? height : 0;
+}
+/** A socket where it was when the card was drawn in full; React Flow finds it by class and data, as it finds its own. */
+function FarSocket({ side, name, type, bounds }) {
+	const was = bounds?.[side]?.find((one) => one.id === name);
+	const place = was ? {
+		left: was.x,
+		top: was.y
+	} : {
+		top: 6,
+		[side === "source" ? "right" : "left"]: -12
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", {
+		className: `far-socket ${side}`,
+		"data-handleid": name,
+		"data-handlepos": side === "source" ? "right" : "left",
+		style: {
+			...place,
+			color: colorOf(type)
+		}
+	});
+}
+/** What is left of a card from afar: its title, and its sockets, so that links stay where they are. */
+function FarCard({ id, def, title }) {
+	const store = useStoreApi();
+	const [bounds] = (0, import_react.useState)(() => store.getState().nodeLookup.get(id)?.internals.handleBounds);
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
+		/* @__PURE__ */ (0, import_jsx_runtime.jsx)("header", {
+			className: "card-title",
+			children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				className: "card-name",
+				children: title
+			})
+		}),
+		def.outputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FarSocket, {
+			side: "source",
+			name: port.name,
+			type: port.type,
+			bounds
+		}, port.name)),
+		def.inputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FarSocket, {
+			side: "target",
+			name: port.name,
+			type: port.type,
+			bounds
+		}, port.name))
+	] });
+}
+// src/graph/frames.ts
+/** Frames: titled rectangles that carry the nodes lying in them. */
+var sizeOf = (sizes, id) => sizes.get(id) ?? [260, 160];
+/** The nodes whose middle lies in the frame. */
+function membersOf(graph, group, sizes) {
+	const [x, y, w, h] = group.bounds;
+	return Object.keys(graph.nodes).filter((id) => {
+		const [left, top] = boxOf(graph, id).position;
+		const [width, height] = sizeOf(sizes, id);
+		const [cx, cy] = [left + width / 2, top + height / 2];
+		return cx >= x && cx <= x + w && cy >= y && cy <= y + h;
+	});
+}
+function changeFrame(graph, index, change) {
+	return {
+		...graph,
+		groups: (graph.groups ?? []).map((group, i) => i === index ? {
+			...group,
+			...change
+		} : group)
+	};
+}
+var removeFrames = (graph, indexes) => ({
+	...graph,
+	groups: (graph.groups ?? []).filter((_, i) => !indexes.includes(i))
+});
+/** A frame around nodes, with room for its title. */
+function addFrame(graph, ids, sizes, title) {
+	if (!ids.length) return graph;
+	const corners = ids.map((id) => [boxOf(graph, id).position, sizeOf(sizes, id)]);
+	const [left, top] = [Math.min(...corners.map(([p]) => p[0])), Math.min(...corners.map(([p]) => p[1]))];
+	const [right, bottom] = [Math.max(...corners.map(([p, s]) => p[0] + s[0])), Math.max(...corners.map(([p, s]) => p[1] + s[1]))];
+	const bounds = [
+		left - 24,
+		top - 56,
+		right - left + 48,
+		bottom - top + 80
+	];
+	return {
+		...graph,
+		groups: [...graph.groups ?? [], {
+			title,
+			bounds
+		}]
+	};
+}
+/** Bypasses everything in a frame; done again, it restores what was bypassed before. */
+function toggleFrame(graph, index, sizes) {
+	const group = graph.groups?.[index];
+	if (!group) return graph;
+	if (group.modes) {
+		const restored = Object.entries(group.modes).reduce((next, [id, mode]) => setMode$1(next, [id], mode === "" ? void 0 : mode), graph);
+		const { modes: _modes, ...rest } = group;
+		return {
+			...restored,
+			groups: (restored.groups ?? []).map((one, i) => i === index ? rest : one)
+		};
+	}
+	const ids = membersOf(graph, group, sizes);
+	const modes = Object.fromEntries(ids.map((id) => [id, graph.nodes[id]?.mode ?? ""]));
+	return changeFrame(setMode$1(graph, ids, "bypass"), index, { modes });
+}
+// src/icons.tsx
+/** Small line drawings on a grid of 24, drawn for this editor. */
+var PATHS = {
+	down: "M6 9l6 6 6-6",
+	right: "M9 6l6 6-6 6",
+	left: "M15 6l-6 6 6 6",
+	up: "M6 15l6-6 6 6",
+	close: "M6 6l12 12M18 6L6 18",
+	more: "M5 12h.01M12 12h.01M19 12h.01",
+	plus: "M12 5v14M5 12h14",
+	minus: "M5 12h14",
+	search: "M10.5 4a6.5 6.5 0 1 1 0 13a6.5 6.5 0 0 1 0-13zM15.5 15.5L20 20",
+	play: "M7 4.5v15l12-7.5z",
+	stop: "M6.5 6.5h11v11h-11z",
+	pause: "M8 5v14M16 5v14",
+	undo: "M8 5L4 9l4 4M4 9h9a6 6 0 0 1 0 12h-2",
+	redo: "M16 5l4 4-4 4M20 9h-9a6 6 0 0 0 0 12h2",
+	dice: "M16 4h4v4M20 4l-6.5 6.5M4 20l6.5-6.5M16 20h4v-4M20 20l-5-5M4 4l5 5",
+	lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
+	arrange: "M4 4h6v5H4zM14 9h6v5h-6zM4 15h6v5H4zM10 6.5h2v5h2M10 17.5h2v-5",
+	image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01",
+	queue: "M4 6h16M4 12h16M4 18h10",
+	outline: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
+	info: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17zM12 11v5M12 8h.01",
+	warning: "M12 4l9 16H3zM12 10v4M12 17h.01",
+	library: "M4 5h5v14H4zM9 5h5v14H9zM15 6l4-1 3 13-4 1z",
+	save: "M5 4h11l3 3v13H5zM8 4v5h7V4M8 20v-6h8v6",
+	download: "M12 4v11M7.5 10.5L12 15l4.5-4.5M5 20h14",
+	upload: "M12 16V5M7.5 9.5L12 5l4.5 4.5M5 20h14",
+	share: "M8.5 12a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM20.5 6a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM20.5 18a2.5 2.5 0 1 1-5 0a2.5 2.5 0 0 1 5 0zM8.2 10.9l7.5-3.8M8.2 13.1l7.5 3.8",
+	sun: "M12 8a4 4 0 1 1 0 8a4 4 0 0 1 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4M17.6 17.6L19 19M5 19l1.4-1.4M17.6 6.4L19 5",
+	moon: "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.5 10.5z",
+	form: "M4 5h16v4H4zM4 13h10v3H4zM4 20h7",
+	graph: "M4 4h6v5H4zM14 15h6v5h-6zM10 6.5h4a3 3 0 0 1 3 3V15",
+	bypass: "M3 12h5M16 12h5M8 12a4 4 0 0 1 8 0",
+	mute: "M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17zM6 6l12 12",
+	color: "M12 3.5c-4.7 0-8.5 3.6-8.5 8.2c0 4.6 3.8 8.8 8.5 8.8c1.6 0 2-1.1 1.5-2.2c-.6-1.3.2-2.8 1.7-2.8h2c2 0 3.3-1.5 3.3-3.6c0-4.8-3.8-8.4-8.5-8.4zM8 10h.01M12 7.5h.01M16 10h.01",
+	copy: "M8 8h12v12H8zM4 16V4h12",
+	trash: "M4 7h16M9 7V4h6v3M6.5 7l1 13h9l1-13",
+	frame: "M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4",
+	enter: "M10 5h9v14h-9M4 12h10M10.5 8.5L14 12l-3.5 3.5",
+	swap: "M4 8h14M14 4l4 4-4 4M20 16H6M10 12l-4 4 4 4",
+	brush: "M14 4l6 6-8 8-6-6zM6 12c-3 2-1 5-4 8c4 1 8 0 10-2",
+	expand: "M4 10V4h6M20 14v6h-6M4 4l7 7M20 20l-7-7",
+	fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+	history: "M4 5v5h5M4.5 10A8 8 0 1 1 4 13M12 8v4l3 2",
+	check: "M5 12.5l4.5 4.5L19 7.5",
+	help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5h.01M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17z",
+	snow: "M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5",
+	pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
+	compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z",
+	code: "M8 7l-5 5 5 5M16 7l5 5-5 5",
+	grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+	gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"
+};
+function Icon({ name, size = 16 }) {
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("svg", {
+		className: "icon",
+		width: size,
+		height: size,
+		viewBox: "0 0 24 24",
+		fill: "none",
+		stroke: "currentColor",
+		strokeWidth: "2",
+		strokeLinecap: "round",
+		strokeLinejoin: "round",
+		"aria-hidden": "true",
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS[name] })
+	});
+}
+// src/canvas/FrameCard.tsx
+var TINTS = [
+	"",
+	"red",
+	"amber",
+	"green",
+	"blue",
+	"violet"
+];
+function FrameCard({ data: { index }, selected }) {
+	const group = useDocument((state) => state.graph.groups?.[index]);
+	if (!group) return null;
+	const next = TINTS[(TINTS.findIndex((tint) => tint === (group.color ?? "")) + 1) % TINTS.length] ?? "";
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
+		className: `frame ${group.modes ? "bypass" : ""} ${selected ? "selected" : ""}`,
+		"data-tint": group.color,
+		"aria-label": t("frame.label", { title: group.title }),
+		children: [
+			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeResizer, {
+				isVisible: selected,
+				minWidth: 120,
+				minHeight: 90,
+				onResizeEnd: (_, { x, y, width, height }) => edit((graph) => changeFrame(graph, index, { bounds: [
+					x,
+					y,
+					width,
+					height
+				].map(Math.round) }))
+			}),
+			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+				className: "frame-title",
+				children: [
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+						className: "nodrag",
+						"aria-label": t("frame.title"),
+						value: group.title,
+						size: Math.max(group.title.length, 6),
+						onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost nodrag",
+						"aria-label": t("frame.color"),
+						onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost nodrag",
+						"aria-label": t("frame.bypass"),
+						"aria-pressed": Boolean(group.modes),
+						onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
+					}),
+					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "ghost nodrag",
+						"aria-label": t("frame.remove"),
+						onClick: () => edit((graph) => removeFrames(graph, [index])),
+						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+					})
+				]
+			}),
+			group.note !== void 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+				className: "frame-note nodrag nowheel",
+				"aria-label": t("frame.note"),
+				value: group.note,
+				spellCheck: false,
+				onChange: (event) => edit((graph) => changeFrame(graph, index, { note: event.target.value }), `note ${index}`)
+			})
+		]
+	});
+}
 // src/canvas/Link.tsx
 /** A socket can be hit beyond its drawing; links end at the drawing. */
 var SOCKET_MARGIN = 6;
@@ -3631,6 +3689,71 @@ function CardTitle({ id, def }) {
 		]
 	});
 }
+// src/canvas/estimate.ts
+/** A card's size and sockets, told from its definition, so that only the cards in sight need to be drawn. When a card that
+*  is seen measures otherwise, that takes its place. */
+/** Pixels; those of `style/canvas.css`. */
+var WIDTH = 264;
+var BORDER$1 = 1;
+var TITLE = 37;
+var [ABOVE, BELOW] = [6, 11];
+var ROW = 26;
+var LINKED = 32;
+var FIELD = 34;
+var TALLER = {
+	multiline: 91,
+	toggle: 30,
+	file: 55,
+	image: 125
+};
+var SOCKET = 24;
+/** The rows of a card: inputs without a field beside the outputs, then those with one. */
+function rowsOf(def, node) {
+	const ports = node ? shownPorts(def, node) : def.inputs;
+	return {
+		links: ports.filter((port) => !port.field),
+		fields: ports.filter((port) => port.field && !port.advanced),
+		advanced: ports.filter((port) => port.field && port.advanced)
+	};
+}
+var widthOf = (box) => box?.size && !box.collapsed ? Math.min(Math.max(box.size[0], 220), 900) : void 0;
+function estimate(def, node, box) {
+	const width = widthOf(box) ?? WIDTH;
+	const handles = [];
+	const socket = (type, id, y) => {
+		const [position, x] = type === "source" ? [Position.Right, width - BORDER$1] : [Position.Left, BORDER$1];
+		handles.push({
+			id,
+			type,
+			position,
+			x: x - SOCKET / 2,
+			y: y - SOCKET / 2,
+			width: SOCKET,
+			height: SOCKET
+		});
+	};
+	const { links, fields, advanced } = rowsOf(def, node);
+	const folded = box?.collapsed === true;
+	let y = TITLE + ABOVE;
+	links.forEach((port, row) => socket("target", port.name, folded ? y : y + (row + .5) * ROW));
+	def.outputs.forEach((output, row) => socket("source", output.name, folded ? y : y + (row + .5) * ROW));
+	if (!folded) y += Math.max(links.length, def.outputs.length) * ROW;
+	const field = (port) => {
+		const height = sourceOf(node.inputs[port.name]) ? LINKED : TALLER[widgetOf(port.field ?? {}).kind] ?? FIELD;
+		socket("target", port.name, folded ? y : y + height / 2);
+		if (!folded) y += height;
+	};
+	fields.forEach(field);
+	for (const port of advanced) socket("target", port.name, folded ? y : y + ROW / 2);
+	if (advanced.length && !folded) y += 27;
+	return {
+		measured: {
+			width,
+			height: y + (folded ? ABOVE + 1 : BELOW)
+		},
+		handles
+	};
+}
 // src/canvas/TextOutput.tsx
 /** A text that a node made, shown as text whatever is in it. */
 function TextOutput({ asset }) {
@@ -3742,7 +3865,7 @@ var Socket = (0, import_react.memo)(function Socket(props) {
 			viewBox: "0 0 16 16",
 			"aria-hidden": "true",
 			style: { color: colorOf(type) },
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS[shape] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("text", {
+			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS$1[shape] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("text", {
 				x: shape === "triangle" ? 6 : 8,
 				y: "11.2",
 				children: letter
@@ -3822,11 +3945,7 @@ function Body({ id, def }) {
 		const problem = input === void 0 ? void 0 : problems.find((one) => one.input === input);
 		return problem && explain(problem);
 	};
-	const node = useDocument((state) => state.graph.nodes[id]);
-	const ports = node ? shownPorts(def, node) : def.inputs;
-	const links = ports.filter((port) => !port.field);
-	const fields = ports.filter((port) => port.field && !port.advanced);
-	const advanced = ports.filter((port) => port.field && port.advanced);
+	const { links, fields, advanced } = rowsOf(def, useDocument((state) => state.graph.nodes[id]));
 	const rows = Array.from({ length: Math.max(links.length, def.outputs.length) }, (_, i) => i);
 	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
 		className: "card-body",
@@ -3885,7 +4004,9 @@ function Card({ id, selected }) {
 	const state = useNodeRun(id)?.state;
 	const mark = useView((view) => view.marks[id]);
 	const broken = useProblems((problems) => problems.byNode.has(id));
+	const farHeight = useFarHeight(id);
 	if (!def) return null;
+	const far = farHeight > 0 && !collapsed;
 	const classes = [
 		"card",
 		mode ?? "",
@@ -3901,16 +4022,21 @@ function Card({ id, selected }) {
 		className: classes.filter(Boolean).join(" "),
 		"data-tint": color,
 		"data-state": state,
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(CardTitle, {
+		style: far ? { height: farHeight } : void 0,
+		children: [far ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FarCard, {
+			id,
+			def,
+			title: title || def.title
+		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(CardTitle, {
 			id,
 			def
-		}), collapsed ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Stack, {
+		}), !far && (collapsed ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Stack, {
 			id,
 			def
 		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Body, {
 			id,
 			def
-		})]
+		}))]
 	});
 }
 var NodeCard = (0, import_react.memo)(Card, (before, after) => before.id === after.id && before.selected === after.selected);
@@ -4071,6 +4197,18 @@ function reconnect(edge, ends) {
 	if (why) return say(t(...why), "error");
 	edit((graph) => connect(disconnect(graph, edge.target, edge.targetHandle ?? ""), link.node, link.output, link.target, link.input));
 }
+/** Moves, selects and measures; what was measured takes the place of what was estimated. */
+function takeNodeChanges(changes) {
+	const measured = new Set(changes.flatMap((change) => change.type === "dimensions" ? [change.id] : []));
+	useView.setState((view) => {
+		const nodes = applyNodeChanges(changes, view.nodes);
+		for (const node of nodes) if (node.handles && measured.has(node.id)) delete node.handles;
+		return { nodes };
+	});
+}
+function takeEdgeChanges(changes) {
+	useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges) }));
+}
 /** While a frame is dragged, the nodes lying in it go along. */
 var carried = /* @__PURE__ */ new Map();
 var carrier = null;
@@ -4136,6 +4274,266 @@ function linkUnder(event, id) {
 		if (wire) return wire;
 	}
 	return null;
+}
+// src/canvas/Overview.tsx
+var REDRAW_MS = 100;
+var box = (x, y, width, height) => `M${x},${y}h${width}v${height}h${-width}z`;
+/** All cards as one path and all frames as another, with the rectangle around them. */
+function drawing(nodes) {
+	const paths = {
+		cards: "",
+		frames: ""
+	};
+	let [left, top, right, bottom] = [
+		Infinity,
+		Infinity,
+		-Infinity,
+		-Infinity
+	];
+	for (const node of nodes) {
+		const { id, position: { x, y }, measured } = node;
+		const [width, height] = [measured?.width ?? node.width ?? 0, measured?.height ?? node.height ?? 0];
+		paths[isFrame(id) ? "frames" : "cards"] += box(Math.round(x), Math.round(y), width, height);
+		[left, top, right, bottom] = [
+			Math.min(left, x),
+			Math.min(top, y),
+			Math.max(right, x + width),
+			Math.max(bottom, y + height)
+		];
+	}
+	return {
+		...paths,
+		left,
+		top,
+		right,
+		bottom
+	};
+}
+function useDrawing() {
+	const [drawn, setDrawn] = (0, import_react.useState)(() => drawing(useView.getState().nodes));
+	(0, import_react.useEffect)(() => {
+		let timer;
+		const redraw = () => {
+			timer = void 0;
+			setDrawn(drawing(useView.getState().nodes));
+		};
+		redraw();
+		const stop = useView.subscribe((view, before) => {
+			if (view.nodes !== before.nodes) timer ??= setTimeout(redraw, REDRAW_MS);
+		});
+		return () => {
+			stop();
+			clearTimeout(timer);
+		};
+	}, []);
+	return drawn;
+}
+/** The whole graph in small, and what of it is seen; press or drag to go there. One element for all cards, so that it costs
+*  the same for any number of them: React Flow's own keeps a component for each, and wakes it at every change. */
+function Overview() {
+	const drawn = useDrawing();
+	const flow = useReactFlow();
+	const [x, y, zoom] = useStore((state) => state.transform);
+	const [width, height] = [useStore((state) => state.width) / zoom, useStore((state) => state.height) / zoom];
+	const toGraph = (0, import_react.useRef)(void 0);
+	const [seenX, seenY] = [-x / zoom, -y / zoom];
+	const [left, top] = [Math.min(drawn.left, seenX), Math.min(drawn.top, seenY)];
+	const [right, bottom] = [Math.max(drawn.right, seenX + width), Math.max(drawn.bottom, seenY + height)];
+	const [seen, span] = [box(seenX, seenY, width, height), 9 * Math.max(right - left, bottom - top)];
+	const go = (event) => {
+		const point = toGraph.current && new DOMPoint(event.clientX, event.clientY).matrixTransform(toGraph.current);
+		if (point) flow.setCenter(point.x, point.y, { zoom });
+	};
+	const press = (event) => {
+		toGraph.current = event.currentTarget.getScreenCTM()?.inverse();
+		event.currentTarget.setPointerCapture(event.pointerId);
+		go(event);
+	};
+	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Panel, {
+		position: "bottom-right",
+		className: "overview",
+		children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+			viewBox: `${left} ${top} ${right - left} ${bottom - top}`,
+			role: "img",
+			"aria-label": t("canvas.minimap"),
+			onPointerDown: press,
+			onPointerMove: go,
+			onPointerUp: () => {
+				toGraph.current = void 0;
+			},
+			onWheel: (event) => void flow.zoomTo(zoom * 2 ** (-event.deltaY / 500)),
+			children: [
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+					className: "overview-frames",
+					d: drawn.frames
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+					className: "overview-cards",
+					d: drawn.cards
+				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+					className: "overview-rest",
+					fillRule: "evenodd",
+					d: box(seenX - span, seenY - span, 2 * span, 2 * span) + seen
+				})
+			]
+		})
+	});
+}
+/** Nodes that differ between two scenes in themselves or in their place; null when more differs, and all must be looked at. */
+function touched(before, after) {
+	if (before?.defs !== after.defs || before.workflow.subgraphs !== after.workflow.subgraphs || before.graph.groups !== after.graph.groups) return null;
+	const ids = Object.keys(after.graph.nodes);
+	if (ids.length !== Object.keys(before.graph.nodes).length) return null;
+	const found = /* @__PURE__ */ new Set();
+	for (const id of ids) {
+		const node = before.graph.nodes[id];
+		if (!node) return null;
+		if (node !== after.graph.nodes[id] || before.graph.layout[id] !== after.graph.layout[id]) found.add(id);
+	}
+	return found;
+}
+/** A node that became another type is a new card: its sockets are others. */
+function card({ defs, workflow, graph }, id, before, large) {
+	const [node, box] = [graph.nodes[id], graph.layout[id]];
+	const type = node?.type ?? "";
+	const old = before?.type === "card" && before.data.type === type ? before : void 0;
+	const [x, y] = box?.position ?? [0, 0];
+	const width = widthOf(box);
+	if (old?.position.x === x && old.position.y === y && old.style?.width === width) return old;
+	const place = {
+		position: {
+			x,
+			y
+		},
+		style: width === void 0 ? {} : { width }
+	};
+	if (old) return {
+		...old,
+		...place
+	};
+	const told = large && node ? estimate(definitionOf(defs, workflow, id, node, graph), node, box) : {};
+	return {
+		id,
+		type: "card",
+		data: { type },
+		dragHandle: ".card-title",
+		selected: before?.selected ?? false,
+		...told,
+		...place
+	};
+}
+function frame$1(index, graph, before) {
+	const [x, y, width, height] = graph.groups?.[index]?.bounds ?? [
+		0,
+		0,
+		0,
+		0
+	];
+	if (before?.type === "frame" && before.position.x === x && before.position.y === y && before.width === width && before.height === height) return before;
+	return {
+		...before?.type === "frame" ? before : {
+			id: `frame:${index}`,
+			type: "frame",
+			data: { index },
+			dragHandle: ".frame-title",
+			zIndex: -1
+		},
+		position: {
+			x,
+			y
+		},
+		width,
+		height
+	};
+}
+/** The old list when nothing in it changed, so that nobody looks at it again. */
+var sameOr = (before, after) => before.length === after.length && after.every((one, index) => one === before[index]) ? before : after;
+function projectNodes(scene, before, only = null) {
+	if (only) return sameOr(before, before.map((node) => only.has(node.id) ? card(scene, node.id, node, before.length > 60) : node));
+	const known = new Map(before.map((node) => [node.id, node]));
+	const ids = Object.keys(scene.graph.nodes);
+	return sameOr(before, [...(scene.graph.groups ?? []).map((_, index) => frame$1(index, scene.graph, known.get(`frame:${index}`))), ...ids.map((id) => card(scene, id, known.get(id), ids.length > 60))]);
+}
+var edgeId = (wire) => `${wire.target}:${wire.input}`;
+function edge({ defs, workflow, graph }, wire, old) {
+	const node = graph.nodes[wire.node];
+	if (!node) return null;
+	const output = outputOf(definitionOf(defs, workflow, wire.node, node, graph), wire.output);
+	const bends = graph.layout[wire.target]?.bends?.[wire.input];
+	const [sourceHandle, type] = [output?.name ?? wire.output, output?.type ?? "*"];
+	if (old && old.source === wire.node && old.sourceHandle === sourceHandle && old.data?.type === type && old.data.bends === bends) return old;
+	return {
+		id: edgeId(wire),
+		type: "wire",
+		source: wire.node,
+		sourceHandle,
+		target: wire.target,
+		targetHandle: wire.input,
+		data: {
+			type,
+			bends
+		},
+		selected: old?.selected ?? false
+	};
+}
+/** Whether the links at these nodes are drawn as they are. */
+function upToDate(scene, edges, only) {
+	const near = edges.filter((one) => only.has(one.target) || only.has(one.source));
+	const known = new Map(near.map((one) => [one.id, one]));
+	const targets = /* @__PURE__ */ new Set([...only, ...near.map((one) => one.target)]);
+	let [left, same] = [near.length, true];
+	for (const target of targets) {
+		const node = scene.graph.nodes[target];
+		for (const source of node ? sources(node) : []) {
+			if (!only.has(target) && !only.has(source.node)) continue;
+			const wire = {
+				...source,
+				target
+			};
+			const old = known.get(edgeId(wire));
+			same &&= edge(scene, wire, old) === (old ?? null);
+			left -= old ? 1 : 0;
+		}
+	}
+	return same && left === 0;
+}
+function projectEdges(scene, before, only = null) {
+	if (only && upToDate(scene, before, only)) return before;
+	const known = new Map(before.map((one) => [one.id, one]));
+	return sameOr(before, wires(scene.graph).flatMap((wire) => edge(scene, wire, known.get(edgeId(wire))) ?? []));
+}
+/** Keeps the drawn graph in step with the document. */
+function startProjection() {
+	let drawn = null;
+	const project = () => {
+		const { graph, workflow } = current();
+		const scene = {
+			defs: useSchema.getState().definitions,
+			workflow,
+			graph
+		};
+		const only = touched(drawn, scene);
+		drawn = scene;
+		const view = useView.getState();
+		const [nodes, edges] = [projectNodes(scene, view.nodes, only), projectEdges(scene, view.edges, only)];
+		if (nodes !== view.nodes || edges !== view.edges) useView.setState({
+			nodes,
+			edges
+		});
+	};
+	useDocument.subscribe((state, before) => {
+		if (state.graph === before.graph) return;
+		if (state.opened !== before.opened) {
+			drawn = null;
+			useView.setState({
+				nodes: [],
+				edges: []
+			});
+		}
+		project();
+	});
+	useSchema.subscribe((state, before) => state.definitions !== before.definitions && project());
 }
 // src/actions/view.ts
 var flow = () => useView.getState().flow;
@@ -4270,13 +4668,6 @@ var MULTI = [
 	"Meta",
 	"Control"
 ];
-var CULL_FROM = 60;
-function takeNodeChanges(changes) {
-	useView.setState((view) => ({ nodes: applyNodeChanges(changes, view.nodes) }));
-}
-function takeEdgeChanges(changes) {
-	useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges) }));
-}
 /** Fits the view once after a workflow was opened and its cards were measured; until then the canvas is busy. */
 function Fit() {
 	const opened = useDocument((state) => state.opened);
@@ -4294,10 +4685,9 @@ function Fit() {
 	}, [ready, opened]);
 	return null;
 }
-/** Below this zoom the widgets cannot be read: they are not painted. */
 function Far() {
-	const far = useStore((state) => state.transform[2] < .35);
-	(0, import_react.useEffect)(() => void document.documentElement.classList.toggle("far", far), [far]);
+	const far = useStore((state) => state.transform[2] < FAR);
+	(0, import_react.useEffect)(() => useView.setState({ far }), [far]);
 	return null;
 }
 function openAtPointer(event) {
@@ -4397,7 +4787,7 @@ function Canvas() {
 			maxZoom: 2.5,
 			connectionRadius: 26,
 			edgesFocusable: false,
-			onlyRenderVisibleElements: nodes.length > CULL_FROM,
+			onlyRenderVisibleElements: nodes.length > 60,
 			elevateNodesOnSelect: true,
 			children: [
 				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Background, {
@@ -4405,12 +4795,7 @@ function Canvas() {
 					gap: 24,
 					size: 1.2
 				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(MiniMap, {
-					pannable: true,
-					zoomable: true,
-					ariaLabel: t("canvas.minimap"),
-					nodeClassName: (node) => `mini-${node.type ?? ""}`
-				}),
+				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Overview, {}),
 				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(ViewTools, {}),
 				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Fit, {}),
 				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Far, {})
@@ -4858,7 +5243,7 @@ var freeze = ifAny((ids) => void toggleFrozen(ids));
 var collapse = ifAny((ids) => edit((graph) => toggleCollapsed(graph, ids)));
 var tint = (color) => ifAny((ids) => edit((graph) => setColor(graph, ids, color || void 0)))();
 var rename = ifAny(([id]) => useView.setState({ renaming: id ?? null }));
-var frame$1 = ifAny((ids) => edit((graph) => addFrame(graph, ids, sizes(), t("frame.new"))));
+var frame = ifAny((ids) => edit((graph) => addFrame(graph, ids, sizes(), t("frame.new"))));
 var replace = ifAny(([id]) => useView.setState({ dialog: {
 	kind: "replace",
 	node: id ?? ""
@@ -5114,7 +5499,7 @@ var COMMANDS = [
 		keys: ["Ctrl+G"],
 		icon: "frame",
 		needsNodes: true,
-		run: frame$1
+		run: frame
 	},
 	{
 		id: "subgraph",
@@ -6933,105 +7318,6 @@ function App() {
 		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tour, {}),
 		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Toast, {})
 	] });
-}
-// src/canvas/projection.ts
-var NO_DATA = {};
-function card(id, graph, before) {
-	const box = graph.layout[id];
-	const [x, y] = box?.position ?? [0, 0];
-	const width = box?.size && !box.collapsed ? Math.min(Math.max(box.size[0], 220), 900) : void 0;
-	if (before?.type === "card" && before.position.x === x && before.position.y === y && before.style?.width === width) return before;
-	return {
-		...before?.type === "card" ? before : {
-			id,
-			type: "card",
-			data: NO_DATA,
-			dragHandle: ".card-title"
-		},
-		position: {
-			x,
-			y
-		},
-		style: width === void 0 ? {} : { width }
-	};
-}
-function frame(index, graph, before) {
-	const [x, y, width, height] = graph.groups?.[index]?.bounds ?? [
-		0,
-		0,
-		0,
-		0
-	];
-	if (before?.type === "frame" && before.position.x === x && before.position.y === y && before.width === width && before.height === height) return before;
-	return {
-		...before?.type === "frame" ? before : {
-			id: `frame:${index}`,
-			type: "frame",
-			data: { index },
-			dragHandle: ".frame-title",
-			zIndex: -1
-		},
-		position: {
-			x,
-			y
-		},
-		width,
-		height
-	};
-}
-function projectNodes(graph, before) {
-	const known = new Map(before.map((node) => [node.id, node]));
-	return sameOr(before, [...(graph.groups ?? []).map((_, index) => frame(index, graph, known.get(`frame:${index}`))), ...Object.keys(graph.nodes).map((id) => card(id, graph, known.get(id)))]);
-}
-/** The old list when nothing in it changed, so that nobody looks at it again. */
-var sameOr = (before, after) => before.length === after.length && after.every((one, index) => one === before[index]) ? before : after;
-function projectEdges(defs, workflow, graph, before) {
-	const known = new Map(before.map((edge) => [edge.id, edge]));
-	return sameOr(before, wires(graph).flatMap((wire) => {
-		const node = graph.nodes[wire.node];
-		if (!node) return [];
-		const output = outputOf(definitionOf(defs, workflow, wire.node, node, graph), wire.output);
-		const bends = graph.layout[wire.target]?.bends?.[wire.input];
-		const id = `${wire.target}:${wire.input}`;
-		const old = known.get(id);
-		const [sourceHandle, type] = [output?.name ?? wire.output, output?.type ?? "*"];
-		if (old && old.source === wire.node && old.sourceHandle === sourceHandle && old.data?.type === type && old.data.bends === bends) return [old];
-		return [{
-			id,
-			type: "wire",
-			source: wire.node,
-			sourceHandle,
-			target: wire.target,
-			targetHandle: wire.input,
-			data: {
-				type,
-				bends
-			},
-			selected: old?.selected ?? false
-		}];
-	}));
-}
-/** Keeps the drawn graph in step with the document. */
-function startProjection() {
-	const project = () => {
-		const { graph, workflow } = current();
-		const defs = useSchema.getState().definitions;
-		const view = useView.getState();
-		const [nodes, edges] = [projectNodes(graph, view.nodes), projectEdges(defs, workflow, graph, view.edges)];
-		if (nodes !== view.nodes || edges !== view.edges) useView.setState({
-			nodes,
-			edges
-		});
-	};
-	useDocument.subscribe((state, before) => {
-		if (state.graph === before.graph) return;
-		if (state.opened !== before.opened) useView.setState({
-			nodes: [],
-			edges: []
-		});
-		project();
-	});
-	useSchema.subscribe((state, before) => state.definitions !== before.definitions && project());
 }
 // src/main.tsx
 /** What a fresh install shows. */

@@ -1,5 +1,4 @@
-import type { EdgeChange, NodeChange } from "@xyflow/react";
-import { Background, BackgroundVariant, MiniMap, ReactFlow, SelectionMode, applyEdgeChanges, applyNodeChanges, useNodesInitialized, useStore } from "@xyflow/react";
+import { Background, BackgroundVariant, ReactFlow, SelectionMode, useNodesInitialized, useStore } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { useEffect, useRef } from "react";
 import type { DragEvent, MouseEvent } from "react";
@@ -8,10 +7,13 @@ import { useDocument } from "../state/document";
 import type { ViewNode, WireEdge } from "../state/view";
 import { useView } from "../state/view";
 import { t } from "../words";
+import { FAR } from "./FarCard";
 import { FrameCard } from "./FrameCard";
 import { Link, addBend } from "./Link";
 import { NodeCard } from "./NodeCard";
 import * as gestures from "./gestures";
+import { Overview } from "./Overview";
+import { CULL_FROM } from "./projection";
 import { ViewTools } from "./ViewTools";
 import { Welcome } from "./Welcome";
 
@@ -19,15 +21,6 @@ const NODE_TYPES = { card: NodeCard, frame: FrameCard };
 const EDGE_TYPES = { wire: Link };
 const GRID: [number, number] = [8, 8];
 const MULTI = ["Shift", "Meta", "Control"];
-const CULL_FROM = 60;
-
-function takeNodeChanges(changes: NodeChange<ViewNode>[]): void {
-  useView.setState((view) => ({ nodes: applyNodeChanges(changes, view.nodes as ViewNode[]) }));
-}
-
-function takeEdgeChanges(changes: EdgeChange<WireEdge>[]): void {
-  useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges as WireEdge[]) }));
-}
 
 /** Fits the view once after a workflow was opened and its cards were measured; until then the canvas is busy. */
 function Fit() {
@@ -43,10 +36,9 @@ function Fit() {
   return null;
 }
 
-/** Below this zoom the widgets cannot be read: they are not painted. */
 function Far() {
-  const far = useStore((state) => state.transform[2] < 0.35);
-  useEffect(() => void document.documentElement.classList.toggle("far", far), [far]);
+  const far = useStore((state) => state.transform[2] < FAR);
+  useEffect(() => useView.setState({ far }), [far]);
   return null;
 }
 
@@ -75,7 +67,7 @@ export function Canvas() {
     >
       <ReactFlow<ViewNode, WireEdge>
         nodes={nodes as ViewNode[]} edges={edges as WireEdge[]} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES}
-        onNodesChange={takeNodeChanges} onEdgesChange={takeEdgeChanges} onInit={(flow) => useView.setState({ flow })}
+        onNodesChange={gestures.takeNodeChanges} onEdgesChange={gestures.takeEdgeChanges} onInit={(flow) => useView.setState({ flow })}
         isValidConnection={gestures.mayConnect} onConnect={gestures.connectEnds}
         onConnectStart={(_, { nodeId, handleId, handleType }) => useView.setState({ linking: gestures.looseEnd(nodeId ?? "", handleId ?? "", handleType ?? "source"), palette: null })}
         onConnectEnd={(event, state) => {
@@ -103,7 +95,7 @@ export function Canvas() {
         onlyRenderVisibleElements={nodes.length > CULL_FROM} elevateNodesOnSelect
       >
         <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />
-        <MiniMap pannable zoomable ariaLabel={t("canvas.minimap")} nodeClassName={(node) => `mini-${node.type ?? ""}`} />
+        <Overview />
         <ViewTools />
         <Fit />
         <Far />

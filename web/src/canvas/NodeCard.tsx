@@ -1,7 +1,6 @@
 import type { NodeProps } from "@xyflow/react";
 import { memo } from "react";
 import type { NodeDef, Port } from "../graph/schema";
-import { shownPorts } from "../graph/schema";
 import { sourceOf } from "../graph/workflow";
 import { useDocument } from "../state/document";
 import { explain, useProblems } from "../state/problems";
@@ -12,6 +11,8 @@ import { useView } from "../state/view";
 import { Field } from "../widgets/Field";
 import { t } from "../words";
 import { CardTitle } from "./CardTitle";
+import { FarCard, useFarHeight } from "./FarCard";
+import { rowsOf } from "./estimate";
 import { Results } from "./Results";
 import { Socket } from "./Socket";
 
@@ -59,10 +60,7 @@ function Body({ id, def }: { id: string; def: NodeDef }) {
     return problem && explain(problem);
   };
   const node = useDocument((state) => state.graph.nodes[id]);
-  const ports = node ? shownPorts(def, node) : def.inputs;
-  const links = ports.filter((port) => !port.field);
-  const fields = ports.filter((port) => port.field && !port.advanced);
-  const advanced = ports.filter((port) => port.field && port.advanced);
+  const { links, fields, advanced } = rowsOf(def, node);
   const rows = Array.from({ length: Math.max(links.length, def.outputs.length) }, (_, i) => i);
   return (
     <div className="card-body">
@@ -100,12 +98,14 @@ function Card({ id, selected }: NodeProps<CardNode>) {
   const state = useNodeRun(id)?.state;
   const mark = useView((view) => view.marks[id]);
   const broken = useProblems((problems) => problems.byNode.has(id));
+  const farHeight = useFarHeight(id);
   if (!def) return null;
+  const far = farHeight > 0 && !collapsed;
   const classes = ["card", mode ?? "", state ?? "", frozen ? "frozen" : "", mark ? `mark-${mark}` : "", selected ? "selected" : "", def.unknown ? "unknown" : "", broken ? "broken" : ""];
   return (
-    <article aria-label={title || def.title} className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state}>
-      <CardTitle id={id} def={def} />
-      {collapsed ? <Stack id={id} def={def} /> : <Body id={id} def={def} />}
+    <article aria-label={title || def.title} className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state} style={far ? { height: farHeight } : undefined}>
+      {far ? <FarCard id={id} def={def} title={title || def.title} /> : <CardTitle id={id} def={def} />}
+      {!far && (collapsed ? <Stack id={id} def={def} /> : <Body id={id} def={def} />)}
     </article>
   );
 }

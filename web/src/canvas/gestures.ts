@@ -1,5 +1,6 @@
 /** What drags and drops on the canvas mean. */
-import type { Connection, FinalConnectionState } from "@xyflow/react";
+import type { Connection, EdgeChange, FinalConnectionState, NodeChange } from "@xyflow/react";
+import { applyEdgeChanges, applyNodeChanges } from "@xyflow/react";
 import type { Loose, Proposal } from "../graph/connect";
 import { fittingPort, insertInto, proposal, refusal } from "../graph/connect";
 import { connect, disconnect, move } from "../graph/edit";
@@ -83,6 +84,20 @@ export function reconnect(edge: WireEdge, ends: Connection): void {
   const why = whyNot(link);
   if (why) return say(t(...why), "error");
   edit((graph) => connect(disconnect(graph, edge.target, edge.targetHandle ?? ""), link.node, link.output, link.target, link.input));
+}
+
+/** Moves, selects and measures; what was measured takes the place of what was estimated. */
+export function takeNodeChanges(changes: NodeChange<ViewNode>[]): void {
+  const measured = new Set(changes.flatMap((change) => (change.type === "dimensions" ? [change.id] : [])));
+  useView.setState((view) => {
+    const nodes = applyNodeChanges(changes, view.nodes as ViewNode[]);
+    for (const node of nodes) if (node.handles && measured.has(node.id)) delete node.handles;
+    return { nodes };
+  });
+}
+
+export function takeEdgeChanges(changes: EdgeChange<WireEdge>[]): void {
+  useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges as WireEdge[]) }));
 }
 
 /** While a frame is dragged, the nodes lying in it go along. */

@@ -5,7 +5,7 @@ import type { Loose } from "../graph/connect";
 import type { Position } from "../graph/workflow";
 import type { Asset } from "../server/types";
 
-export type CardNode = Node<Record<string, never>, "card">;
+export type CardNode = Node<{ readonly type: string }, "card">;
 export type FrameNode = Node<{ readonly index: number }, "frame">;
 export type ViewNode = CardNode | FrameNode;
 export type WireEdge = Edge<{ readonly type: string; readonly bends: readonly Position[] | undefined }, "wire">;
@@ -44,13 +44,15 @@ interface ViewState {
   /** Nodes to mark: those that would run again, or that a version changed. */
   readonly marks: Readonly<Record<string, "rerun" | "added" | "changed">>;
   readonly tour: number | null;
+  /** Seen from so far that cards cannot be read. */
+  readonly far: boolean;
   /** The opened workflow (`opened` of the document) that the view was fitted to. */
   readonly fitted: number;
 }
 
 export const useView = create<ViewState>(() => ({
   nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: null, mode: "canvas",
-  renaming: null, toast: null, snap: true, marks: {}, tour: null, fitted: 0,
+  renaming: null, toast: null, snap: true, marks: {}, tour: null, far: false, fitted: 0,
 }));
 
 export const show = (dialog: Dialog | null): void => useView.setState({ dialog });
