@@ -243,6 +243,17 @@ class Grows:
     """So many of the first must be given."""
 
 
+@dataclass(frozen=True)
+class Each:
+    """Marks `**ratios: Annotated[float, Each(...)]`: inputs alike, one for each name, all of them shown.
+
+    The function is given all of them, by name, in this order. They take `default` when nothing is said.
+    """
+
+    names: tuple[str, ...]
+    default: Any
+
+
 Seed = Annotated[int, Field(ge=0, le=2**64 - 1), Widget("seed")]
 """A random seed: the editor offers to draw a new one for each run."""
 Multiline = Annotated[str, Widget("multiline")]
@@ -478,9 +489,14 @@ def _ports(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> tuple[Port
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
         return (_port(parameter, hints),)
     annotation = _take_apart(hints[parameter.name])
+    if each := next((mark for mark in annotation.marks if isinstance(mark, Each)), None):
+        field = _field(annotation, each.default)
+        return tuple(
+            Port(name=name, type=wire_type(annotation.core), default=each.default, field=field) for name in each.names
+        )
     marks = [mark for mark in annotation.marks if isinstance(mark, Grows)]
     if not marks:
-        raise TypeError(f"**{parameter.name} needs Grows(names) in its annotation")
+        raise TypeError(f"**{parameter.name} needs Grows(names) or Each(names) in its annotation")
     return tuple(
         Port(
             name=name,
@@ -517,7 +533,7 @@ def _port(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Port:
 
 def _field(annotation: _Annotation, default: Any) -> dict[str, Any]:
     """JSON schema of a literal, with our marks."""
-    plain = [mark for mark in annotation.marks if not isinstance(mark, Folder | References | Widget | Grows)]
+    plain = [mark for mark in annotation.marks if not isinstance(mark, Folder | References | Widget | Grows | Each)]
     core = str if annotation.core in (File, Text) else annotation.core
     hint: Any = Annotated[core, *plain] if plain else core
     schema = TypeAdapter(hint).json_schema()

@@ -274,6 +274,13 @@ def _latent(by_type: Mapping[str, Known]) -> Known | None:
 MIXES = ("ModelMerge", "CLIPMerge")
 """Beginnings of the names of nodes that mix two models, which must be of one family."""
 
+BLOCK_MIXES: Mapping[str, str] = {
+    "ModelMergeSD1": "sd15", "ModelMergeSD2": "sd2", "ModelMergeSDXL": "sdxl", "ModelMergeSD3_2B": "sd3",
+    "ModelMergeSD35_Large": "sd3", "ModelMergeAuraflow": "auraflow", "ModelMergeFlux1": "flux",
+    "ModelMergeQwenImage": "qwen_image", "ModelMergeWAN2_1": "wan",
+}  # fmt: skip
+"""Nodes that mix two models block by block, and the family whose blocks they know."""
+
 
 def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterator[Problem]:
     types = {port.name: port.type for port in node.definition.inputs}
@@ -305,7 +312,12 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
         for _, model in of("MODEL"):
             if model.families and not adapter.families & model.families:
                 yield _clash(id, name, "the IP-Adapter", adapter, "the model", model)
-    if node.definition.type.startswith(MIXES):
+    if made_for := BLOCK_MIXES.get(node.definition.type):
+        expected = Known(frozenset({made_for}), frozenset(), node.definition.type)
+        for name, model in of("MODEL"):
+            if model.families and made_for not in model.families:
+                yield _clash(id, name, "the model", model, "the node", expected)
+    elif node.definition.type.startswith(MIXES):
         for wire, what in (("MODEL", "the model"), ("CLIP", "the text encoder")):
             for (_, first), (name, second) in itertools.pairwise(of(wire)):
                 if first.families and second.families and not first.families & second.families:

@@ -209,10 +209,11 @@ def styled(eye: str = "eye") -> dict[str, Any]:
     }
 
 
-def mixed(one: str, other: str, wire: str) -> dict[str, Any]:
+def mixed(one: str, other: str, wire: str, kind: str = "") -> dict[str, Any]:
     """Two models, or their text encoders, mixed."""
-    kind, name = ("ModelMergeSimple", "model") if wire == "MODEL" else ("CLIPMergeSimple", "clip")
-    inputs = {f"{name}1": of(one, wire), f"{name}2": of(other, wire), "ratio": 0.5}
+    usual, name = ("ModelMergeSimple", "model") if wire == "MODEL" else ("CLIPMergeSimple", "clip")
+    kind = kind or usual
+    inputs = {f"{name}1": of(one, wire), f"{name}2": of(other, wire), **({} if kind != usual else {"ratio": 0.5})}
     return {"mix": {"type": kind, "inputs": inputs}}
 
 
@@ -328,6 +329,10 @@ WRONG: dict[str, Case] = {
     "a VAE among the text encoders": (
         {**network("sd15"), **encoder("vae", "stable_diffusion"), **sampling("net", "clip")}, [("clip", "clip_name")],
     ),
+    "models mixed by the blocks of another family": (
+        {**checkpoint("sd15"), **network("sd15"), **mixed("load", "net", "MODEL", "ModelMergeSDXL"), **sampling("mix", "load")},
+        [("mix", "model1"), ("mix", "model2")],
+    ),
     "SD 1.5 and SDXL mixed": (
         {**checkpoint("sd15"), **network("sdxl"), **mixed("load", "net", "MODEL"), **sampling("mix", "load")},
         [("mix", "model2")],
@@ -395,6 +400,9 @@ def right() -> dict[str, dict[str, Any]]:
         },
         "an SDXL ControlNet": {
             **checkpoint("sdxl"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "two models mixed by the blocks of their family": {
+            **checkpoint("sd15"), **network("sd15"), **mixed("load", "net", "MODEL", "ModelMergeSD1"), **sampling("mix", "load"),
         },
         "SD 1.5 mixed with itself": {
             **checkpoint("sd15"), **network("sd15"), **mixed("load", "net", "MODEL"), **sampling("mix", "load"),

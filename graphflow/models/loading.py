@@ -39,10 +39,11 @@ def network_config(src: Source) -> tuple[dict[str, Any], bool]:
 
 
 def network_shapes(weights: Weights) -> Mapping[str, tuple[int, ...]]:
-    """The shapes of a network's parameters, from its header alone."""
+    """The shapes of all that a network's file holds, from its header alone."""
     with source(weights.files[0]) as src:
         config, _ = network_config(src)
-        return shapes_of(hollow(lambda: family(weights.family).build(config)))
+        module = hollow(lambda: family(weights.family).build(config))
+        return {name: tuple(value.shape) for name, value in module.state_dict().items()}
 
 
 def load_network(weights: Weights, policy: Policy) -> NetworkContent:

@@ -6,6 +6,7 @@ first is brought to the device, or as they are written to a file.
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -146,15 +147,29 @@ _NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", to
           torch.float8_e5m2: "F8_E5M2"}  # fmt: skip
 
 
+_ROOM = 160
+"""Bytes of a header's entry beside the tensor's name: dtype, shape and two offsets, generously."""
+
+
 def serialised(parts: Sequence[tuple[str, Callable[[], Tensor]]], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file, its tensors made one after another as they are written."""
-    body = bytearray()
+    """A safetensors file, its tensors made one after another as they are written: the file is held once, and a tensor.
+
+    The header is written last, into room that was left for it; blanks fill it up, as the format allows.
+    """
+    room = sum(len(json.dumps(name)) + _ROOM for name, _ in parts) + len(json.dumps(dict(metadata))) + _ROOM
+    room += -room % 8
+    body = io.BytesIO()
+    body.seek(8 + room)
     entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     for name, make in parts:
         tensor = make().detach().cpu().contiguous()
-        begin = len(body)
-        body += tensor.flatten().view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
-        entries[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [begin, len(body)]}
-    text = json.dumps(entries).encode()
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + bytes(body)
+        begin = body.tell() - 8 - room
+        if tensor.numel():
+            body.write(tensor.flatten().view(torch.uint8).numpy())
+        offsets = [begin, body.tell() - 8 - room]
+        entries[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
+    text = json.dumps(entries).encode().ljust(room)
+    assert len(text) == room
+    body.seek(0)
+    body.write(struct.pack("<Q", room) + text)
+    return body.getvalue()  # shares the buffer

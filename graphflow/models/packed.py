@@ -120,7 +120,7 @@ def pack(module: nn.Module, tensors: Tensors, layout: Layout, name: str) -> set[
     return done
 
 
-def _scales(entry: Entry, scale: Tensor | None, rows: Sequence[int]) -> Sequence[Tensor | None]:
+def _scales(entry: Entry, scale: Tensor | None, rows: list[int]) -> Sequence[Tensor | None]:
     """Each weight's own factors."""
     if scale is None or len(scale) == 1:
         return [scale] * len(rows)

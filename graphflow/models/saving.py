@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -12,16 +13,14 @@ from torch import Tensor
 from graphflow.detect import detect, layout_of
 from graphflow.errors import UnsupportedFile
 from graphflow.models.encoders import stored, text_streams
-from graphflow.models.families import family
-from graphflow.models.layouts import join, ldm_vae
+from graphflow.models.layouts import Entry, join, ldm_vae
 from graphflow.models.loading import network_shapes
 from graphflow.models.merged import stream_of
 from graphflow.models.merging import Stream, serialised
 from graphflow.models.sources import Source, source
+from graphflow.models.training_marks import Parts, marks, metadata
 from graphflow.node import File
 from graphflow.values import Clip, Model, Vae
-
-Parts = list[tuple[str, Callable[[], Tensor]]]
 
 ENCODERS = {
     ("sd15", "clip_l"): "cond_stage_model.transformer.",
@@ -46,9 +45,12 @@ def encoder_prefix(family: str, name: str) -> str:
 
 def saved_network(model: Model) -> bytes:
     """The network with its patches, names as in `diffusion_models`."""
-    with stream_of(model.weights, model.patches, network_shapes(model.weights)) as stream:
+    with (
+        source(model.weights.files[0]) as src,
+        stream_of(model.weights, model.patches, network_shapes(model.weights)) as stream,
+    ):
         dtype = _kept(model.weights.files[0])
-        return serialised(list(stream.written("", lambda _: dtype)), _about(model))
+        return serialised([*stream.written("", lambda _: dtype), *marks(model, src)], metadata(model, src))
 
 
 def saved_vae(vae: Vae) -> bytes:
@@ -62,6 +64,7 @@ def saved_checkpoint(model: Model, clip: Clip, vae: Vae) -> bytes:
     shapes = network_shapes(model.weights)
     dtype = _kept(model.weights.files[0])
     with (
+        source(model.weights.files[0]) as src,
         stream_of(model.weights, model.patches, shapes) as stream,
         source(_only(vae.weights.files)) as autoencoder,
         text_streams(clip.weights, clip.patches) as encoders,
@@ -69,11 +72,12 @@ def saved_checkpoint(model: Model, clip: Clip, vae: Vae) -> bytes:
         parts: Parts = [
             *stream.written("model.diffusion_model.", lambda _: dtype),
             *_vae(autoencoder, "first_stage_model."),
+            *marks(model, src),
         ]
         for name, encoder in encoders.items():
             dtype = _kept(clip.weights.files[0])
             parts += encoder.written(encoder_prefix(clip.weights.family, name), lambda _, dtype=dtype: dtype)  # type: ignore[misc]
-        return serialised(parts, _about(model))
+        return serialised(parts, metadata(model, src))
 
 
 def saved_encoders(clip: Clip) -> list[tuple[str, bytes]]:
@@ -100,33 +104,60 @@ def extracted(model: Model | None, clip: Clip | None, rank: int | None, *, biase
     with contextlib.ExitStack() as stack:
         if model is not None:
             shapes = network_shapes(model.weights)
-            parts += _difference(
-                stack.enter_context(stream_of(model.weights, model.patches, shapes)), "diffusion_model.", rank, biases
+            parts += difference(
+                stack.enter_context(stream_of(model.weights, model.patches, shapes)),
+                "diffusion_model.",
+                rank,
+                biases=biases,
             )
         if clip is not None:
             for name, encoder in stack.enter_context(text_streams(clip.weights, clip.patches)).items():
                 prefix = f"text_encoders.{NAMES.get(name, name)}.transformer."
-                parts += _difference(alone(encoder, name), prefix, rank, biases)
+                parts += difference(alone(encoder, name), prefix, rank, biases=biases)
         return serialised(parts, {"modelspec.title": "extracted LoRA"})
 
 
-def _difference(
-    stream: Stream, prefix: str, rank: int | None, biases: bool
+def difference(
+    stream: Stream, prefix: str, rank: int | None, *, biases: bool
 ) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """One difference, weight by weight, in half precision."""
+    """One difference, weight by weight, in half precision; each is made when it is written."""
     for entry in stream.original(stream.shapes):
         name = prefix + entry.theirs.removesuffix(".weight").removesuffix(".bias")
-        difference = join(entry, {o: stream.get(o) for o in entry.ours})
-        if entry.theirs.endswith(".bias") or difference.ndim < 2:
+        whole = functools.partial(_joined, stream, entry)
+        if entry.theirs.endswith(".bias") or len(stream.shapes[entry.ours[0]]) < 2:
             if biases:
                 end = "diff_b" if entry.theirs.endswith(".bias") else "diff"
-                yield f"{name}.{end}", lambda d=difference: d.half()  # type: ignore[misc]
+                yield f"{name}.{end}", lambda whole=whole: whole().half()  # type: ignore[misc]
         elif rank is None:
-            yield f"{name}.diff", lambda d=difference: d.half()  # type: ignore[misc]
+            yield f"{name}.diff", lambda whole=whole: whole().half()  # type: ignore[misc]
         else:
-            up, down = low_rank(difference, rank)
-            yield f"{name}.lora_up.weight", lambda t=up: t.half()  # type: ignore[misc]
-            yield f"{name}.lora_down.weight", lambda t=down: t.half()  # type: ignore[misc]
+            factors = _Factors(whole, rank)
+            yield f"{name}.lora_up.weight", factors.up
+            yield f"{name}.lora_down.weight", factors.down
+
+
+def _joined(stream: Stream, entry: Entry) -> Tensor:
+    return join(entry, {name: stream.get(name) for name in entry.ours})
+
+
+class _Factors:
+    """A difference in two factors, taken apart once: the first is written, the second is kept until then."""
+
+    def __init__(self, whole: Callable[[], Tensor], rank: int) -> None:
+        self._whole, self._rank = whole, rank
+        self._down: Tensor | None = None
+
+    def up(self) -> Tensor:
+        """(rows, r, 1 ...)."""
+        up, down = low_rank(self._whole(), self._rank)
+        self._down = down.half()
+        return up.half()
+
+    def down(self) -> Tensor:
+        """(r, columns ...), asked for after `up`."""
+        down, self._down = self._down, None
+        assert down is not None
+        return down
 
 
 def low_rank(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
@@ -144,8 +175,10 @@ def _vae(src: Source, prefix: str) -> Parts:
     ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
     if not ours or part.family != "kl":  # autoencoders without an older layout keep the names they have
         return [(prefix + key, lambda key=key: tensors.get(key)) for key in header.tensors]  # type: ignore[misc]
-    held = {name: tensors.get(name) for name in header.tensors}
-    return [(prefix + e.theirs, lambda e=e: join(e, held)) for e in ldm_vae(held)]  # type: ignore[misc]
+    return [
+        (prefix + e.theirs, lambda e=e: join(e, {name: tensors.get(name) for name in e.ours}))  # type: ignore[misc]
+        for e in ldm_vae(header.tensors)
+    ]
 
 
 def _only(files: tuple[File, ...]) -> File:
@@ -157,9 +190,3 @@ def _only(files: tuple[File, ...]) -> File:
 def _kept(file: File) -> torch.dtype:
     """The dtype that the file's weights have, float16 for those in eight bits or GGUF."""
     return {"F32": torch.float32, "BF16": torch.bfloat16}.get(detect(file.path).dtype, torch.float16)
-
-
-def _about(model: Model) -> dict[str, str]:
-    """Metadata as other tools read it."""
-    files = ", ".join(file.name for file in model.weights.files)
-    return {"modelspec.title": f"{family(model.weights.family).title} from {files}", "format": "pt"}

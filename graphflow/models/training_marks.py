@@ -1,0 +1,61 @@
+"""What a checkpoint says beside its weights, so that it is run as it was trained: marks and the rest of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from graphflow.detect import KNOWN
+from graphflow.diffusion.parametrisation import Discrete, LogUniform, Parametrisation, Velocity
+from graphflow.diffusion.patches import ParametrisationPatch
+from graphflow.models.families import Facts, family
+from graphflow.models.loading import network_config
+from graphflow.models.sources import Source
+from graphflow.values import Model
+
+Parts = list[tuple[str, Callable[[], Tensor]]]
+
+KEPT = ("embedder.model.visual.", "noise_augmentor.", "edm_mean", "edm_std")
+"""Beginnings of names: unCLIP's image encoder with its statistics, and what EDM checkpoints were centred by."""
+
+
+def parametrisation(model: Model, src: Source) -> Parametrisation:
+    """How the model predicts, its patches included; from its file's header and, where need be, a single tensor."""
+    part, header, tensors = src.part("model")
+    config, _ = network_config(src)
+    kind = family(part.family)
+    found = kind.parametrisation(Facts(header, config, src.scheduler, src.found.details, tensors.get))
+    for patch in model.patches:
+        found = patch.parametrisation(found) if isinstance(patch, ParametrisationPatch) else found
+    return found
+
+
+def marks(model: Model, src: Source) -> Parts:
+    """Empty tensors by whose names loaders tell v prediction and zero terminal signal-to-noise ratio of U-Nets, and what
+    the rest of the model's file holds for it.
+    """
+    kept: Parts = [(key, lambda key=key: src.tensors.get(key)) for key in src.header.tensors if key.startswith(KEPT)]  # type: ignore[misc]
+    if not KNOWN[model.weights.family].context:
+        return kept
+    found = parametrisation(model, src)
+    names = ["v_pred"] if isinstance(found.prediction, Velocity) and isinstance(found.schedule, Discrete) else []
+    names += ["ztsnr"] if isinstance(found.schedule, Discrete) and found.schedule.zsnr else []
+    edm = isinstance(found.prediction, Velocity) and isinstance(found.schedule, LogUniform)
+    limits = {"edm_vpred.sigma_max": found.sigma_max, "edm_vpred.sigma_min": found.sigma_min} if edm else {}
+    return [
+        *kept,
+        *((name, lambda: torch.zeros(0)) for name in names),
+        *((name, lambda value=value: value.reshape(1).clone()) for name, value in limits.items()),  # type: ignore[misc]
+    ]
+
+
+def metadata(model: Model, src: Source) -> dict[str, str]:
+    """As other tools read it."""
+    files = ", ".join(file.name for file in model.weights.files)
+    about = {"modelspec.title": f"{family(model.weights.family).title} from {files}", "format": "pt"}
+    if not KNOWN[model.weights.family].context:
+        return about
+    is_v = isinstance(parametrisation(model, src).prediction, Velocity)
+    return {**about, "modelspec.prediction_type": "v" if is_v else "epsilon"}
