@@ -14,7 +14,7 @@ import hashlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -281,7 +281,20 @@ class Port(BaseModel):
     grows: str = ""
     """Name of the group of inputs that it is one of; the group's first free one is offered, the others are hidden."""
     advanced: bool = False
+    judged: tuple[Literal["value", "link"], ...] = ()
+    """What the node's own check judges in place of the planner: `value`, bounds and choices; `link`, the type."""
     description: str = ""
+
+    @property
+    def schema_to_fit(self) -> dict[str, Any] | None:
+        """What of `field` a value must fit before the node itself sees it."""
+        if self.field is None or "value" not in self.judged:
+            return self.field
+        return {name: rule for name, rule in self.field.items() if name not in BOUNDS}
+
+
+BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "enum"})
+"""Rules of a JSON schema that a node's own check can stand for."""
 
 
 class OutputPort(BaseModel):
@@ -305,12 +318,16 @@ class NodeDef(BaseModel):
     category: str
     description: str = ""
     inputs: tuple[Port, ...] = ()
+    more: Port | None = None
+    """Stands for inputs of any other name that a workflow links to it, and with a `field` for values, too."""
     outputs: tuple[OutputPort, ...] = ()
     output_node: bool = False
     device: bool = False
     """It runs on the device's thread."""
     volatile: bool = False
     """Its result is never taken from the cache."""
+    checks: bool = False
+    """It judges its inputs itself before a job is queued: see `Node.check`."""
     deprecated: bool = False
     experimental: bool = False
     aliases: tuple[str, ...] = ()
@@ -325,6 +342,13 @@ class NodeDef(BaseModel):
         """The input of that name."""
         return next((port for port in self.inputs if port.name == name), None)
 
+    def further(self, names: Iterable[str]) -> tuple[Port, ...]:
+        """Ports for those of the names that only `more` stands for."""
+        if self.more is None:
+            return ()
+        known = {port.name for port in self.inputs}
+        return tuple(self.more.model_copy(update={"name": name}) for name in names if name not in known)
+
 
 @dataclass(frozen=True)
 class Node:
@@ -336,6 +360,9 @@ class Node:
     """The function returns a tuple with one item an output, not the only output itself."""
     fingerprint: Callable[..., str] | None = None
     """Called with the inputs before a run; what it returns becomes part of the key."""
+    check: Callable[[Mapping[str, Any], Mapping[str, str]], Mapping[str, str]] | None = None
+    """Called before a job is queued with the values that are written, and the types of what is linked; returns what is
+    wrong, by input, or under "" for the node as a whole."""
     files: tuple[int, ...] = ()
     """Places in that tuple that hold finished files, not outputs: of an output node that passes its input on."""
 

@@ -400,7 +400,7 @@ def _check_node(compiler: _Compiler, flat: Mapping[str, FlatNode], id: str) -> C
     if node.frozen:
         return Checked(definition, {})
     inputs: dict[str, Any] = {}
-    for port in definition.inputs:
+    for port in (*definition.inputs, *_further(definition, node)):
         value = node.inputs.get(port.name, _UNLINKED)
         if value is _UNLINKED or (value is None and port.field is None):
             value = _default(compiler, id, node, port)
@@ -411,6 +411,12 @@ def _check_node(compiler: _Compiler, flat: Mapping[str, FlatNode], id: str) -> C
         if value is not _UNLINKED:
             inputs[port.name] = value
     return Checked(definition, inputs)
+
+
+def _further(definition: NodeDef, node: FlatNode) -> list[Port]:
+    """Ports for inputs that the definition does not name, and takes all the same."""
+    ports = definition.further(node.inputs)
+    return [port for port in ports if port.field is not None or isinstance(node.inputs[port.name], Source | Value)]
 
 
 def _default(compiler: _Compiler, id: str, node: FlatNode, port: Port) -> Any:
@@ -464,7 +470,7 @@ def _check_link(compiler: _Compiler, flat: Mapping[str, FlatNode], id: str, port
         compiler.report(id, port.name, "unknown_output", message)
         return False
     output: OutputPort = definition.outputs[index]
-    if not fits(output.type, port.type):
+    if "link" not in port.judged and not fits(output.type, port.type):
         message = f"it takes {port.type}, and {source.node}.{output.name} gives {output.type}"
         compiler.report(id, port.name, "wrong_type", message, expected=port.type, found=output.type)
         return False
@@ -483,7 +489,7 @@ def _literal(compiler: _Compiler, id: str, port: Port, value: Any) -> Any:
             raise ValueError(f"it takes a link that gives {port.type}, not the value {_short(value)}")
         if port.field is None:
             return value
-        return fitted(port.field, value, compiler.finder)
+        return fitted(port.schema_to_fit or {}, value, compiler.finder)
     except NotFound as error:
         compiler.report(id, port.name, "missing_file", error.message, **_nearest(compiler, port, value))
     except GraphflowError as error:
@@ -641,7 +647,8 @@ def _tasks(
                 inputs.append((name, value))
                 keyed[name] = _key_part(value, key_of)
         salt = f"{nonce}:{id}" if node.definition.volatile else ""
-        lazy = frozenset(port.name for port in node.definition.inputs if port.lazy)
+        ports = (*node.definition.inputs, *node.definition.further(node.inputs))
+        lazy = frozenset(port.name for port in ports if port.lazy)
         frozen = flat[id].frozen
         key = frozen or digest([realm, salt, node.definition.type, node.definition.digest, keyed])
         place[id] = len(tasks)

@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from graphflow.assets import Assets
 from graphflow.database import Database
-from graphflow.errors import NodeFailed, WorkerDied
+from graphflow.errors import NodeFailed, Problem, WorkerDied
 from graphflow.events import (
     Event,
     JobCancelled,
@@ -69,7 +69,7 @@ def database_url(folder: Path, name: str = "db") -> str:
 
 
 def definitions() -> Definitions:
-    """`Color` gives an image; `Show` saves it; `Wait` passes it on when let; `Fail` raises; `Die` kills the worker."""
+    """`Color` gives an image, `Picky` too unless it is `bad`; `Show` saves it; `Wait` passes it on when let; `Fail` raises; `Die` kills the worker."""
     text = Port(name="color", type="STRING", default="red", field={"type": "string", "default": "red"})
     prefix = Port(name="prefix", type="STRING", default="x", field={"type": "string", "default": "x"})
     image = Port(name="image", type="IMAGE")
@@ -78,6 +78,7 @@ def definitions() -> Definitions:
     return Definitions(
         {
             "Color": NodeDef(type="Color", title="Color", category="test", inputs=(text,), outputs=out),
+            "Picky": NodeDef(type="Picky", title="Picky", category="test", inputs=(text,), outputs=out, checks=True),
             "Load": NodeDef(type="Load", title="Load", category="test", inputs=(file,), outputs=out),
             "Wait": NodeDef(type="Wait", title="Wait", category="test", inputs=(image,), outputs=out),
             "Fail": NodeDef(type="Fail", title="Fail", category="test", inputs=(image,), outputs=out),
@@ -211,6 +212,17 @@ class FakeWorker:
 
     async def stats(self) -> Mapping[str, Any]:
         return {"device": "fake"}
+
+    async def check(self, plan: Plan) -> Sequence[Problem]:
+        """Of nodes whose type says `Picky`: they take no `bad`; `slow` takes forever."""
+        written = [(task, dict(task.inputs)) for task in plan.tasks if task.type == "Picky"]
+        if any(inputs["color"] == "slow" for _, inputs in written):
+            await asyncio.Event().wait()
+        return [
+            Problem(node=task.id, input="color", message="is bad", code="refused_value")
+            for task, inputs in written
+            if inputs["color"] == "bad"
+        ]
 
     async def keep(self, key: str) -> bool:
         if found := key in self._done:

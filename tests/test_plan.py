@@ -51,6 +51,21 @@ def test_only_what_the_outputs_need_is_planned() -> None:
     assert [task.id for task in made.tasks] == ["one", "add", "show"]
 
 
+def test_a_node_may_take_inputs_of_any_name_and_judge_values_itself() -> None:
+    nodes = {
+        "one": ("One", {}),
+        "g": ("Gather", {"n": 90, "x": "one.INT", "y": "text"}),
+        "s": ("Show", {"value": "g.STRING"}),
+    }
+    made = plan(workflow(nodes))
+
+    assert made.tasks[1].inputs == (("n", 90), ("x", Ref(0, 0)), ("y", "text"))
+    assert made.tasks[1].key != plan(workflow({**nodes, "g": ("Gather", {"n": 90, "x": "one.INT"})})).tasks[1].key
+    assert problems(workflow({**nodes, "g": ("Gather", {"n": "ten", "x": {"from": "on.INT"}})})) == [
+        ("g", "n", "invalid_value"), ("g", "x", "unknown_source"),
+    ]  # fmt: skip
+
+
 def test_a_target_is_run_in_place_of_the_outputs() -> None:
     made = plan(workflow(SUM), targets=["add"])
     assert [task.id for task in made.tasks] == ["one", "add"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -14,7 +14,7 @@ from graphflow import pictures
 from graphflow.errors import BadRequest, Conflict, DiskFull, InvalidWorkflow, NotFound, NotReady
 from graphflow.events import JobDone, NodeOutput, Preview
 from graphflow.jobs import Submission
-from graphflow.service import AssetNotice, Hopeless, Hub, NodeStatus
+from graphflow.service import AssetNotice, Hopeless, Hub, NodeStatus, service
 from graphflow.workflow import canonical, parse
 from tests.fakes import World, database_url, png, workflow, world
 
@@ -67,6 +67,33 @@ async def test_every_problem_is_told_and_nothing_is_queued(tmp_path: Path) -> No
         with pytest.raises(BadRequest, match="key of a text"):
             await it.service.submit(workflow(), extra={"texts": {"a\nb": ""}})
         assert await it.service.jobs.history() == []
+
+
+def picky(color: str) -> dict[str, Any]:
+    document = workflow(color=color)
+    document["nodes"]["color"]["type"] = "Picky"
+    return document
+
+
+async def test_what_a_node_itself_objects_to_is_told_and_nothing_is_queued(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        await it.until_life(1)
+        with pytest.raises(InvalidWorkflow) as caught:
+            await it.service.submit(picky("bad"))
+        [problem] = caught.value.problems
+        assert (problem.node, problem.input, problem.code) == ("color", "color", "refused_value")
+        assert await it.service.jobs.history() == []
+        job = await it.service.submit(picky("red"))
+        assert await it.until(job.id) in ("done", "failed")
+
+
+async def test_a_node_that_does_not_say_whether_it_objects_holds_nobody_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "ASKED", 0.05)
+    async with world(tmp_path) as it:
+        await it.until_life(1)
+        assert (await it.service.submit(picky("slow"))).status == "queued"
 
 
 async def test_several_jobs_run_at_once_on_one_worker_up_to_a_limit(tmp_path: Path) -> None:

@@ -125,6 +125,21 @@ SUM = workflow({"one": ("One", {}), "add": ("Add", {"a": "one.INT", "b": 2}), "s
 LINGER = workflow({"l": ("Linger", {}), "show": ("Show", {"value": "l.INT"})})
 
 
+GATHERED = {"one": ("One", {}), "show": ("Show", {"value": "g.STRING"})}
+
+
+async def test_nodes_are_asked_what_they_object_to(worker: Worker) -> None:
+    good = plan(workflow({**GATHERED, "g": ("Gather", {"n": 90, "a": "one.INT", "b": [1, 2]})}))
+    assert list(await worker.check(good)) == []
+    assert [item.data for item in await collect(worker, good) if isinstance(item, Made)] == [b"90 a=1 b=[1, 2]"]
+    bad = plan(workflow({**GATHERED, "s": ("Hear", {}), "g": ("Gather", {"n": 13, "x": 13, "y": "s.AUDIO"})}))
+    assert [(p.node, p.input, p.message, p.code) for p in await worker.check(bad)] == [
+        ("g", "n", "brings bad luck", "refused_value"),
+        ("g", "x", "brings bad luck", "refused_value"),
+        ("g", "y", "is too loud", "refused_value"),
+    ]
+
+
 async def test_a_plan_gives_its_events_and_files(worker: Worker) -> None:
     items = await collect(worker, plan(SUM))
     assert [item.data for item in items if isinstance(item, Made)] == [b"3"]

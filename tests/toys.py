@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -10,7 +10,22 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from graphflow.errors import NotFound
-from graphflow.node import Artifact, File, Folder, Lazy, Node, References, Steps, Text, Value, node, node_of
+from graphflow.node import (
+    Artifact,
+    File,
+    Folder,
+    Lazy,
+    Node,
+    NodeDef,
+    OutputPort,
+    Port,
+    References,
+    Steps,
+    Text,
+    Value,
+    node,
+    node_of,
+)
 from graphflow.registry import Definitions
 from graphflow.workflow import Workflow, parse
 
@@ -94,9 +109,36 @@ def old() -> int:
     return 0
 
 
+def pick(given: Mapping[str, Any], linked: Mapping[str, str]) -> dict[str, str]:
+    """Objects to 13, and to a sound."""
+    wrong = {name: "brings bad luck" for name, value in given.items() if value == 13}
+    return wrong | {name: "is too loud" for name, type in linked.items() if type == "AUDIO"}
+
+
+def gather(n: int, **more: Any) -> str:
+    return " ".join([str(n), *(f"{name}={value}" for name, value in sorted(more.items()))])
+
+
+JUDGED: Any = ("value",)
+GATHER = Node(
+    NodeDef(
+        type="Gather",
+        title="Gather",
+        category="toys",
+        inputs=(Port(name="n", type="INT", field={"type": "integer", "maximum": 9, "default": 1}, judged=JUDGED),),
+        more=Port(name="*", type="*", required=False, field={}),
+        outputs=(OutputPort(name="STRING", type="STRING"),),
+        checks=True,
+        digest="1",
+    ),
+    gather,
+    check=pick,
+)
+"""Takes inputs of any name, and judges itself what they are."""
+
 TOYS: list[Node] = [
     node_of(f) for f in (one, add, choose, both, paint, blur, hear, switch, open_file, prompt, dice, show, old)
-]
+] + [GATHER]
 DEFINITIONS = Definitions({toy.definition.type: toy.definition for toy in TOYS})
 
 

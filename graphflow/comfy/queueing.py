@@ -15,7 +15,7 @@ from graphflow.comfy.call import Door, answer, door_of, number_in, read_json, re
 from graphflow.comfy.history import history_entry, queue_item, without_secrets
 from graphflow.comfy.prompt import read_prompt
 from graphflow.comfy.signatures import Signatures
-from graphflow.comfy.validation import NO_PROMPT, error, planning_errors, validate
+from graphflow.comfy.validation import NO_PROMPT, Verdict, error, independent, planning_errors, validate
 from graphflow.errors import BadRequest, Conflict, GraphflowError, InvalidWorkflow, NotFound, TooLarge
 from graphflow.jobs import FINISHED, Stored
 
@@ -59,23 +59,38 @@ async def post_prompt(request: web.Request) -> web.Response:
     if verdict.error is not None:
         return _refused(verdict.error, verdict.node_errors)
     extra = _extra(body, number, verdict.prompt)
+    node_errors = dict(verdict.node_errors)
     try:
-        workflow = await asyncio.to_thread(read_prompt, verdict.prompt, signatures)
-        await door.service.submit(
-            workflow.workflow,
-            targets=verdict.outputs,
-            front=front,
-            client=extra["client_id"],
-            extra=extra,
-            id=id,
-        )
+        await _submit(door, verdict, extra, node_errors, id=id, front=front)
     except InvalidWorkflow as fault:
-        told = planning_errors(fault.problems, verdict.prompt, verdict.outputs)
         failed = error("prompt_outputs_failed_validation", "Prompt outputs failed validation", fault.message)
-        return _refused(failed, {**verdict.node_errors, **told})
+        return _refused(failed, node_errors)
     except (BadRequest, Conflict) as fault:
         return _refused(error("invalid_prompt", fault.message, id))
-    return answer({"prompt_id": id, "number": number, "node_errors": verdict.node_errors})
+    return answer({"prompt_id": id, "number": number, "node_errors": node_errors})
+
+
+async def _submit(
+    door: Door, verdict: Verdict, extra: Mapping[str, Any], node_errors: dict[str, Any], *, id: str, front: bool
+) -> None:
+    """A job for the outputs that can run; what the planner, and the nodes themselves, object to in others is noted.
+
+    Raises `InvalidWorkflow` when no output is left.
+    """
+    read = await asyncio.to_thread(read_prompt, verdict.prompt, await door.signatures())
+    outputs: Sequence[str] = verdict.outputs
+    while True:
+        job = {"targets": outputs, "front": front, "client": extra["client_id"], "extra": extra, "id": id}
+        try:
+            await door.service.submit(read.workflow, **job)
+            return
+        except InvalidWorkflow as fault:
+            node_errors |= planning_errors(fault.problems, verdict.prompt, outputs)
+            failing = [problem.node for problem in fault.problems if problem.node is not None]
+            good = independent(verdict.prompt, outputs, failing)
+            if not 0 < len(good) < len(outputs):
+                raise
+            outputs = good
 
 
 def _refused(fault: Mapping[str, Any], node_errors: Mapping[str, Any] | None = None) -> web.Response:

@@ -225,6 +225,8 @@ class _Check:
         return {WRAPPED: constant} if is_wrapped and isinstance(constant, list) else constant
 
     def _constant(self, id: str, port: Port, name: str, value: Any, config: list[Any]) -> None:
+        if "value" in port.judged:
+            return None  # the class's own check does
         options = config[1]
         about = {"input_name": name, "input_config": config, "received_value": value}
         low, high = options.get("min"), options.get("max")
@@ -263,7 +265,7 @@ class _Check:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(outputs):
             return self._exception(source, "tuple index out of range", "IndexError", about, value)
         received = outputs[index].type
-        if not fits(received, port.type):
+        if "link" not in port.judged and not fits(received, port.type):
             one, other = received.replace("|", ","), port.type.replace("|", ",")
             details = f"{name}, received_type({one}) mismatch input_type({other})"
             message = "Return type mismatch between linked nodes"
@@ -302,14 +304,31 @@ def _same_file(value: Any, choices: Sequence[Any]) -> bool:
     return isinstance(value, str) and value.replace("\\", "/") in choices
 
 
+def independent(prompt: Mapping[str, Any], outputs: Iterable[str], failing: Iterable[str]) -> list[str]:
+    """Those of the outputs that need none of the failing nodes."""
+    takers: dict[str, set[str]] = {}
+    for id, node in prompt.items():
+        for value in (node.get("inputs") or {}).values():
+            if isinstance(value, list) and len(value) == 2:
+                takers.setdefault(str(value[0]), set()).add(id)
+    reached, pending = set(failing), list(failing)
+    while pending:
+        more = takers.get(pending.pop(), set()) - reached
+        reached |= more
+        pending += more
+    return [output for output in outputs if output not in reached]
+
+
 def planning_errors(problems: Iterable[Problem], prompt: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
     """`node_errors` for what our planner alone found."""
     told: dict[str, Any] = {}
     for problem in problems:
         id = problem.node or (outputs[0] if outputs else "")
         node = prompt.get(id) or {}
+        free = independent(prompt, outputs, [id])
+        dependent = [output for output in outputs if output not in free]
         entry = told.setdefault(
-            id, {"errors": [], "dependent_outputs": list(outputs), "class_type": node.get("class_type", "")}
+            id, {"errors": [], "dependent_outputs": dependent, "class_type": node.get("class_type", "")}
         )
         details = f"{problem.input} - {problem.message}" if problem.input else problem.message
         message = "Custom validation failed for node"

@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from graphflow.cache import Cache, Flights, Tier
+from graphflow.engine.checks import check_inputs
 from graphflow.engine.peak import Meter
 from graphflow.engine.stepper import Stepper
 from graphflow.engine.walk import Emit, Shop, Walk
+from graphflow.errors import Problem
 from graphflow.files import Finder
 from graphflow.plan import Plan
 from graphflow.registry import Registry
@@ -98,6 +100,10 @@ class Engine:
     def keep(self, key: str) -> bool:
         """Keeps a cached result for good, for a frozen node; False when it is not here or cannot be kept."""
         return self.shop.cache.keep(key)
+
+    def check(self, plan: Plan) -> list[Problem]:
+        """What the plan's nodes themselves object to in their inputs."""
+        return self._context.copy().run(check_inputs, plan, self.shop.registry.nodes)
 
     def close(self) -> None:
         """Cancels what runs and writes the cache to disk."""

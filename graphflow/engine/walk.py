@@ -253,7 +253,8 @@ class _Call:
     def __init__(self, level: _Level, task: Task, node: Node, id: str, place: int) -> None:
         self.level, self.task, self.node, self.id, self.place = level, task, node, id, place
         self.walk, self.shop = level.walk, level.shop
-        self.ports = {port.name: port for port in node.definition.inputs}
+        named = (name for name, _ in task.inputs)
+        self.ports = {port.name: port for port in (*node.definition.inputs, *node.definition.further(named))}
         self.keep = True
         self.skipped = False
         self.peak = 0
@@ -307,13 +308,14 @@ class _Call:
     def _as_port(self, name: str, value: Any) -> Any:
         """A linked literal checked like a written one; other values as they are."""
         port = self.ports[name]
-        if isinstance(value, Value) or port.field is None:
+        schema = port.schema_to_fit
+        if isinstance(value, Value) or schema is None:
             return value
         kind = PYTHON_TYPES.get(port.type)
         if kind is not None and isinstance(value, bool):
             value = kind(value)
         try:
-            return fitted(port.field, value, self.shop.finder)
+            return fitted(schema, value, self.shop.finder)
         except (ValueError, GraphflowError) as error:
             raise self._failed(error, name) from error
 

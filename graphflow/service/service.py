@@ -63,6 +63,8 @@ log = logging.getLogger("graphflow")
 
 BATCH = 500
 """Messages of a worker that are stored in one transaction."""
+ASKED = 10.0
+"""Seconds in which nodes must have judged a plan's inputs."""
 KEPT_TEMPORARY = 24 * 3600.0
 """Seconds that files of kind `temp` are kept."""
 PAUSE_WHEN_FULL = 2.0
@@ -199,13 +201,29 @@ class Service:
         """The workflow and its plan. Raises `InvalidWorkflow` with every problem, or `BadRequest`."""
         definitions = await self.definitions()
         try:
-            return await asyncio.to_thread(self._prepare, document, overrides or {}, targets, definitions)
+            found = await asyncio.to_thread(self._prepare, document, overrides or {}, targets, definitions)
         except InvalidWorkflow:
             if self._greeted.is_set():
                 raise
             await self._wait_for_worker(60.0)  # what was kept from the last time may be out of date
-            now = await self.definitions()
-            return await asyncio.to_thread(self._prepare, document, overrides or {}, targets, now)
+            definitions = await self.definitions()
+            found = await asyncio.to_thread(self._prepare, document, overrides or {}, targets, definitions)
+        await self._ask_nodes(found[1], definitions)
+        return found
+
+    async def _ask_nodes(self, plan: Plan, definitions: Definitions) -> None:
+        """Has a worker ask the nodes that judge their inputs themselves. Raises `InvalidWorkflow` when one objects.
+
+        Without a worker that is up and answers in time nobody is asked: such nodes look again when they run.
+        """
+        asked = any((known := definitions.lookup(task.type)) and known.checks for task in plan.tasks)
+        slot = next((slot for slot in self.slots if slot.is_up), None) if asked else None
+        if slot is None:
+            return
+        with contextlib.suppress(WorkerDied, TimeoutError):
+            problems = await asyncio.wait_for(slot.worker.check(plan), ASKED)
+            if problems:
+                raise InvalidWorkflow(problems)
 
     def _prepare(
         self, document: Any, overrides: Mapping[str, Any], targets: Sequence[str] | None, definitions: Definitions

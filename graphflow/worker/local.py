@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from graphflow.errors import Problem
 from graphflow.plan import Plan
 from graphflow.process import let_threads_sleep
 from graphflow.registry import Definitions
@@ -113,6 +114,10 @@ class LocalWorker:
         await self.ready()
         assert self._bench is not None
         return self._bench.engine.peek(keys)
+
+    async def check(self, plan: Plan) -> Sequence[Problem]:
+        """What the plan's nodes themselves object to in their inputs."""
+        return await asyncio.to_thread(self._bench.engine.check, plan) if self._bench else ()
 
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good; False when it is not here or cannot be kept."""

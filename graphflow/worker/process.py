@@ -278,6 +278,8 @@ def serve(pipe: Connection, bench: Any) -> None:
                     bench.looking = content[0]
                 case "peek":
                     send("answer", content[0], dict(bench.engine.peek(content[1])))
+                case "check":
+                    threading.Thread(target=_check, args=(send, bench, *content), name="check", daemon=True).start()
                 case "keep":
                     send("answer", content[0], bench.engine.keep(content[1]))
                 case "stats":
@@ -290,6 +292,11 @@ def serve(pipe: Connection, bench: Any) -> None:
     except (EOFError, OSError):
         pass
     bench.close()
+
+
+def _check(send: Callable[[str, Any, Any], None], bench: Any, number: int, plan: Plan) -> None:
+    """Answers what nodes object to; on a thread of its own, since nobody knows what a stranger's check does."""
+    send("answer", number, bench.engine.check(plan))
 
 
 def _emitter(send: Callable[[str, Any, Any], None], job: str) -> Callable[[Item], None]:

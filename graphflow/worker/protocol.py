@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from graphflow.errors import Problem
 from graphflow.events import Event, JobCancelled, JobDone, JobFailed, Made, Preview
 from graphflow.node import NodeDef
 from graphflow.registry import BrokenPack, Definitions
@@ -115,6 +116,9 @@ class Worker(Protocol):
 
     async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         """For each of the keys that is cached, where."""
+
+    async def check(self, plan: Plan) -> Sequence[Problem]:
+        """What the plan's nodes themselves object to in their inputs."""
 
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good, for a frozen node; False when it is not here or cannot be kept."""

@@ -18,7 +18,7 @@ os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # read on impo
 import ray
 from ray.exceptions import RayError
 
-from graphflow.errors import GraphflowError, WorkerDied
+from graphflow.errors import GraphflowError, Problem, WorkerDied
 from graphflow.worker.local import LocalWorker
 from graphflow.worker.protocol import ENDS, Greeting, Item, WorkerSettings
 from graphflow.worker.remote import RemoteWorker
@@ -173,6 +173,10 @@ class Hand:
     async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         """For each of the keys that is cached, where."""
         return dict(await self._worker.peek(keys))
+
+    async def check(self, plan: Plan) -> list[Problem]:
+        """What the plan's nodes themselves object to in their inputs."""
+        return list(await self._worker.check(plan))
 
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good."""

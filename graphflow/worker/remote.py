@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from graphflow.errors import Problem
 from graphflow.registry import Definitions
 from graphflow.worker.protocol import Greeting, State, Status
+
+if TYPE_CHECKING:
+    from graphflow.plan import Plan
 
 
 class RemoteWorker:
@@ -93,6 +97,10 @@ class RemoteWorker:
     async def peek(self, keys: Sequence[str]) -> Mapping[str, Literal["memory", "disk"]]:
         """For each of the keys that is cached, where. Nothing while the worker is not up."""
         return await self._ask("peek", list(keys)) or {}
+
+    async def check(self, plan: Plan) -> Sequence[Problem]:
+        """What the plan's nodes themselves object to in their inputs; nothing while the worker is not up."""
+        return await self._ask("check", plan) or ()
 
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good; False when it is not here or cannot be kept."""

@@ -121,8 +121,8 @@ def _registry(settings: WorkerSettings) -> Registry:
             broken = BrokenPack(str(folder), f"nothing here reads node packs of the style {name!r}")
             registry = registry.with_nodes((), (broken,))
             continue
-        load: Callable[[Any], tuple[Any, Any]] = loaders[name].load()
-        registry = registry.with_nodes(*load(folder))
+        load: Callable[[Any, ModelFiles], tuple[Any, Any]] = loaders[name].load()
+        registry = registry.with_nodes(*load(folder, files(settings)))
     return registry
 
 

@@ -256,6 +256,34 @@ async def test_some_outputs_run_although_others_cannot(client: Client, it: World
     assert (list(entry["outputs"]), entry["prompt"][4]) == (["2"], ["2"])
 
 
+async def test_what_a_node_s_own_check_refuses_is_told_before_anything_is_queued(client: Client, it: World) -> None:
+    picky = {"class_type": "Picky", "inputs": {"color": "bad"}}
+    shown = {"class_type": "Show", "inputs": {"image": ["8", 0], "prefix": "y"}}
+    response = await client.post("/prompt", json={"prompt": {"8": picky, "9": shown}})
+    answer = await response.json()
+    assert (response.status, answer["error"]["type"]) == (400, "prompt_outputs_failed_validation")
+    assert answer["node_errors"] == {
+        "8": {
+            "errors": [
+                {
+                    "type": "custom_validation_failed",
+                    "message": "Custom validation failed for node",
+                    "details": "color - is bad",
+                    "extra_info": {"input_name": "color"},
+                }
+            ],
+            "dependent_outputs": ["9"],
+            "class_type": "Picky",
+        }
+    }
+    assert await it.service.jobs.history() == []
+
+    answer = await (await client.post("/prompt", json={"prompt": {**prompt(), "8": picky, "9": shown}})).json()
+    assert list(answer["node_errors"]) == ["8"]
+    assert await it.until(answer["prompt_id"]) == "done"
+    assert (await it.service.jobs.get(answer["prompt_id"])).targets == ("2",)
+
+
 async def test_a_prompt_s_id_can_be_chosen_once(client: Client) -> None:
     body = {"prompt": prompt(), "prompt_id": "5f6c9d4e-0000-4000-8000-000000000000"}
     first, second = await client.post("/prompt", json=body), await client.post("/prompt", json=body)
@@ -493,7 +521,7 @@ async def test_nodes_are_described(client: Client) -> None:
     every = await (await client.get("/object_info")).json()
     one = await (await client.get("/api/object_info/Color")).json()
 
-    assert set(every) == {"Color", "Load", "Wait", "Fail", "Die", "Show"}
+    assert set(every) == {"Color", "Picky", "Load", "Wait", "Fail", "Die", "Show"}
     assert one == {"Color": every["Color"]}
     assert await (await client.get("/object_info/Nope")).json() == {}
 

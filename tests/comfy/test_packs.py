@@ -20,6 +20,7 @@ from graphflow.comfy.packs.graphs import GraphBuilder, add_graph_prefix
 from graphflow.comfy.signatures import Signatures
 from graphflow.engine import Engine
 from graphflow.events import JobFailed, Made, NodeProgress, NodeSkipped
+from graphflow.files import Finder
 from graphflow.node import Blocked, Node, node, node_of
 from graphflow.plan import compile
 from graphflow.registry import Registry
@@ -51,14 +52,18 @@ class World:
     def load(self) -> tuple[dict[str, Node], list[Any]]:
         nodes, broken = load(self.folder)
         self.broken = broken
-        registry = Registry({n.definition.type: n for n in [*TOYS, node_of(grey), node_of(mean)]})
-        registry = registry.with_nodes(nodes, broken)
-        self.engine = Engine(registry, Cache(10**7), SHELF)
+        self.take(nodes, broken, SHELF)
         return {n.definition.type: n for n in nodes}, broken
+
+    def take(self, nodes: list[Node], broken: list[Any], finder: Finder) -> None:
+        """Makes an engine that has the nodes, and finds files there."""
+        registry = Registry({n.definition.type: n for n in [*TOYS, node_of(grey), node_of(mean)]})
+        self.finder = finder
+        self.engine = Engine(registry.with_nodes(nodes, broken), Cache(10**7), finder)
 
     def run(self, nodes: dict[str, Any], job: str = "j") -> list[Any]:
         events: list[Any] = []
-        self.engine.run(compile(workflow(nodes), self.engine.shop.definitions, SHELF, job=job), events.append)
+        self.engine.run(compile(workflow(nodes), self.engine.shop.definitions, self.finder, job=job), events.append)
         return events
 
     def shown(self, nodes: dict[str, Any]) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ import asyncio
 import importlib.util
 import inspect
 import logging
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,24 +21,31 @@ from typing import Any
 from graphflow.comfy.packs.adapter import node_from
 from graphflow.comfy.packs.stage import Folders
 from graphflow.comfy.packs.surface import Surface
+from graphflow.files import ModelFiles
 from graphflow.node import Node
 from graphflow.registry import BrokenPack
 
 log = logging.getLogger(__name__)
 
 
-def load(folder: Path) -> tuple[list[Node], list[BrokenPack]]:
-    """The nodes of every pack in a folder, and the packs and nodes that could not be read."""
+def load(folder: Path, models: ModelFiles | None = None) -> tuple[list[Node], list[BrokenPack]]:
+    """The nodes of every pack in a folder, and the packs and nodes that could not be read.
+
+    `models` are the files that packs are told of; without them, those beside the folder, as ComfyUI has them.
+    """
     folder = Path(folder).expanduser().resolve()
     if not folder.is_dir():
         return [], [BrokenPack(str(folder), "there is no such folder")]
     log.warning(
         "loading node packs from %s: their code can do whatever this process can; name only packs you trust", folder
     )
-    surface = Surface(Folders(folder), *_names())
+    surface = Surface(Folders(folder, models), *_names())
     nodes: list[Node] = []
     broken: list[BrokenPack] = []
-    for path in _packs(folder):
+    packs = list(_packs(folder))
+    for path in packs:
+        broken += _prepared(path, surface)
+    for path in packs:
         try:
             with surface.installed():
                 module = _imported(path)
@@ -50,6 +58,19 @@ def load(folder: Path) -> tuple[list[Node], list[BrokenPack]]:
             continue
         nodes += found
     return nodes, broken
+
+
+def _prepared(path: Path, surface: Surface) -> Iterator[BrokenPack]:
+    """Runs what a pack wants to run before any pack is imported."""
+    if not (script := path / "prestartup_script.py").is_file():
+        return
+    try:
+        with surface.installed():
+            runpy.run_path(str(script), run_name=f"{_module_name(path)}_prestartup")
+    except BaseException as error:  # as below
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        yield BrokenPack(path.name, f"prestartup_script.py: {type(error).__name__}: {error}")
 
 
 def _names() -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -68,9 +89,13 @@ def _packs(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def _module_name(path: Path) -> str:
+    return f"graphflow_comfy_packs_{path.stem.replace('-', '_').replace('.', '_')}"
+
+
 def _imported(path: Path) -> ModuleType:
     """A pack's module, under a name that nobody else has."""
-    name = f"graphflow_comfy_packs_{path.stem.replace('-', '_').replace('.', '_')}"
+    name = _module_name(path)
     file = path / "__init__.py" if path.is_dir() else path
     locations = [str(path)] if path.is_dir() else None
     spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=locations)
@@ -96,6 +121,7 @@ def _nodes_of(module: Any, path: Path, surface: Surface, broken: list[BrokenPack
         raise ImportError("it defines neither NODE_CLASS_MAPPINGS nor comfy_entrypoint")
     for type_, cls in classes.items():
         try:
+            cls.RELATIVE_PYTHON_MODULE = f"custom_nodes.{path.stem}"
             yield node_from(cls, type_, str(titles.get(type_, type_)), path.stem, source, surface)
         except Exception as error:  # one bad node does not spoil the others
             broken.append(BrokenPack(path.name, f"{type_}: {type(error).__name__}: {error}"))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import inspect
 import math
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -15,192 +14,20 @@ from typing import Any
 from graphflow.comfy.packs.exchange import ExecutionBlocker, Opaque, guessed, inward, outward
 from graphflow.comfy.packs.graphs import is_link
 from graphflow.comfy.packs.hidden import raw_link, told
-from graphflow.comfy.packs.stage import in_thread
+from graphflow.comfy.packs.shape import Shape, definition_of, shape_of, takes, wire
+from graphflow.comfy.packs.stage import in_thread, knowing
 from graphflow.comfy.packs.surface import Surface
 from graphflow.comfy.packs.typed import ComfyNode, NodeOutput
-from graphflow.comfy.signatures import SEEDS
-from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, NodeDef, OutputPort, Place, Port, Value
-
-FILES = "FILES"
-"""An output that is added to output nodes which also give values: the files they made."""
-LIMITS = {"min": "minimum", "max": "maximum"}
-KINDS = {"INT": "integer", "FLOAT": "number", "STRING": "string", "BOOLEAN": "boolean"}
-EMPTY: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a class says of its node, in either style."""
-
-    type: str
-    title: str
-    category: str
-    description: str
-    required: Mapping[str, Any]
-    optional: Mapping[str, Any]
-    hidden: Mapping[str, str]
-    outputs: tuple[OutputPort, ...]
-    takes_lists: bool
-    is_output: bool
-    method: str
-    raw: frozenset[str] = frozenset()
-    """Inputs of which the node wants the link, not the value."""
-    idempotent: bool = True
-    """Equal calls give equal results, whichever node makes them."""
-    deprecated: bool = False
-    experimental: bool = False
+from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, Place, Value
 
 
 def node_from(cls: type, type: str, title: str, pack: str, source: bytes, surface: Surface) -> Node:
     """The node of a class. Raises whatever the class raises when asked what it is."""
-    shape = _schema_shape(cls) if issubclass(cls, ComfyNode) else _class_shape(cls, type, title)
+    shape = shape_of(cls, type, title)
     adapter = _Adapter(cls, shape, surface)
-    return Node(_definition(shape, pack, source), adapter, named_outputs=True, fingerprint=adapter.fingerprint())
-
-
-# --- what it is ------------------------------------------------------------------------------------------------------
-
-
-def _class_shape(cls: Any, type: str, title: str) -> Shape:
-    inputs = cls.INPUT_TYPES()
-    types = tuple(getattr(cls, "RETURN_TYPES", ()))
-    names = tuple(getattr(cls, "RETURN_NAMES", ()) or ())
-    lists = tuple(getattr(cls, "OUTPUT_IS_LIST", ()) or ())
-    tips = tuple(getattr(cls, "OUTPUT_TOOLTIPS", ()) or ())
-    outputs = tuple(
-        OutputPort(
-            name=str(names[i]) if i < len(names) else _wire(one),
-            type=_wire(one),
-            list=bool(lists[i]) if i < len(lists) else False,
-            description=str(tips[i] or "") if i < len(tips) else "",
-        )
-        for i, one in enumerate(types)
-    )
-    hidden = {str(name): str(what[0] if isinstance(what, tuple | list) else what)
-              for name, what in dict(inputs.get("hidden", {})).items()}  # fmt: skip
-    return Shape(
-        type=type,
-        title=title,
-        category=str(getattr(cls, "CATEGORY", "packs")),
-        description=str(getattr(cls, "DESCRIPTION", "") or ""),
-        required=dict(inputs.get("required", {})),
-        optional=dict(inputs.get("optional", {})),
-        hidden=hidden,
-        outputs=outputs,
-        takes_lists=bool(getattr(cls, "INPUT_IS_LIST", False)),
-        is_output=bool(getattr(cls, "OUTPUT_NODE", False)),
-        method=str(cls.FUNCTION),
-        raw=_raw(inputs.get("required", {}), inputs.get("optional", {})),
-        idempotent=not getattr(cls, "NOT_IDEMPOTENT", False) and "UNIQUE_ID" not in hidden.values(),
-        deprecated=bool(getattr(cls, "DEPRECATED", False)),
-        experimental=bool(getattr(cls, "EXPERIMENTAL", False)),
-    )
-
-
-def _schema_shape(cls: type[ComfyNode]) -> Shape:
-    schema = cls.define_schema()
-    outputs = tuple(
-        OutputPort(name=one.name, type=_wire(one.type), list=one.is_list, description=one.tooltip)
-        for one in schema.outputs
-    )
-    required = {one.id: one.spec() for one in schema.inputs if not one.optional}
-    optional = {one.id: one.spec() for one in schema.inputs if one.optional}
-    asked = {str(getattr(one, "value", one)) for one in schema.hidden}
-    return Shape(
-        type=schema.node_id,
-        title=schema.display_name or schema.node_id,
-        category=schema.category,
-        description=schema.description,
-        required=required,
-        optional=optional,
-        hidden={},
-        outputs=outputs,
-        takes_lists=schema.is_input_list,
-        is_output=schema.is_output_node,
-        method="execute",
-        raw=_raw(required, optional),
-        idempotent=not schema.not_idempotent and "UNIQUE_ID" not in asked,
-        deprecated=schema.is_deprecated,
-        experimental=schema.is_experimental,
-    )
-
-
-def _raw(*inputs: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(
-        str(name)
-        for some in inputs
-        for name, spec in dict(some).items()
-        if not isinstance(spec, str) and len(spec) > 1 and spec[1] and spec[1].get("rawLink")
-    )
-
-
-def _definition(shape: Shape, pack: str, source: bytes) -> NodeDef:
-    ports = [_port(name, spec, True, shape.takes_lists) for name, spec in shape.required.items()]
-    ports += [_port(name, spec, False, shape.takes_lists) for name, spec in shape.optional.items()]
-    files = (OutputPort(name=FILES, type=Artifact.wire, list=True),) if shape.is_output and shape.outputs else ()
-    return NodeDef(
-        type=shape.type,
-        title=shape.title,
-        category=shape.category,
-        description=shape.description,
-        inputs=tuple(ports),
-        outputs=(*shape.outputs, *files),
-        output_node=shape.is_output,
-        deprecated=shape.deprecated,
-        experimental=shape.experimental,
-        pack=pack,
-        digest=hashlib.sha256(source).hexdigest()[:16],
-    )
-
-
-def _wire(type: Any) -> str:
-    """Our name of a wire type; a list of words is a combo."""
-    return "COMBO" if isinstance(type, list | tuple) else str(type).replace(",", "|")
-
-
-def _port(name: str, spec: Any, required: bool, whole: bool) -> Port:
-    type, options = (spec[0], dict(spec[1]) if len(spec) > 1 and spec[1] else {}) if not isinstance(spec, str) else (
-        spec, {}
-    )  # fmt: skip
-    field = None if options.get("forceInput") or options.get("rawLink") else _field(name, type, options)
-    return Port(
-        name=name,
-        type=_wire(type),
-        required=required,
-        default=None if field is None else field.get("default"),
-        field=field,
-        lazy=bool(options.get("lazy") or options.get("rawLink")),
-        list=whole,
-        description=str(options.get("tooltip") or ""),
-    )
-
-
-def _field(name: str, type: Any, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """JSON schema of a widget; None for what can only be linked."""
-    choices = list(type) if isinstance(type, list | tuple) else options.get("options") if type == "COMBO" else None
-    if choices is not None:
-        default = options.get("default", choices[0] if choices else "")
-        field = {"enum": choices, "default": default} if choices else {"type": "string", "default": default}
-        return {**field, "type": "string"} if all(isinstance(one, str) for one in choices) else field
-    kind = KINDS.get(str(type))
-    if kind is None:
-        return None
-    field = {"type": kind, "default": options.get("default", EMPTY[str(type)])}
-    if kind in ("integer", "number"):
-        numbers = {LIMITS[key]: options[key] for key in LIMITS if _is_finite(options.get(key))}
-        field |= numbers | ({"step": options["step"]} if _is_finite(options.get("step")) else {})
-        if options.get("control_after_generate", kind == "integer" and name in SEEDS):
-            field["widget"] = "seed"
-    if options.get("multiline"):
-        field["widget"] = "multiline"
-    return field
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-# --- what it does ----------------------------------------------------------------------------------------------------
+    definition = definition_of(shape, pack, source, checks=adapter.validator is not None)
+    check = adapter.check if definition.checks else None
+    return Node(definition, adapter, named_outputs=True, fingerprint=adapter.fingerprint(), check=check)
 
 
 @dataclass
@@ -214,6 +41,27 @@ class _Adapter:
 
     def __call__(self, **inputs: Any) -> Generator[Any, Any, Any]:
         return self._steps(PLACE.get(), inputs)
+
+    @property
+    def validator(self) -> Callable[..., Any] | None:
+        """The class's own check of its inputs."""
+        return getattr(self.cls, "validate_inputs" if issubclass(self.cls, ComfyNode) else "VALIDATE_INPUTS", None)
+
+    def check(self, written: Mapping[str, Any], linked: Mapping[str, str]) -> dict[str, str]:
+        """What the class's own check objects to, by each input that it was given; linked ones are None to it."""
+        assert self.validator is not None
+        given = {name: None if isinstance(value, Value) else _given(value, {}) for name, value in written.items()}
+        given |= dict.fromkeys(linked)
+        if self.shape.takes_lists:
+            given = {name: [value] for name, value in given.items()}
+        hidden = {} if issubclass(self.cls, ComfyNode) else self._hidden(PLACE.get(), self.validator, {})
+        types = {name: type.replace("|", ",") for name, type in linked.items()}
+        with self.surface.installed(), knowing(written.values()):
+            answer = _awaited(_called(self.validator, {**given, **hidden, "input_types": types}))
+        if answer is True:
+            return {}
+        message = str(answer) if isinstance(answer, str) else "the node refuses it"
+        return {name: message for name in given if takes(self.validator, name)} or {"": message}
 
     def fingerprint(self) -> Callable[..., str] | None:
         """What decides the result beside the inputs: the class's own check for changes, and which node it is.
@@ -233,11 +81,11 @@ class _Adapter:
         return said
 
     def _changed(self, check: Callable[..., Any], place: Place | None, inputs: Mapping[str, Any]) -> str:
-        given: dict[str, Any] = {name: None if isinstance(value, Value) else value for name, value in inputs.items()}
+        given = {name: None if isinstance(value, Value | Lazy) else outward(value) for name, value in inputs.items()}
         if not issubclass(self.cls, ComfyNode):
             given |= self._hidden(place, check, {})
         try:
-            with self.surface.installed():
+            with self.surface.installed(), knowing(inputs.values()):
                 answer = _awaited(_called(check, given))
         except Exception:  # a check that fails says nothing: the node runs
             answer = math.nan
@@ -260,11 +108,11 @@ class _Adapter:
             for name in wanted:
                 value = yield from lazy.pop(name)
                 given[name] = [_given(value, known)] if self.shape.takes_lists else _given(value, known)
-        result = yield from in_thread(lambda: self._run(method, {**given, **hidden}))
+        result = yield from in_thread(lambda: self._run(method, {**given, **hidden}, inputs.values()))
         return self._returned(result, known)
 
-    def _run(self, method: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-        with self.surface.installed():
+    def _run(self, method: Callable[..., Any], given: Mapping[str, Any], inputs: Iterable[Any]) -> Any:
+        with self.surface.installed(), knowing(inputs):
             self._validate(given)
             result = _awaited(method(**given))
             return result.as_dict() if isinstance(result, NodeOutput) else result
@@ -285,7 +133,7 @@ class _Adapter:
             return {}
         values = told(place, known)
         asked = {name: values.get(what) for name, what in self.shape.hidden.items()}
-        return {name: value for name, value in asked.items() if _takes(method, name)}
+        return {name: value for name, value in asked.items() if takes(method, name)}
 
     def _wanted(self, target: Any, given: Mapping[str, Any], lazy: Mapping[str, Any]) -> list[str]:
         """Lazy inputs that the node asks for now."""
@@ -298,15 +146,14 @@ class _Adapter:
 
     def _validate(self, given: Mapping[str, Any]) -> None:
         """Raises `ValueError` when the class's own check of its inputs objects."""
-        name = "validate_inputs" if issubclass(self.cls, ComfyNode) else "VALIDATE_INPUTS"
-        check = getattr(self.cls, name, None)
+        check = self.validator
         if check is None:
             return
         plain = {
             key: value if isinstance(value, bool | int | float | str | list) else None for key, value in given.items()
         }
         types = {**self.shape.required, **self.shape.optional}
-        linked = {key: _wire(types[key][0]) for key in given if plain[key] is None and key in types}
+        linked = {key: wire(types[key][0]) for key in given if plain[key] is None and key in types}
         answer = _awaited(_called(check, {**plain, "input_types": linked}))
         if answer is not True:
             raise ValueError(str(answer) if isinstance(answer, str) else "the node refused its inputs")
@@ -374,14 +221,9 @@ def _grown(expand: Mapping[str, Any], result: Sequence[Any], known: Mapping[int,
     return Expansion(nodes, [moved(one) for one in result])
 
 
-def _takes(function: Callable[..., Any], name: str) -> bool:
-    parameters = inspect.signature(function).parameters.values()
-    return any(p.name == name or p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
-
-
 def _called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     """With those arguments that it takes."""
-    return function(**{name: value for name, value in given.items() if _takes(function, name)})
+    return function(**{name: value for name, value in given.items() if takes(function, name)})
 
 
 def _awaited(result: Any) -> Any:

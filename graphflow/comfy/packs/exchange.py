@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from graphflow.node import ANY, Blocked, Value
+from graphflow.node import ANY, Blocked, File, Value
 from graphflow.values import Area, Audio, Cond, Conditioning, Image, Latent, Mask, Sigmas, Video
 
 ORIGINAL = "graphflow_entry"
@@ -46,6 +46,8 @@ def outward(value: Any) -> Any:
             return {"waveform": value.data, "sample_rate": value.sample_rate}
         case str():
             return str(value)
+        case File(name=name):
+            return name
         case list():
             return [outward(item) for item in value]
     return value

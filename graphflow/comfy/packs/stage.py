@@ -1,4 +1,4 @@
-"""Where a pack's node runs: folders for the files it writes, its progress, and whether it is to stop."""
+"""Where a pack's node runs: folders for the files it reads and writes, its progress, and whether it is to stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from mimetypes import guess_type
@@ -18,17 +19,53 @@ from typing import Any
 import torch
 
 from graphflow.errors import Cancelled
-from graphflow.node import Artifact, Progress
+from graphflow.files import FOLDERS, ModelFiles
+from graphflow.node import Artifact, File, Progress
 
 _COUNTER = re.compile(r"_\d+_?$")
 
 
-class Folders:
-    """The folders that a pack is told of: ComfyUI's own for what it reads, one of our own for what it writes."""
+class FileNames(list[str]):
+    """The files that can be chosen from a folder, and other words put before or behind them.
 
-    def __init__(self, packs: Path) -> None:
+    A combo made of them offers what is in the folder when it is looked at, not what was there when the pack loaded.
+    """
+
+    def __init__(self, names: Iterable[str], folder: str, extra: Sequence[str] = ()) -> None:
+        super().__init__(names)
+        self.folder = folder
+        self.extra = tuple(extra)
+
+    def __add__(self, other: Any) -> Any:
+        return FileNames([*self, *other], self.folder, (*self.extra, *other))
+
+    def __radd__(self, other: Any) -> Any:
+        return FileNames([*other, *self], self.folder, (*other, *self.extra))
+
+
+FILES: ContextVar[Mapping[str, Path]] = ContextVar("pack_files", default={})  # noqa: B039 - a mapping, never changed
+"""Where the files lie that the running call was given, by the names it was given."""
+
+
+@contextmanager
+def knowing(values: Iterable[Any]) -> Iterator[None]:
+    """With the paths of those files among the values to be had."""
+    flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    token = FILES.set({one.name: one.path for one in flat if isinstance(one, File) and one.path != Path()})
+    try:
+        yield
+    finally:
+        FILES.reset(token)
+
+
+class Folders:
+    """The folders that a pack is told of: the server's for what it reads, one of our own for what it writes."""
+
+    def __init__(self, packs: Path, models: ModelFiles | None = None) -> None:
+        """Without `models`, those beside the packs, as ComfyUI has them."""
         self.base = packs.parent
         """With `custom_nodes` of a ComfyUI, that ComfyUI."""
+        self._models = models
         self._written = Path(tempfile.mkdtemp(prefix="graphflow-packs-"))
         weakref.finalize(self, shutil.rmtree, str(self._written), ignore_errors=True)
 
@@ -37,10 +74,16 @@ class Folders:
         """Where models lie."""
         return self.base / "models"
 
+    def places(self, folder: str) -> list[Path]:
+        """Where the files of a folder of models lie."""
+        if self._models is not None:
+            return self._models.places(folder)
+        return [self.models / part for part in FOLDERS.get(folder, (folder,))]
+
     def of(self, kind: str) -> Path:
         """`input`, `output` or `temp`."""
         if kind == "input":
-            return self.base / "input"
+            return self.base / "input" if self._models is None else self._models.places("input")[-1]
         folder = self._written / kind
         folder.mkdir(exist_ok=True)
         return folder
@@ -79,6 +122,8 @@ class Call:
 
     told: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
     interrupted: threading.Event = field(default_factory=threading.Event)
+    place: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    """How far it is: value and total."""
 
 
 CALL: ContextVar[Call | None] = ContextVar("pack_call", default=None)
@@ -87,7 +132,14 @@ CALL: ContextVar[Call | None] = ContextVar("pack_call", default=None)
 def tell_progress(value: float, total: float) -> None:
     """Says how far the running call is."""
     if (call := CALL.get()) is not None:
+        call.place[:] = value, total
         call.told.put(Progress(value, total))
+
+
+def tell_text(text: str) -> None:
+    """Says in words how far the running call is."""
+    if (call := CALL.get()) is not None:
+        call.told.put(Progress(call.place[0], call.place[1], text=text))
 
 
 def stop_if_interrupted() -> None:

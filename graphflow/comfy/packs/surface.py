@@ -7,11 +7,11 @@ be installed.
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -19,9 +19,10 @@ from typing import Any
 import torch
 
 from graphflow.comfy.packs import graphs, typed
+from graphflow.comfy.packs.folder_paths import folder_paths
+from graphflow.comfy.packs.server import Server
 from graphflow.comfy.packs.stage import Folders, stop_if_interrupted, tell_progress
-from graphflow.errors import Cancelled
-from graphflow.files import FOLDERS, SUFFIXES
+from graphflow.errors import Cancelled, UnsupportedFile
 
 MAX_RESOLUTION = 16384
 
@@ -58,20 +59,35 @@ def _modules(folders: Folders, samplers: tuple[str, ...], schedulers: tuple[str,
     io, ui = _module("io", typed.io_words()), _module("ui", typed.ui_words(folders))
     api = {"io": io, "ui": ui, "ComfyExtension": typed.ComfyExtension, "ComfyAPI": typed.ComfyAPI,
            "ComfyAPISync": typed.ComfyAPI}  # fmt: skip
+    server = SimpleNamespace(instance=Server())
     words = {one: getattr(graphs, one) for one in graphs.__all__}
     kinds = _types()
     contents: dict[str, Mapping[str, Any]] = {
-        "folder_paths": _folder_paths(folders),
+        "folder_paths": folder_paths(folders),
         "nodes": _nodes(folders),
         "node_helpers": _node_helpers(),
-        "server": {"PromptServer": SimpleNamespace(instance=_Server())},
+        "server": {"PromptServer": server},
         "comfy": {},
-        "comfy.utils": {"ProgressBar": ProgressBar, "common_upscale": common_upscale, "PROGRESS_BAR_ENABLED": True},
+        "comfy.utils": {
+            "ProgressBar": ProgressBar,
+            "common_upscale": common_upscale,
+            "repeat_to_batch_size": repeat_to_batch_size,
+            "load_torch_file": load_torch_file,
+            "PROGRESS_BAR_ENABLED": True,
+        },
         "comfy.model_management": _model_management(),
         "comfy.samplers": _samplers(samplers, schedulers),
         "comfy.comfy_types": kinds,
         "comfy.comfy_types.node_typing": kinds,
         "comfy.cli_args": {"args": SimpleNamespace(disable_metadata=False, verbose=False)},
+        "comfy.sd": {},
+        "comfy.sample": {},
+        "comfy.model_base": {},
+        "comfy.model_patcher": {},
+        "comfy.controlnet": {},
+        "comfy.ops": {},
+        "latent_preview": {},
+        "execution": {},
         "comfy_execution": {},
         "comfy_execution.graph_utils": words,
         "comfy_execution.graph": {"ExecutionBlocker": graphs.ExecutionBlocker},
@@ -80,6 +96,8 @@ def _modules(folders: Folders, samplers: tuple[str, ...], schedulers: tuple[str,
         "comfy_api.v0_0_2": api,
     }
     modules = {name: _module(name, content) for name, content in contents.items()}
+    for name in (name for name, content in contents.items() if not content and name not in PACKAGES):
+        modules[name].__getattr__ = partial(_absent, name)  # type: ignore[method-assign]
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
         if parent:
@@ -88,72 +106,23 @@ def _modules(folders: Folders, samplers: tuple[str, ...], schedulers: tuple[str,
     return modules
 
 
+PACKAGES = ("comfy", "comfy_execution", "comfy_api")
+"""Modules that only hold others."""
+
+
+def _absent(module: str, name: str) -> Any:
+    """For what reaches into ComfyUI's models: the pack loads, and whoever uses it is told."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(
+        f"{module}.{name} is part of ComfyUI's own engine, which is not here: use nodes of this server"
+    )
+
+
 def _module(name: str, content: Mapping[str, Any]) -> ModuleType:
     module = ModuleType(name)
     vars(module).update(content)
     return module
-
-
-# --- folders ---------------------------------------------------------------------------------------------------------
-
-
-def _folder_paths(folders: Folders) -> dict[str, Any]:
-    places = {name: ([str(folders.models / part) for part in parts], set(SUFFIXES)) for name, parts in FOLDERS.items()}
-
-    def names(folder: str) -> list[str]:
-        found = []
-        for place in places.get(folder, ([], set()))[0]:
-            for directory, _, files in os.walk(place):
-                found += [(Path(directory) / file).relative_to(place).as_posix() for file in files]
-        return sorted(file for file in found if Path(file).suffix.lower() in SUFFIXES)
-
-    def full_path(folder: str, name: str) -> str | None:
-        candidates = (Path(place) / name for place in places.get(folder, ([], set()))[0])
-        return next((str(path) for path in candidates if path.is_file()), None)
-
-    def sure_path(folder: str, name: str) -> str:
-        path = full_path(folder, name)
-        if path is None:
-            raise FileNotFoundError(f"there is no {name!r} in {folder}")
-        return path
-
-    def add(folder: str, path: str, is_default: bool = False) -> None:
-        places.setdefault(folder, ([], set(SUFFIXES)))[0].insert(0 if is_default else len(places), path)
-
-    def annotated(name: str, default_dir: str | None = None) -> str:
-        plain, _, kind = name.removesuffix("]").rpartition(" [")
-        if name.endswith("]") and kind in ("input", "output", "temp"):
-            return str(folders.of(kind) / plain)
-        return str(Path(default_dir) / name if default_dir else folders.of("input") / name)
-
-    def save_path(
-        prefix: str, output_dir: str, image_width: int = 0, image_height: int = 0
-    ) -> tuple[str, str, int, str, str]:
-        name, subfolder = Path(prefix).name, "/".join(Path(prefix).parts[:-1])
-        folder = Path(output_dir) / subfolder
-        if not folder.resolve().is_relative_to(Path(output_dir).resolve()):
-            raise ValueError(f"{prefix!r} leads out of the output folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder), name, 1 + sum(1 for _ in folder.glob(f"{name}_*")), subfolder, prefix
-
-    return {
-        "base_path": str(folders.base),
-        "models_dir": str(folders.models),
-        "folder_names_and_paths": places,
-        "supported_pt_extensions": set(SUFFIXES),
-        "get_input_directory": lambda: str(folders.of("input")),
-        "get_output_directory": lambda: str(folders.of("output")),
-        "get_temp_directory": lambda: str(folders.of("temp")),
-        "get_directory_by_type": lambda kind: str(folders.of(kind)),
-        "get_annotated_filepath": annotated,
-        "exists_annotated_filepath": lambda name: Path(annotated(name)).is_file(),
-        "get_filename_list": names,
-        "get_full_path": full_path,
-        "get_full_path_or_raise": sure_path,
-        "get_folder_paths": lambda folder: list(places.get(folder, ([], set()))[0]),
-        "add_model_folder_path": add,
-        "get_save_image_path": save_path,
-    }
 
 
 # --- nodes that others build on --------------------------------------------------------------------------------------
@@ -189,7 +158,24 @@ def _nodes(folders: Folders) -> dict[str, Any]:
             """Pictures."""
             return {"required": {"images": ("IMAGE",)}}
 
+    class LoadImage:
+        """Reads an uploaded picture; packs derive from it."""
+
+        RETURN_TYPES = ("IMAGE", "MASK")
+        FUNCTION = "load_image"
+        CATEGORY = "image"
+
+        @classmethod
+        def INPUT_TYPES(cls) -> dict[str, Any]:
+            """The picture's name."""
+            return {"required": {"image": ([], {"image_upload": True})}}
+
+        def load_image(self, image: str) -> tuple[torch.Tensor, torch.Tensor]:
+            """(B, H, W, 3) in 0..1, and 1 where it is transparent, (B, H, W)."""
+            return typed.load_image(Path(folder_paths(folders)["get_annotated_filepath"](image)))
+
     return {
+        "LoadImage": LoadImage,
         "MAX_RESOLUTION": MAX_RESOLUTION,
         "NODE_CLASS_MAPPINGS": {},
         "NODE_DISPLAY_NAME_MAPPINGS": {},
@@ -249,6 +235,24 @@ def common_upscale(samples: torch.Tensor, width: int, height: int, upscale_metho
     return torch.nn.functional.interpolate(samples, (height, width), mode=mode, antialias=antialias)
 
 
+def repeat_to_batch_size(tensor: torch.Tensor, batch_size: int, dim: int = 0) -> torch.Tensor:
+    """As many items along `dim` as are wanted: cut, or repeated from the first on."""
+    count = tensor.shape[dim]
+    places = torch.arange(batch_size, device=tensor.device) % max(count, 1)
+    return tensor if count == batch_size else tensor.index_select(dim, places)
+
+
+def load_torch_file(ckpt: str, safe_load: bool = True, device: Any = None, return_metadata: bool = False) -> Any:
+    """A safetensors file's tensors by name. Raises `UnsupportedFile` for a pickle, which could run code."""
+    from safetensors import safe_open
+
+    if Path(ckpt).suffix.lower() not in (".safetensors", ".sft"):
+        raise UnsupportedFile(f"{Path(ckpt).name} is no safetensors file, and others can run code: convert it first")
+    with safe_open(ckpt, framework="pt", device=str(device or "cpu")) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        return (tensors, file.metadata()) if return_metadata else tensors
+
+
 def _model_management() -> dict[str, Any]:
     def device() -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -262,7 +266,15 @@ def _model_management() -> dict[str, Any]:
         "unet_offload_device": cpu,
         "vae_offload_device": cpu,
         "text_encoder_offload_device": cpu,
+        "text_encoder_device": device,
+        "vae_device": device,
+        "get_torch_device_name": str,
+        "is_device_cpu": lambda one: torch.device(one).type == "cpu",
+        "is_device_mps": lambda one: torch.device(one).type == "mps",
+        "is_device_cuda": lambda one: torch.device(one).type == "cuda",
         "soft_empty_cache": lambda *_, **__: None,
+        "unload_all_models": lambda *_, **__: None,
+        "cleanup_models": lambda *_, **__: None,
         "throw_exception_if_processing_interrupted": stop_if_interrupted,
         "processing_interrupted": lambda: False,
         "InterruptProcessingException": Cancelled,
@@ -289,23 +301,3 @@ def _types() -> dict[str, Any]:
 def _all_unknown(self: Any, **inputs: Any) -> list[str]:
     """Every input that is not there yet."""
     return [name for name, value in inputs.items() if value is None]
-
-
-class _Server:
-    """Stands for the server where packs register routes and send messages: none of it leaves this process."""
-
-    def __init__(self) -> None:
-        self.client_id = None
-        self.last_node_id = None
-        self.routes = self
-
-    def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
-        """Messages of packs go nowhere."""
-
-    def add_on_prompt_handler(self, handler: Any) -> None:
-        """Prompts are not changed by packs."""
-
-    def _keep(self, *_: Any, **__: Any) -> Callable[[Any], Any]:
-        return lambda function: function
-
-    get = post = put = delete = patch = _keep

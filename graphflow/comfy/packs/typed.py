@@ -7,12 +7,16 @@ import io as bytes_io
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import torch
 
+from graphflow import pictures
 from graphflow.comfy.packs.exchange import ExecutionBlocker
 from graphflow.comfy.packs.stage import Folders, tell_progress
 
@@ -293,6 +297,14 @@ def save_images(images: torch.Tensor, prefix: str, folders: Folders, kind: str =
         (folders.of(kind) / name).write_bytes(out.getvalue())
         entries.append({"filename": name, "subfolder": "", "type": kind})
     return entries
+
+
+def load_image(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """A picture as (1, H, W, 3) in 0..1, turned as its camera says, and 1 where it is transparent, (1, H, W)."""
+    with pictures.opened(path) as opened:
+        picture = PIL.ImageOps.exif_transpose(opened).convert("RGBA")
+    pixels = torch.from_numpy(np.array(picture)).float()[None] / 255.0
+    return pixels[..., :3].contiguous(), 1.0 - pixels[..., 3]
 
 
 class Execution:
