@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +32,25 @@ def test_the_built_editor_is_what_its_sources_give(tmp_path: Path) -> None:
     subprocess.run(command, cwd=WEB, check=True)
 
     assert files(tmp_path / "dist") == files(WEB / "dist"), "web/dist is stale: run `npm run build` in web/ and commit"
+
+
+def test_what_the_first_page_loads_is_small() -> None:
+    dist = WEB / "dist"
+    waiting = re.findall(r'<script[^>]+src="\./([\w.-]+)"', (dist / "index.html").read_text())
+    loaded: dict[str, int] = {}
+    while waiting:
+        name = waiting.pop()
+        text = (dist / name).read_text()
+        loaded[name] = len(gzip.compress(text.encode(), 9))
+        waiting += [one for one in STATIC_IMPORT.findall(text) if one not in loaded]
+
+    assert {"editor.js", "vendor.js"} <= loaded.keys()
+    assert sum(loaded.values()) < FIRST_LOAD, f"{loaded}: load what the first picture does without later (src/later.ts)"
+
+
+FIRST_LOAD = 190_000
+"""Bytes of JavaScript, gzipped; 200 kB is the promise."""
+STATIC_IMPORT = re.compile(r"""(?:^|[;\n])\s*import\b[^()"']*["']\./([\w.-]+\.js)["']""")
 
 
 def files(folder: Path) -> dict[str, str]:

@@ -49,6 +49,7 @@ export default defineConfig({
     rolldownOptions: {
       onwarn: (warning, warn) => warning.code !== "MODULE_LEVEL_DIRECTIVE" && warn(warning),
       output: {
+        comments: { legal: true, annotation: false, jsdoc: false },
         entryFileNames: "editor.js",
         chunkFileNames: "[name].js",
         assetFileNames: (asset) => (asset.names.some((name) => name.endsWith(".css")) ? "editor.css" : "[name][extname]"),

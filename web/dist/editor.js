@@ -1,10 +1,9 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./dagre.js","./rolldown-runtime.js","./dialogs.js","./vendor.js"])))=>i.map(i=>d[i]);
+const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./dagre.js","./rolldown-runtime.js","./more.js","./vendor.js"])))=>i.map(i=>d[i]);
 import { r as __toESM } from "./rolldown-runtime.js";
 import { S as require_react, _ as getBezierPath, a as NodeResizer, b as create, c as applyEdgeChanges, d as useNodesInitialized, f as useReactFlow, g as SelectionMode, h as Position, i as Handle, l as applyNodeChanges, m as useStoreApi, n as BackgroundVariant, o as Panel, p as useStore, r as BaseEdge, s as ReactFlowProvider, t as Background, u as index, v as require_jsx_runtime, x as require_client, y as useShallow } from "./vendor.js";
 // src/graph/json.ts
 var import_client = require_client();
 var raw = JSON.rawJSON;
-/** Reads JSON; drops `__proto__` keys, so that no text can reach a prototype. Throws `SyntaxError`. */
 function parseJson(text) {
 	const revive = (key, value, context) => {
 		if (key === "__proto__") return void 0;
@@ -13,7 +12,6 @@ function parseJson(text) {
 	};
 	return JSON.parse(text, revive);
 }
-/** Writes JSON; the same value gives the same bytes. */
 function writeJson(value, indent) {
 	const replace = (_key, item) => typeof item === "bigint" ? raw ? raw(item.toString()) : Number(item) : item;
 	return JSON.stringify(value, replace, indent);
@@ -24,7 +22,6 @@ function isRecord(value) {
 function sameJson(a, b) {
 	return a === b || writeJson(a) === writeJson(b);
 }
-/** How deeply arrays and objects are nested; stops counting at `limit`. */
 function depth(value, limit = 100) {
 	if (typeof value !== "object" || value === null || limit === 0) return 0;
 	let deepest = 0;
@@ -37,7 +34,6 @@ var LIMITS = {
 	nodes: 1e4,
 	depth: 64
 };
-/** A file that cannot be opened; `problem` is the key of a sentence. */
 var UnreadableFile = class extends Error {
 	problem;
 	constructor(problem) {
@@ -94,7 +90,6 @@ function cleanGroup(group) {
 		...isRecord(modes) ? { modes } : {}
 	};
 }
-/** Nodes, layout and frames with every missing or mad part mended. */
 function clean(json) {
 	const nodes = Object.fromEntries(entries(json.nodes).map(([id, node]) => [id, cleanNode(node)]));
 	const boxes = new Map(entries(json.layout));
@@ -146,11 +141,9 @@ function cleanWorkflow(json) {
 		})) } : {}
 	};
 }
-/** Whether a parsed file is in our own format, not another program's. */
 function isOurs(json) {
 	return isRecord(json) && "graphflow" in json && isRecord(json.nodes);
 }
-/** Reads a workflow. Throws `UnreadableFile`; `file.foreign` means that the server may still convert it. */
 function readWorkflow(source) {
 	if (source.length > LIMITS.bytes) throw new UnreadableFile("file.tooLarge");
 	let json;
@@ -164,14 +157,11 @@ function readWorkflow(source) {
 	if (Object.keys(json.nodes).length > LIMITS.nodes) throw new UnreadableFile("file.tooMany");
 	return cleanWorkflow(json);
 }
-/** The file's text: the same workflow gives the same bytes. */
 var writeWorkflow = (workflow) => `${writeJson(workflow, 2)}\n`;
 // src/graph/snippets.ts
-/** The current workflow as a request that can be pasted into a terminal or a program. */
 function asCurl(origin, workflow) {
 	return `curl -s ${origin}/v1/jobs -H 'Content-Type: application/json' -d '${writeJson({ workflow }).replaceAll("'", "'\\''")}'`;
 }
-/** Python that needs nothing but its standard library: runs the workflow and saves its pictures. */
 function asPython(origin, workflow) {
 	return `import json, time, urllib.request
 
@@ -206,7 +196,6 @@ var EMPTY = {
 	groups: [],
 	subgraphs: {}
 };
-/** Where a link comes from; ids may hold dots, so the last dot separates. Null for a literal. */
 function sourceOf(value) {
 	if (!isRecord(value) || typeof value.from !== "string" || Object.keys(value).length !== 1) return null;
 	const dot = value.from.lastIndexOf(".");
@@ -219,8 +208,7 @@ function sourceOf(value) {
 	};
 }
 var linkTo = (node, output) => ({ from: `${node}.${output}` });
-var known = /* @__PURE__ */ new WeakMap();
-/** A node's incoming links; found once, since a node never changes. */
+var known = new WeakMap();
 function sources(node) {
 	const found = known.get(node);
 	if (found) return found;
@@ -234,16 +222,14 @@ function sources(node) {
 	known.set(node, links);
 	return links;
 }
-/** Every link of a graph. */
 function wires(graph) {
 	return Object.entries(graph.nodes).flatMap(([target, node]) => sources(node).map((source) => ({
 		...source,
 		target
 	})));
 }
-/** The nodes that `ids` need, themselves included; `ends` says of a node that it needs nothing. */
 function ancestors(graph, ids, ends = () => false) {
-	const seen = /* @__PURE__ */ new Set();
+	const seen = new Set();
 	const pending = [...ids];
 	for (let id = pending.pop(); id !== void 0; id = pending.pop()) {
 		const node = graph.nodes[id];
@@ -253,11 +239,10 @@ function ancestors(graph, ids, ends = () => false) {
 	}
 	return seen;
 }
-/** The nodes that depend on `ids`, themselves included. */
 function descendants(graph, ids) {
-	const next = /* @__PURE__ */ new Map();
+	const next = new Map();
 	for (const wire of wires(graph)) next.set(wire.node, [...next.get(wire.node) ?? [], wire.target]);
-	const seen = /* @__PURE__ */ new Set();
+	const seen = new Set();
 	const pending = [...ids];
 	for (let id = pending.pop(); id !== void 0; id = pending.pop()) {
 		if (seen.has(id)) continue;
@@ -266,9 +251,8 @@ function descendants(graph, ids) {
 	}
 	return seen;
 }
-/** Ids so that each node comes after those it needs; members of a cycle keep their order. */
 function inOrder(graph) {
-	const done = /* @__PURE__ */ new Set();
+	const done = new Set();
 	const order = [];
 	for (const root of Object.keys(graph.nodes)) {
 		const stack = [[root, false]];
@@ -307,7 +291,6 @@ function toProblem(json) {
 		details: isRecord(one.details) ? one.details : {}
 	};
 }
-/** Reads the one error shape; an answer in any other shape becomes one, too. */
 function toError(status, body) {
 	try {
 		const json = parseJson(body);
@@ -319,7 +302,6 @@ function toError(status, body) {
 	} catch {}
 	return new ServerError(`The server answered ${status}.`, status, "http");
 }
-/** Sends a request and throws `ServerError` unless it went well; status 0 means that the server is away. */
 async function send(path, options = {}) {
 	const { method = options.json === void 0 ? "GET" : "POST", json, body, headers = {}, keepalive = false } = options;
 	const type = json === void 0 ? {} : { "Content-Type": "application/json" };
@@ -346,11 +328,10 @@ async function call(path, options = {}) {
 }
 var assetUrl = (id) => url(`v1/assets/${id}`);
 var thumbnailUrl = (id, size = 256) => url(`v1/assets/${id}/thumbnail?size=${size}`);
-var newKey = () => Array.from(crypto.getRandomValues(/* @__PURE__ */ new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
+var newKey = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 // src/graph/schema.ts
-/** By type and by old name. */
 function definitions(list) {
-	const byType = /* @__PURE__ */ new Map();
+	const byType = new Map();
 	for (const def of list) for (const alias of def.aliases) byType.set(alias, def);
 	for (const def of list) byType.set(def.type, def);
 	return byType;
@@ -366,7 +347,6 @@ var WIDER = {
 	STRING: ["COMBO"],
 	COMBO: ["STRING"]
 };
-/** Whether an output of type `source` may be linked to an input of type `target`. */
 function fits(source, target) {
 	if (source === "*" || target === "*") return true;
 	const targets = new Set(target.split("|"));
@@ -409,7 +389,6 @@ var OUTPUTS = "$outputs";
 var PREFIX = "subgraph/";
 var subgraphName = (type) => type.startsWith(PREFIX) ? type.slice(9) : null;
 var subgraphType = (name) => PREFIX + name;
-/** The field that a subgraph's input shows outside: that of the first inner input it feeds. */
 function innerPort(defs, workflow, subgraph, name, nesting) {
 	const wire = wires(subgraph).find((one) => one.node === "$inputs" && one.output === name);
 	const node = wire && subgraph.nodes[wire.target];
@@ -433,7 +412,6 @@ function subgraphDef(defs, workflow, name, subgraph, nesting) {
 		outputs: subgraph.outputs.map((item) => output(item.name, item.type))
 	};
 }
-/** The two nodes that stand for a subgraph's inputs and outputs while it is open. */
 function borderDef(type, graph) {
 	return type === "$inputs" ? {
 		...BARE,
@@ -449,7 +427,6 @@ function borderDef(type, graph) {
 		outputs: []
 	};
 }
-/** A definition read off the workflow, for a node of a type nobody here knows. */
 function guess(id, node, graph) {
 	const names = new Set(wires(graph).filter((wire) => wire.node === id).map((wire) => wire.output));
 	return {
@@ -464,7 +441,6 @@ function guess(id, node, graph) {
 		outputs: [...names].map((name) => output(name, "*"))
 	};
 }
-/** The definition of a node; of a subgraph, its border or an unknown type, one made up from the workflow. */
 function definitionOf(defs, workflow, id, node, graph = workflow, nesting = 0) {
 	const described = defs.get(node.type);
 	if (described) return described;
@@ -474,13 +450,11 @@ function definitionOf(defs, workflow, id, node, graph = workflow, nesting = 0) {
 	if (name !== null && subgraph) return subgraphDef(defs, workflow, name, subgraph, nesting);
 	return guess(id, node, graph);
 }
-/** The output a link names, by name or by index. */
 function outputOf(def, name) {
 	return def.outputs.find((one) => one.name === name) ?? (/^\d+$/.test(name) ? def.outputs[Number(name)] : void 0);
 }
-/** The inputs a card shows: of a group that grows, those in use and the first free one. */
 function shownPorts(def, node) {
-	const offered = /* @__PURE__ */ new Set();
+	const offered = new Set();
 	return def.inputs.filter((port) => {
 		if (!port.grows || node.inputs[port.name] !== void 0) return true;
 		const first = !offered.has(port.grows);
@@ -508,7 +482,6 @@ function numberWidget(field, whole) {
 		...bounds
 	};
 }
-/** How a literal is edited, from its JSON schema. */
 function widgetOf(field) {
 	const some = (Array.isArray(field.anyOf) ? field.anyOf.filter(isRecord) : []).find((one) => one.type !== "null");
 	if (some) return widgetOf({
@@ -546,7 +519,6 @@ function widgetOf(field) {
 }
 // src/graph/edit.ts
 var without = (record, ...keys) => Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
-/** `record` with `key` set, or without it when `value` is undefined. */
 function put$1(record, key, value) {
 	return value === void 0 ? without(record, key) : {
 		...record,
@@ -573,14 +545,12 @@ function changeBox(graph, id, key, value) {
 		}
 	};
 }
-/** A readable id that is not taken: `ksampler`, `ksampler2`. */
 function freshId(taken, type) {
 	const stem = type.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").replace(/\d+$/, "") || "node";
 	let id = stem;
 	for (let count = 2; id in taken; count += 1) id = `${stem}${count}`;
 	return id;
 }
-/** The literals a new node starts with; seeds are drawn anew for each run. */
 function addNode(graph, def, position) {
 	const id = freshId(graph.nodes, def.title.length < 24 ? def.type : def.type.slice(0, 24));
 	const inputs = {};
@@ -620,11 +590,9 @@ function setMode$1(graph, ids, mode) {
 	for (const id of ids) next = changeNode(next, id, (node) => put$1(node, "mode", mode));
 	return next;
 }
-/** Bypasses the nodes, or runs them again when all of them are bypassed. */
 function toggleMode(graph, ids, mode) {
 	return setMode$1(graph, ids, ids.every((id) => graph.nodes[id]?.mode === mode) ? void 0 : mode);
 }
-/** Lets nodes give the results kept under these keys, or compute again where there is none. */
 var setFrozen = (graph, keys) => [...keys].reduce((next, [id, key]) => changeNode(next, id, (node) => put$1(node, "frozen", key)), graph);
 function toggleCollapsed(graph, ids) {
 	const collapsed = ids.every((id) => boxOf(graph, id).collapsed) ? void 0 : true;
@@ -644,7 +612,6 @@ function move(graph, positions) {
 		layout
 	};
 }
-/** Links an output to an input. The literal that was there comes back when the input is unlinked. */
 function connect(graph, node, output, target, input) {
 	const before = graph.nodes[target]?.inputs[input];
 	const linked = setValue(graph, target, input, linkTo(node, output));
@@ -663,7 +630,6 @@ function disconnect(graph, target, input) {
 	const cleaned = box.values ? changeBox(next, target, "values", Object.keys(values).length ? values : void 0) : next;
 	return box.bends ? changeBox(cleaned, target, "bends", Object.keys(bends).length ? bends : void 0) : cleaned;
 }
-/** Removes nodes and every link to them. */
 function remove(graph, ids) {
 	const gone = new Set(ids);
 	let next = {
@@ -677,20 +643,17 @@ function remove(graph, ids) {
 	}
 	return next;
 }
-/** Whether an input's seed is drawn anew for each run. */
 var isDrawn = (graph, id, input) => Boolean(graph.layout[id]?.draw?.includes(input));
 function setDrawn(graph, id, input, drawn) {
 	const rest = (boxOf(graph, id).draw ?? []).filter((name) => name !== input);
 	const draw = drawn ? [...rest, input] : rest;
 	return changeBox(graph, id, "draw", draw.length ? draw : void 0);
 }
-/** Draws every seed that is not fixed; `random` gives whole numbers. */
 function drawSeeds(graph, random) {
 	let next = graph;
 	for (const [id, box] of Object.entries(graph.layout)) for (const input of box.draw ?? []) if (graph.nodes[id] && !sourceOf(graph.nodes[id].inputs[input])) next = setValue(next, id, input, random());
 	return next;
 }
-/** Turns every link point of an input into `points`; none is a straight link. */
 function setBends(graph, target, input, points) {
 	const bends = {
 		...without(boxOf(graph, target).bends ?? {}, input),
@@ -699,8 +662,6 @@ function setBends(graph, target, input, points) {
 	return changeBox(graph, target, "bends", Object.keys(bends).length ? bends : void 0);
 }
 // src/graph/subgraph.ts
-/** Subgraphs: enter, make from a selection, unpack. */
-/** A subgraph with two nodes that stand for its border, so that every edit works on it as on any graph. */
 function opened(subgraph) {
 	const outputs = Object.fromEntries(subgraph.outputs.flatMap((port) => port.from ? [[port.name, { from: port.from }]] : []));
 	const boxes = Object.values(subgraph.layout).map((box) => box.position);
@@ -741,7 +702,6 @@ function closed(subgraph) {
 		nodes: without(subgraph.nodes, INPUTS, OUTPUTS)
 	};
 }
-/** Names of the subgraphs that a path of node ids leads through; shorter than the path when something on it is gone. */
 function namesAlong(workflow, path) {
 	const names = [];
 	let graph = workflow;
@@ -753,7 +713,6 @@ function namesAlong(workflow, path) {
 	}
 	return names;
 }
-/** The graph at the end of `path`, ids of the nodes that were entered; the workflow itself when it is empty or broken. */
 function graphAt(workflow, path) {
 	const name = namesAlong(workflow, path).at(-1);
 	const subgraph = name === void 0 ? void 0 : workflow.subgraphs[name];
@@ -772,7 +731,6 @@ function changeAt(workflow, path, change) {
 		}
 	};
 }
-/** Gives an open subgraph a new input (or output) of a port's name and type, linked to it; a literal stays its default. */
 function promote(graph, loose) {
 	const open = graph;
 	const key = loose.side === "target" ? "inputs" : "outputs";
@@ -794,7 +752,6 @@ var unique = (name, taken) => {
 	for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
 	return one;
 };
-/** Moves nodes of the outermost graph into a new subgraph, with one node in their place. */
 function makeSubgraph(defs, workflow, ids, wish) {
 	const chosen = new Set(ids);
 	const name = unique(wish, (one) => one in workflow.subgraphs);
@@ -811,7 +768,7 @@ function makeSubgraph(defs, workflow, ids, wish) {
 		const source = workflow.nodes[node];
 		return (source && outputOf(definitionOf(defs, workflow, node, source), output)?.type) ?? "*";
 	};
-	const known = /* @__PURE__ */ new Map();
+	const known = new Map();
 	const id = unique("subgraph", (one) => one in workflow.nodes);
 	for (const wire of wires(workflow)) {
 		const [from, to] = [chosen.has(wire.node), chosen.has(wire.target)];
@@ -865,7 +822,6 @@ function makeSubgraph(defs, workflow, ids, wish) {
 	};
 }
 var pick = (record, ids) => Object.fromEntries(ids.flatMap((id) => record[id] === void 0 ? [] : [[id, record[id]]]));
-/** Puts a subgraph's nodes in its node's place; a subgraph that nothing uses any more is dropped. */
 function unpack(workflow, id) {
 	const node = workflow.nodes[id];
 	const name = node && subgraphName(node.type);
@@ -913,7 +869,6 @@ function unpack(workflow, id) {
 	};
 }
 // src/state/document.ts
-/** The document: what is saved, undone and sent. Changed only by `edit`, `editWorkflow`, `undo` and `redo`. */
 var MERGE_MS = 1e3;
 var useDocument = create(() => ({
 	workflow: EMPTY,
@@ -929,7 +884,6 @@ var at = (step) => ({
 	...step,
 	graph: graphAt(step.workflow, step.path)
 });
-/** Changes the workflow as one undo step; edits with the same key within a second become one. */
 function editWorkflow(change, key = "") {
 	useDocument.setState((state) => {
 		const workflow = change(state.workflow);
@@ -951,11 +905,9 @@ function editWorkflow(change, key = "") {
 		};
 	});
 }
-/** Changes the graph being looked at as one undo step. */
 function edit(change, key = "") {
 	editWorkflow((workflow) => changeAt(workflow, useDocument.getState().path, change), key);
 }
-/** Changes the document without an undo step: what the run itself writes, such as the seeds drawn for it. */
 function amend(change) {
 	useDocument.setState((state) => at({
 		workflow: change(state.workflow),
@@ -992,7 +944,6 @@ function redo() {
 		} : state;
 	});
 }
-/** Opens another workflow, with a history of its own. */
 function open(workflow) {
 	useDocument.setState((state) => ({
 		...at({
@@ -1005,7 +956,6 @@ function open(workflow) {
 		opened: state.opened + 1
 	}));
 }
-/** Looks into a subgraph, or out of it again. */
 function enter(path) {
 	useDocument.setState((state) => ({
 		...at({
@@ -1017,7 +967,6 @@ function enter(path) {
 }
 var current = () => useDocument.getState();
 // src/state/run.ts
-/** What the server does: jobs, the queue, progress and results by node. Owned by the server; a snapshot heals it. */
 var useRun = create(() => ({
 	connection: "connecting",
 	build: "",
@@ -1027,7 +976,7 @@ var useRun = create(() => ({
 	jobs: {},
 	queue: [],
 	shown: null,
-	ours: /* @__PURE__ */ new Set(),
+	ours: new Set(),
 	previews: {},
 	results: {},
 	sent: null,
@@ -1035,13 +984,11 @@ var useRun = create(() => ({
 	assets: 0
 }));
 var isActive = (job) => job?.status === "running" || job?.status === "queued";
-/** Running and pending jobs, running first, then as they will be taken. */
 function activeJobs(state) {
 	const place = (job) => job.status === "running" ? -1 : state.queue.indexOf(job.id) + 1 || Infinity;
 	return Object.values(state.jobs).filter(isActive).sort((a, b) => place(a) - place(b) || a.created - b.created);
 }
 var TIMINGS = "graphflow.seconds";
-/** Seconds that nodes of each type took here before, the newest weighing most. */
 var timings = () => JSON.parse(localStorage.getItem(TIMINGS) ?? "{}");
 function noteTiming(type, seconds) {
 	const all = timings();
@@ -1050,7 +997,6 @@ function noteTiming(type, seconds) {
 		[type]: type in all ? .5 * ((all[type] ?? 0) + seconds) : seconds
 	}));
 }
-/** Seconds until a job ends: by past timings of the nodes still to come, else by its progress so far; null when neither tells. */
 function remaining(job, now, types = []) {
 	if (!job || job.status !== "running" || job.started === null) return null;
 	const past = timings();
@@ -1068,7 +1014,6 @@ function setJob(id, change) {
 		} } : state;
 	});
 }
-/** Makes a job the one that the canvas shows; the previews of the one before are let go. */
 function showJob(id) {
 	useRun.setState((state) => {
 		if (state.shown === id) return state;
@@ -1079,19 +1024,16 @@ function showJob(id) {
 		};
 	});
 }
-/** Forgets what belonged to the workflow that was open. */
 function forgetRun() {
 	showJob(null);
 	useRun.setState({
-		ours: /* @__PURE__ */ new Set(),
+		ours: new Set(),
 		results: {},
 		sent: null,
 		before: null
 	});
 }
 // src/server/live.ts
-/** The one WebSocket: the server tells, the page listens. It heals itself. */
-/** Reads a binary frame; null when it is no preview. */
 function readPreview(buffer) {
 	if (buffer.byteLength < 8) return null;
 	const view = new DataView(buffer);
@@ -1104,7 +1046,6 @@ function readPreview(buffer) {
 		blob: new Blob([new Uint8Array(buffer, 8 + length)], { type: header.media_type })
 	};
 }
-/** Connects, and again after 0.5, 1, 2 ... 10 s whenever the connection is lost. */
 function connectLive(listener) {
 	let wait = 500;
 	const open = () => {
@@ -1446,7 +1387,7 @@ var en_default = {
 	"welcome.title": "An empty workflow"
 };
 // \0vite/preload-helper.js
-var scriptRel = /* @__PURE__ */ (function detectScriptRel() {
+var scriptRel = (function detectScriptRel() {
 	const relList = typeof document !== "undefined" && document.createElement("link").relList;
 	return relList && relList.supports && relList.supports("modulepreload") ? "modulepreload" : "preload";
 })();
@@ -1490,11 +1431,7 @@ var __vitePreload = function preload(baseModule, deps, importerUrl) {
 		}
 		function importMetaResolve(specifier) {
 			if (import.meta.resolve) return new URL(import.meta.resolve(specifier));
-			return new URL(
-				specifier,
-				/** #__KEEP__ */
-				import.meta.url
-			);
+			return new URL(specifier, import.meta.url);
 		}
 		promise = allSettled(deps.map((depString) => {
 			depString = assetsURL(depString, importerUrl);
@@ -1503,8 +1440,8 @@ var __vitePreload = function preload(baseModule, deps, importerUrl) {
 			return preloadOnce(seen, dep.href, () => {
 				if (preloadedHrefs === void 0) {
 					preloadedHrefs = {
-						all: /* @__PURE__ */ new Set(),
-						styles: /* @__PURE__ */ new Set()
+						all: new Set(),
+						styles: new Set()
 					};
 					const links = document.getElementsByTagName("link");
 					for (let i = links.length - 1; i >= 0; i--) {
@@ -1525,7 +1462,7 @@ var __vitePreload = function preload(baseModule, deps, importerUrl) {
 					const handleSettle = (e) => {
 						link.removeEventListener("load", handleSettle);
 						link.removeEventListener("error", handleSettle);
-						if (e.type === "error") rej(/* @__PURE__ */ new Error(`Unable to preload CSS for ${dep}`));
+						if (e.type === "error") rej(new Error(`Unable to preload CSS for ${dep}`));
 						else res(e);
 					};
 					link.addEventListener("load", handleSettle);
@@ -1549,7 +1486,6 @@ var __vitePreload = function preload(baseModule, deps, importerUrl) {
 	});
 };
 // src/words/index.ts
-/** Every visible sentence by key. English is built in; other languages are a JSON file each, loaded when chosen. */
 var LANGUAGES = {
 	en: "English",
 	de: "Deutsch"
@@ -1561,7 +1497,6 @@ var language = () => {
 	return wish in LANGUAGES ? wish : "en";
 };
 var words = en_default;
-/** Loads the chosen language; called once, before the first render. */
 async function loadWords() {
 	const load = loaders[language()];
 	if (load) words = (await load()).default;
@@ -1571,15 +1506,13 @@ function chooseLanguage(name) {
 	localStorage.setItem(SETTING$1, name);
 	location.reload();
 }
-/** The sentence for a key, `{name}` replaced. */
 function t(key, values = {}) {
 	return (words[key] ?? en_default[key]).replace(/\{(\w+)\}/g, (whole, name) => name in values ? String(values[name]) : whole);
 }
-/** The sentence for a key made at run time; null when there is none. */
 var maybe = (key, values) => key in en_default ? t(key, values) : null;
 var count = (number, one, many) => t(number === 1 ? one : many, { count: number });
 var seconds = (value) => value < 10 ? `${value.toFixed(value < 1 ? 2 : 1)} s` : value < 90 ? `${Math.round(value)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
-var clock = (time) => (/* @__PURE__ */ new Date(time * 1e3)).toLocaleTimeString(language(), {
+var clock = (time) => new Date(time * 1e3).toLocaleTimeString(language(), {
 	hour: "2-digit",
 	minute: "2-digit"
 });
@@ -1590,7 +1523,7 @@ function difference(before, after) {
 	for (const [id, node] of Object.entries(after.nodes)) {
 		const old = before.nodes[id];
 		if (!old) continue;
-		const changes = [.../* @__PURE__ */ new Set([...Object.keys(old.inputs), ...Object.keys(node.inputs)])].filter((name) => !sameJson(old.inputs[name], node.inputs[name])).map((name) => ({
+		const changes = [...new Set([...Object.keys(old.inputs), ...Object.keys(node.inputs)])].filter((name) => !sameJson(old.inputs[name], node.inputs[name])).map((name) => ({
 			input: name,
 			before: old.inputs[name],
 			after: node.inputs[name]
@@ -1614,11 +1547,8 @@ function difference(before, after) {
 }
 var isSame = (found) => !found.added.length && !found.removed.length && !Object.keys(found.changed).length;
 // src/state/node-run.ts
-/** What the shown run did with a node of the graph being looked at. */
-/** The nodes of a run lie flat: those of a subgraph under `outer:inner`. */
 var runId = (path, id) => [...path, id].join(":");
 var most = (runs, key) => Math.max(...runs.map((run) => run[key] ?? 0));
-/** A subgraph as one: running while any of its nodes runs, failed when one failed, cached when all were. */
 function together(runs) {
 	const is = (state) => runs.find((run) => run.state === state);
 	const alone = is("failed") ?? is("running");
@@ -1639,7 +1569,6 @@ function useNodeRun(id) {
 		return together(Object.keys(nodes).filter((key) => key.startsWith(`${full}:`)).map((key) => nodes[key]));
 	}));
 }
-/** The node to show for a run's node: itself, or the subgraph that it lies in. */
 function visibleNode(full) {
 	const { workflow } = current();
 	for (let id = full;; id = id.slice(0, id.lastIndexOf(":"))) {
@@ -1647,15 +1576,14 @@ function visibleNode(full) {
 		if (!id.includes(":")) return null;
 	}
 }
-/** The inputs that changed since the run before: why a node was not taken from the cache. */
 function whyAgain(id) {
 	const { before, sent } = useRun.getState();
 	return before && sent ? (difference(before, sent).changed[id] ?? []).map((change) => change.input) : [];
 }
 // src/state/schema.ts
-var import_react = /* @__PURE__ */ __toESM(require_react(), 1);
+var import_react = __toESM(require_react(), 1);
 var useSchema = create(() => ({
-	definitions: /* @__PURE__ */ new Map(),
+	definitions: new Map(),
 	folders: {},
 	uploads: []
 }));
@@ -1671,12 +1599,10 @@ async function loadUploads() {
 	const { assets } = await call("v1/assets?kind=input&limit=200");
 	useSchema.setState({ uploads: assets });
 }
-/** Names that can be chosen in a folder; undefined while they are not known. */
 function choices(folder) {
 	const { folders, uploads } = useSchema.getState();
 	return folder === "input" ? uploads.map((asset) => asset.name) : folders[folder]?.map((file) => file.name);
 }
-/** The definition of a node of the graph being looked at. */
 function useDefinition(id) {
 	const defs = useSchema((state) => state.definitions);
 	const node = useDocument((state) => state.graph.nodes[id]);
@@ -1712,11 +1638,11 @@ var useView = create(() => ({
 	marks: {},
 	tour: null,
 	far: false,
+	settled: false,
 	fitted: 0
 }));
 var show = (dialog) => useView.setState({ dialog });
 var PANEL = "graphflow.panel";
-/** The panel that was open when this browser was last here. */
 var lastPanel = () => localStorage.getItem(PANEL);
 function togglePanel(panel) {
 	const next = useView.getState().panel === panel ? null : panel;
@@ -1724,7 +1650,8 @@ function togglePanel(panel) {
 	if (next) localStorage.setItem(PANEL, next);
 	else localStorage.removeItem(PANEL);
 }
-/** Says something in the live region, and in a note that goes away. */
+var TOUR = "graphflow.tour";
+var tourSeen = () => localStorage.getItem(TOUR) !== null;
 function say(text, tone = "info") {
 	useView.setState((state) => ({ toast: {
 		text,
@@ -1734,7 +1661,6 @@ function say(text, tone = "info") {
 }
 var isFrame = (id) => id.startsWith("frame:");
 var frameIndex = (id) => Number(id.slice(6));
-/** Ids of the selected nodes, without frames. */
 var selection = () => useView.getState().nodes.filter((node) => node.selected && node.type === "card").map((node) => node.id);
 var selectedFrames = () => useView.getState().nodes.filter((node) => node.selected && node.type === "frame").map((node) => frameIndex(node.id));
 function select(ids) {
@@ -1750,13 +1676,11 @@ function select(ids) {
 		} : edge)
 	}));
 }
-/** Width and height of the nodes as drawn. */
 function sizes() {
-	const found = /* @__PURE__ */ new Map();
+	const found = new Map();
 	for (const node of useView.getState().nodes) if (node.measured?.width && node.measured.height) found.set(node.id, [node.measured.width, node.measured.height]);
 	return found;
 }
-/** Brings a node to the middle of the canvas, selects and focuses it. */
 function reveal(id) {
 	const { flow, nodes } = useView.getState();
 	const node = nodes.find((one) => one.id === id);
@@ -1771,15 +1695,12 @@ function reveal(id) {
 	requestAnimationFrame(() => document.querySelector(`.react-flow__node[data-id="${CSS.escape(id)}"]`)?.focus({ preventScroll: true }));
 }
 // src/state/events.ts
-/** Turns what the server tells into `useRun`. Events are gathered and applied once a frame. */
-/** A job that this workflow's draft sent, from whichever window: it is shown on the canvas. */
 function adopt(job) {
 	if (!useRun.getState().ours.has(job.id) && job.client !== useSession.getState().draft) return;
-	useRun.setState((state) => ({ ours: /* @__PURE__ */ new Set([...state.ours, job.id]) }));
+	useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]) }));
 	const { shown, jobs } = useRun.getState();
 	if (shown === null || !isActive(jobs[shown] ?? job)) follow(job.id);
 }
-/** Shows a job on the canvas, with the results it has so far. */
 function follow(id) {
 	showJob(id);
 	const job = useRun.getState().jobs[id];
@@ -1793,12 +1714,10 @@ function keepResults(job) {
 		...results
 	} }));
 }
-/** What is not known yet of a job. */
 var NEW = {
 	nodes: {},
 	planned: 0
 };
-/** Takes in a job that was just sent or that another window sent. */
 function learn(job) {
 	useRun.setState((state) => {
 		return { jobs: {
@@ -1824,7 +1743,6 @@ function setNode(id, node, change) {
 		}
 	}));
 }
-/** After a job's end nothing runs any more. */
 function ended(nodes) {
 	const all = Object.entries(nodes);
 	return all.some(([, node]) => node.state === "running") ? Object.fromEntries(all.filter(([, node]) => node.state !== "running")) : nodes;
@@ -1961,7 +1879,6 @@ function hello(message) {
 	for (const job of message.jobs) adopt(job);
 	loadHistory();
 }
-/** The last jobs; the newest finished one of this draft gives its results back to the nodes. */
 async function loadHistory() {
 	const { jobs } = await call("v1/jobs?limit=30").catch(() => ({ jobs: [] }));
 	const known = useRun.getState().jobs;
@@ -2024,7 +1941,6 @@ function startEvents() {
 	});
 }
 // src/state/session.ts
-/** Which workflow this window has open, and how it is kept: drafts by themselves, files when asked. */
 var useSession = create(() => ({
 	draft: newKey(),
 	revision: null,
@@ -2034,7 +1950,6 @@ var useSession = create(() => ({
 }));
 var local = (draft) => `graphflow.draft.${draft}`;
 var LAST = "graphflow.last";
-/** Opens a workflow under a new draft. */
 function openWorkflow(workflow, file = null, readOnly = false) {
 	forgetRun();
 	useSession.setState({
@@ -2052,7 +1967,6 @@ var record = () => ({
 	workflow: current().workflow,
 	file: useSession.getState().file
 });
-/** Keeps the workflow in this browser, until the server has it. */
 function keepHere(draft = useSession.getState().draft) {
 	localStorage.setItem(local(draft), writeJson({
 		...record(),
@@ -2086,7 +2000,6 @@ async function put() {
 function forgetCopies(draft) {
 	for (const key of Object.keys(localStorage)) if (key.startsWith(local(`${draft}-`))) localStorage.removeItem(key);
 }
-/** Keeps this window's workflow as a draft of its own, beside the other window's. */
 async function keepMine() {
 	forgetCopies(useSession.getState().draft);
 	useSession.setState({
@@ -2097,7 +2010,6 @@ async function keepMine() {
 	show(null);
 	await put();
 }
-/** Takes the other window's workflow instead of this one's. */
 async function takeTheirs() {
 	forgetCopies(useSession.getState().draft);
 	show(null);
@@ -2117,7 +2029,6 @@ function read$1(json) {
 		revision: typeof body.revision === "string" ? body.revision : null
 	};
 }
-/** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
 async function openDraft(draft) {
 	const kept = localStorage.getItem(local(draft));
 	let revision = null;
@@ -2149,7 +2060,6 @@ async function openDraft(draft) {
 	loadHistory();
 	return true;
 }
-/** Opens what this window had open, or the newest draft of this server. */
 async function openLast() {
 	const last = sessionStorage.getItem(LAST);
 	if (last && await openDraft(last)) return true;
@@ -2161,7 +2071,6 @@ async function openLast() {
 	const newest = [...drafts].sort((a, b) => b.updated - a.updated)[0];
 	return newest ? openDraft(newest.id) : false;
 }
-/** Saves into the library; 412 means that someone else saved meanwhile, and is thrown on. */
 async function saveFile(name, tags, asNew) {
 	amend((workflow) => ({
 		...workflow,
@@ -2188,7 +2097,6 @@ async function saveFile(name, tags, asNew) {
 	});
 	put();
 }
-/** Writes every edit at once into this browser, and a second later to the server. */
 function startDrafts() {
 	let timer;
 	useDocument.subscribe((state, before) => {
@@ -2204,7 +2112,6 @@ function startDrafts() {
 	setInterval(() => useSession.getState().saved === "offline" && void put(), 5e3);
 }
 // src/graph/arrange.ts
-/** New positions of `ids`, around the same upper left corner; `sizes` as drawn. Dagre is loaded when first wanted. */
 async function arranged(graph, ids, sizes) {
 	const { Graph: DagreGraph, layout } = await __vitePreload(async () => {
 		const { Graph: DagreGraph, layout } = await import("./dagre.js").then((n) => n.t);
@@ -2229,7 +2136,7 @@ async function arranged(graph, ids, sizes) {
 	for (const wire of wires(graph)) if (chosen.has(wire.node) && chosen.has(wire.target)) dagre.setEdge(wire.node, wire.target);
 	layout(dagre);
 	const corner = (pick, all) => Math.min(...[...all].map((position) => position[pick]));
-	const placed = /* @__PURE__ */ new Map();
+	const placed = new Map();
 	for (const id of ids) {
 		const node = dagre.node(id);
 		placed.set(id, [node.x - node.width / 2, node.y - node.height / 2]);
@@ -2240,7 +2147,6 @@ async function arranged(graph, ids, sizes) {
 	return placed;
 }
 // src/server/assets.ts
-/** Uploads files, and asks the server for the workflow in one. */
 function upload(file, name) {
 	return call(`v1/assets?name=${encodeURIComponent(name)}`, {
 		method: "POST",
@@ -2248,7 +2154,6 @@ function upload(file, name) {
 		headers: { "Content-Type": file.type || "application/octet-stream" }
 	});
 }
-/** The workflow in a picture or in another program's file. Throws `ServerError` when there is none. */
 async function convert(file) {
 	const answer = await call("v1/workflows/convert", {
 		method: "POST",
@@ -2262,7 +2167,6 @@ async function convert(file) {
 		notes: answer.notes ?? []
 	};
 }
-/** A workflow that came without places gets them by what its nodes need. */
 async function laidOut(workflow) {
 	const sizes = Object.entries(workflow.nodes).map(([id, node]) => [id, [264, 80 + 30 * Object.keys(node.inputs).length]]);
 	return move(workflow, await arranged(workflow, Object.keys(workflow.nodes), new Map(sizes)));
@@ -2273,13 +2177,10 @@ async function workflowOf(asset) {
 	return cleanWorkflow(isRecord(inner) ? inner : {});
 }
 // src/files.ts
-/** Opening and saving: files, drops, pastes, links. Opening never runs anything. */
 var isPicture = (file) => file.type.startsWith("image/") || file.type.startsWith("video/");
-/** Seeds of a shared picture are fixed, so that its first run makes it again. */
 function fixSeeds(workflow) {
 	return Object.entries(workflow.layout).reduce((next, [id, box]) => (box.draw ?? []).reduce((one, input) => setDrawn(one, id, input, false), next), workflow);
 }
-/** Seeds of a new workflow are drawn anew for each run. */
 function drawAllSeeds(workflow) {
 	const defs = useSchema.getState().definitions;
 	return Object.entries(workflow.nodes).reduce((next, [id, node]) => {
@@ -2306,7 +2207,6 @@ async function read(file) {
 		return convert(new Blob([text], { type: "application/json" }));
 	}
 }
-/** Opens a workflow file or picture. A picture without a workflow becomes a Load Image node, and that is said. */
 async function openFile(file, at = [0, 0]) {
 	try {
 		const { workflow, notes } = await read(file);
@@ -2321,7 +2221,6 @@ async function openFile(file, at = [0, 0]) {
 		say(`${name(file)}: ${sentence}`, "error");
 	}
 }
-/** Uploads a picture and adds a node that loads it. */
 async function loadPicture(file, at) {
 	const def = useSchema.getState().definitions.get("LoadImage");
 	try {
@@ -2343,7 +2242,6 @@ async function openFiles(transfer, at) {
 	const text = transfer.getData("text/plain");
 	if (text.trimStart().startsWith("{")) await openFile(new File([text], "workflow.json", { type: "application/json" }), at);
 }
-/** Whether a pasted text is a whole workflow of any kind. */
 function looksLikeWorkflow(text) {
 	if (!text.trimStart().startsWith("{")) return false;
 	try {
@@ -2369,7 +2267,6 @@ function download() {
 	setTimeout(() => URL.revokeObjectURL(link.href), 1e3);
 }
 // src/actions/library.ts
-/** The workflow library, sharing, and the workflow as a request. */
 var newWorkflow = () => openWorkflow({
 	...EMPTY,
 	name: ""
@@ -2391,7 +2288,6 @@ async function openSaved(id) {
 	});
 	show(null);
 }
-/** Saves under the name it has; asks for one first when it has none. */
 async function save() {
 	const { workflow } = current();
 	if (!useSession.getState().file || !workflow.name) return show({ kind: "save" });
@@ -2407,7 +2303,6 @@ async function saveAs(name, tags, asNew) {
 		else say(error instanceof Error ? error.message : String(error), "error");
 	}
 }
-/** Opens a shared workflow as a read-only copy. */
 async function openShared(token) {
 	const shared = await call(`v1/shared/${token}`);
 	openWorkflow(cleanWorkflow(isRecord(shared) && isRecord(shared.workflow) ? shared.workflow : {}), null, true);
@@ -2507,7 +2402,6 @@ var SHAPES = [
 	"hexagon",
 	"triangle"
 ];
-/** Types without a look of their own get one from their name. */
 function lookOf(type) {
 	const known = KNOWN[type.split("|")[0] ?? ""];
 	if (known) return known;
@@ -2524,7 +2418,6 @@ function lookOf(type) {
 		letter: type[0]?.toUpperCase() ?? "?"
 	};
 }
-/** CSS colour of a type, for the light and the dark theme. */
 var colorOf = (type) => {
 	const { hue } = lookOf(type);
 	return hue < 0 ? "var(--muted)" : `light-dark(oklch(0.5 0.14 ${hue}), oklch(0.78 0.13 ${hue}))`;
@@ -2538,17 +2431,13 @@ var PATHS$1 = {
 };
 // src/canvas/FarCard.tsx
 var import_jsx_runtime = require_jsx_runtime();
-/** Below this zoom a card cannot be read. */
 var FAR = .35;
-/** A card no taller shows its title only: how tall it is open is not known. */
 var FOLDED = 60;
-/** The height to keep while a card is drawn without its rows; 0 when it has to be drawn in full. */
 function useFarHeight(id) {
 	const far = useView((view) => view.far && view.renaming !== id);
 	const height = useStore((state) => far ? state.nodeLookup.get(id)?.measured.height ?? 0 : 0);
 	return height > FOLDED ? height : 0;
 }
-/** A socket where it was when the card was drawn in full; React Flow finds it by class and data, as it finds its own. */
 function FarSocket({ side, name, type, bounds }) {
 	const was = bounds?.[side]?.find((one) => one.id === name);
 	const place = was ? {
@@ -2558,7 +2447,7 @@ function FarSocket({ side, name, type, bounds }) {
 		top: 6,
 		[side === "source" ? "right" : "left"]: -12
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", {
+	return (0, import_jsx_runtime.jsx)("i", {
 		className: `far-socket ${side}`,
 		"data-handleid": name,
 		"data-handlepos": side === "source" ? "right" : "left",
@@ -2568,25 +2457,24 @@ function FarSocket({ side, name, type, bounds }) {
 		}
 	});
 }
-/** What is left of a card from afar: its title, and its sockets, so that links stay where they are. */
 function FarCard({ id, def, title }) {
 	const store = useStoreApi();
 	const [bounds] = (0, import_react.useState)(() => store.getState().nodeLookup.get(id)?.internals.handleBounds);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)("header", {
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
+		(0, import_jsx_runtime.jsx)("header", {
 			className: "card-title",
-			children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+			children: (0, import_jsx_runtime.jsx)("span", {
 				className: "card-name",
 				children: title
 			})
 		}),
-		def.outputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FarSocket, {
+		def.outputs.map((port) => (0, import_jsx_runtime.jsx)(FarSocket, {
 			side: "source",
 			name: port.name,
 			type: port.type,
 			bounds
 		}, port.name)),
-		def.inputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FarSocket, {
+		def.inputs.map((port) => (0, import_jsx_runtime.jsx)(FarSocket, {
 			side: "target",
 			name: port.name,
 			type: port.type,
@@ -2595,9 +2483,7 @@ function FarCard({ id, def, title }) {
 	] });
 }
 // src/graph/frames.ts
-/** Frames: titled rectangles that carry the nodes lying in them. */
 var sizeOf = (sizes, id) => sizes.get(id) ?? [260, 160];
-/** The nodes whose middle lies in the frame. */
 function membersOf(graph, group, sizes) {
 	const [x, y, w, h] = group.bounds;
 	return Object.keys(graph.nodes).filter((id) => {
@@ -2620,7 +2506,6 @@ var removeFrames = (graph, indexes) => ({
 	...graph,
 	groups: (graph.groups ?? []).filter((_, i) => !indexes.includes(i))
 });
-/** A frame around nodes, with room for its title. */
 function addFrame(graph, ids, sizes, title) {
 	if (!ids.length) return graph;
 	const corners = ids.map((id) => [boxOf(graph, id).position, sizeOf(sizes, id)]);
@@ -2640,7 +2525,6 @@ function addFrame(graph, ids, sizes, title) {
 		}]
 	};
 }
-/** Bypasses everything in a frame; done again, it restores what was bypassed before. */
 function toggleFrame(graph, index, sizes) {
 	const group = graph.groups?.[index];
 	if (!group) return graph;
@@ -2657,7 +2541,6 @@ function toggleFrame(graph, index, sizes) {
 	return changeFrame(setMode$1(graph, ids, "bypass"), index, { modes });
 }
 // src/icons.tsx
-/** Small line drawings on a grid of 24, drawn for this editor. */
 var PATHS = {
 	down: "M6 9l6 6 6-6",
 	right: "M9 6l6 6-6 6",
@@ -2712,7 +2595,7 @@ var PATHS = {
 	gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"
 };
 function Icon({ name, size = 16 }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("svg", {
+	return (0, import_jsx_runtime.jsx)("svg", {
 		className: "icon",
 		width: size,
 		height: size,
@@ -2723,7 +2606,7 @@ function Icon({ name, size = 16 }) {
 		strokeLinecap: "round",
 		strokeLinejoin: "round",
 		"aria-hidden": "true",
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS[name] })
+		children: (0, import_jsx_runtime.jsx)("path", { d: PATHS[name] })
 	});
 }
 // src/canvas/FrameCard.tsx
@@ -2739,12 +2622,12 @@ function FrameCard({ data: { index }, selected }) {
 	const group = useDocument((state) => state.graph.groups?.[index]);
 	if (!group) return null;
 	const next = TINTS[(TINTS.findIndex((tint) => tint === (group.color ?? "")) + 1) % TINTS.length] ?? "";
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
+	return (0, import_jsx_runtime.jsxs)("section", {
 		className: `frame ${group.modes ? "bypass" : ""} ${selected ? "selected" : ""}`,
 		"data-tint": group.color,
 		"aria-label": t("frame.label", { title: group.title }),
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeResizer, {
+			(0, import_jsx_runtime.jsx)(NodeResizer, {
 				isVisible: selected,
 				minWidth: 120,
 				minHeight: 90,
@@ -2755,41 +2638,41 @@ function FrameCard({ data: { index }, selected }) {
 					height
 				].map(Math.round) }))
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+			(0, import_jsx_runtime.jsxs)("header", {
 				className: "frame-title",
 				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+					(0, import_jsx_runtime.jsx)("input", {
 						className: "nodrag",
 						"aria-label": t("frame.title"),
 						value: group.title,
 						size: Math.max(group.title.length, 6),
 						onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					(0, import_jsx_runtime.jsx)("button", {
 						type: "button",
 						className: "ghost nodrag",
 						"aria-label": t("frame.color"),
 						onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
+						children: (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					(0, import_jsx_runtime.jsx)("button", {
 						type: "button",
 						className: "ghost nodrag",
 						"aria-label": t("frame.bypass"),
 						"aria-pressed": Boolean(group.modes),
 						onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
+						children: (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					(0, import_jsx_runtime.jsx)("button", {
 						type: "button",
 						className: "ghost nodrag",
 						"aria-label": t("frame.remove"),
 						onClick: () => edit((graph) => removeFrames(graph, [index])),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+						children: (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
 					})
 				]
 			}),
-			group.note !== void 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+			group.note !== void 0 && (0, import_jsx_runtime.jsx)("textarea", {
 				className: "frame-note nodrag nowheel",
 				"aria-label": t("frame.note"),
 				value: group.note,
@@ -2800,9 +2683,7 @@ function FrameCard({ data: { index }, selected }) {
 	});
 }
 // src/canvas/Link.tsx
-/** A socket can be hit beyond its drawing; links end at the drawing. */
 var SOCKET_MARGIN = 6;
-/** A smooth path from one point to the next. */
 function pathThrough(points) {
 	let path = "";
 	for (let i = 1; i < points.length; i += 1) {
@@ -2817,7 +2698,6 @@ function split(id) {
 	const colon = id.lastIndexOf(":");
 	return [id.slice(0, colon), id.slice(colon + 1)];
 }
-/** Adds a point to a link, between the two it lies nearest to. */
 function addBend(id, at) {
 	const [target, input] = split(id);
 	const bends = current().graph.layout[target]?.bends?.[input] ?? [];
@@ -2838,7 +2718,7 @@ function Bend({ id, index, point, bends }) {
 		});
 		put(bends.map((bend, i) => i === index ? [Math.round(x), Math.round(y)] : bend), `bend ${id} ${index}`);
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+	return (0, import_jsx_runtime.jsx)("circle", {
 		className: "bend nodrag nopan",
 		cx: point[0],
 		cy: point[1],
@@ -2872,14 +2752,14 @@ var Link = (0, import_react.memo)(function Link({ id, source, sourceX, sourceY, 
 		targetY,
 		targetPosition
 	})[0];
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("g", {
+	return (0, import_jsx_runtime.jsxs)("g", {
 		className: `wire ${selected ? "selected" : ""} ${running ? "running" : ""}`,
 		style: { color: colorOf(data?.type ?? "*") },
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(BaseEdge, {
+		children: [(0, import_jsx_runtime.jsx)(BaseEdge, {
 			id,
 			path,
 			interactionWidth: 18
-		}), bends?.map((point, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Bend, {
+		}), bends?.map((point, index) => (0, import_jsx_runtime.jsx)(Bend, {
 			id,
 			index,
 			point,
@@ -2895,7 +2775,6 @@ var problem = (node, input, code, details = {}) => ({
 	code,
 	details
 });
-/** Names that look most like `name`. */
 function nearest(name, names) {
 	const grams = (text) => new Set(Array.from({ length: Math.max(text.length - 1, 1) }, (_, i) => text.toLowerCase().slice(i, i + 2)));
 	const wanted = grams(name);
@@ -2940,11 +2819,9 @@ function ofInput(defs, workflow, graph, id, port, choices) {
 	return port.required && (port.default === null || port.default === void 0) ? problem(id, port.name, port.field ? "needs_value" : "needs_link", { type: port.type }) : null;
 }
 var isFrozen = (node) => node.frozen !== void 0 && !node.mode;
-/** The nodes that a run computes: everything the outputs (or `targets`) need. */
 function needed(defs, workflow, targets) {
 	return ancestors(workflow, (targets ?? Object.keys(workflow.nodes).filter((id) => defs.get(workflow.nodes[id]?.type ?? "")?.output_node)).filter((id) => workflow.nodes[id] && !workflow.nodes[id].mode), isFrozen);
 }
-/** Every problem of what a run would compute; an empty list means: run it. */
 function problems(defs, workflow, choices, targets) {
 	const ids = needed(defs, workflow, targets);
 	if (!ids.size) return [problem(null, null, "no_output")];
@@ -2965,14 +2842,12 @@ function problems(defs, workflow, choices, targets) {
 	return found;
 }
 // src/state/problems.ts
-/** What is wrong with the workflow, by node: found here at once, by the server a moment later. */
 var useProblems = create(() => ({
 	list: [],
-	byNode: /* @__PURE__ */ new Map(),
+	byNode: new Map(),
 	rerun: null,
 	planned: 0
 }));
-/** A sentence for a problem, wherever it was found. */
 var explain = (problem) => {
 	const nearest = problem.details.nearest;
 	const hint = Array.isArray(nearest) && nearest.length ? ` ${t("problem.nearest", { names: nearest.join(", ") })}` : "";
@@ -2980,7 +2855,7 @@ var explain = (problem) => {
 	return (maybe(`problem.${problem.code}`, problem.details) ?? problem.code) + hint;
 };
 function keep$1(list) {
-	const byNode = /* @__PURE__ */ new Map();
+	const byNode = new Map();
 	for (const problem of list) {
 		const shown = problem.node === null ? null : visibleNode(problem.node);
 		const own = shown === problem.node ? problem : {
@@ -2997,7 +2872,6 @@ function keep$1(list) {
 function checkHere(targets) {
 	return problems(useSchema.getState().definitions, current().workflow, choices, targets);
 }
-/** What the server finds; the local problems stay where it finds none. */
 async function checkThere(local) {
 	const { workflow } = current();
 	if (!Object.keys(workflow.nodes).length) return useProblems.setState({ rerun: null });
@@ -3016,7 +2890,6 @@ async function checkThere(local) {
 		useProblems.setState({ rerun: null });
 	}
 }
-/** Takes in problems that the server found when a run was sent. */
 var keepProblems = keep$1;
 function startProblems() {
 	let soon;
@@ -3035,13 +2908,12 @@ function startProblems() {
 	useSchema.subscribe(check);
 }
 // src/graph/form.ts
-var LIKELY = /* @__PURE__ */ new Set([
+var LIKELY = new Set([
 	"multiline",
 	"seed",
 	"image",
 	"file"
 ]);
-/** The items to show: those marked, or else prompts, pictures and seeds. Items whose node is gone are left out. */
 function formItems(defs, workflow) {
 	if (workflow.form?.length) return workflow.form.filter((item) => workflow.nodes[item.node]);
 	return inOrder(workflow).flatMap((id) => {
@@ -3054,7 +2926,6 @@ function formItems(defs, workflow) {
 	});
 }
 var isMarked = (workflow, node, input) => Boolean(workflow.form?.some((item) => item.node === node && item.input === input));
-/** Marks an input for the form, or takes the mark away. */
 function toggleMark(workflow, node, input) {
 	const rest = (workflow.form ?? []).filter((item) => item.node !== node || item.input !== input);
 	return {
@@ -3088,38 +2959,36 @@ function moveItem(workflow, index, by) {
 }
 // src/widgets/ChoiceField.tsx
 var LONG = 120;
-/** One of a list. A value that is not in it stays, marked as missing. */
 function ChoiceField({ id, value, set, widget }) {
 	const files = useSchema((state) => widget.folder ? state.folders[widget.folder] : void 0);
 	const options = widget.folder ? [...widget.extra ?? [], ...(files ?? []).map((file) => file.name)] : widget.choices ?? [];
 	const index = options.findIndex((option) => sameJson(option, value));
-	if (options.length > LONG && options.every((option) => typeof option === "string")) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+	if (options.length > LONG && options.every((option) => typeof option === "string")) return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("input", {
 		id,
 		className: "nodrag",
 		list: `${id}-list`,
 		autoComplete: "off",
 		value: String(value ?? ""),
 		onChange: (event) => set(event.target.value)
-	}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("datalist", {
+	}), (0, import_jsx_runtime.jsx)("datalist", {
 		id: `${id}-list`,
-		children: options.map((option) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", { value: String(option) }, String(option)))
+		children: options.map((option) => (0, import_jsx_runtime.jsx)("option", { value: String(option) }, String(option)))
 	})] });
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("select", {
+	return (0, import_jsx_runtime.jsxs)("select", {
 		id,
 		className: "nodrag",
 		value: index,
 		onChange: (event) => set(options[Number(event.target.value)] ?? ""),
-		children: [index < 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+		children: [index < 0 && (0, import_jsx_runtime.jsx)("option", {
 			value: -1,
 			children: value === void 0 || value === null || value === "" ? t("choice.none") : t("choice.missing", { name: String(value) })
-		}), options.map((option, i) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+		}), options.map((option, i) => (0, import_jsx_runtime.jsx)("option", {
 			value: i,
 			children: String(option)
 		}, String(option)))]
 	});
 }
 // src/widgets/FileField.tsx
-/** A picture or file among the uploads: chosen, uploaded, dropped or pasted. */
 function FileField({ id, value, set, widget, node, input, label }) {
 	const uploads = useSchema((state) => state.uploads);
 	const [busy, setBusy] = (0, import_react.useState)(false);
@@ -3151,45 +3020,45 @@ function FileField({ id, value, set, widget, node, input, label }) {
 		event.stopPropagation();
 		take(file);
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "file-field nodrag",
 		onDrop: drop,
 		onDragOver: (event) => event.preventDefault(),
 		onPaste: paste,
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+			(0, import_jsx_runtime.jsxs)("span", {
 				className: "file-row",
 				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("select", {
+					(0, import_jsx_runtime.jsxs)("select", {
 						id,
 						value: chosen ? chosen.name : name,
 						onChange: (event) => set(event.target.value),
 						children: [
-							!chosen && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+							!chosen && (0, import_jsx_runtime.jsx)("option", {
 								value: name,
 								children: name || t("choice.none")
 							}),
-							fitting.map((asset) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+							fitting.map((asset) => (0, import_jsx_runtime.jsx)("option", {
 								value: asset.name,
 								children: asset.name
 							}, asset.id + asset.name)),
-							(widget.extra ?? []).map((extra) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("option", {
+							(widget.extra ?? []).map((extra) => (0, import_jsx_runtime.jsx)("option", {
 								value: extra,
 								children: extra
 							}, extra))
 						]
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
+					(0, import_jsx_runtime.jsxs)("label", {
 						className: "ghost upload",
 						title: t("file.upload"),
-						children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "upload" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+						children: [(0, import_jsx_runtime.jsx)(Icon, { name: "upload" }), (0, import_jsx_runtime.jsx)("input", {
 							type: "file",
 							"aria-label": t("file.uploadTo", { label }),
 							accept: widget.media ? `${widget.media}/*` : void 0,
 							onChange: (event) => void take(event.target.files?.[0])
 						})]
 					}),
-					id32 && widget.kind === "image" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					id32 && widget.kind === "image" && (0, import_jsx_runtime.jsx)("button", {
 						type: "button",
 						className: "ghost",
 						"aria-label": t("mask.paint"),
@@ -3200,20 +3069,20 @@ function FileField({ id, value, set, widget, node, input, label }) {
 							input,
 							asset: id32
 						}),
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "brush" })
+						children: (0, import_jsx_runtime.jsx)(Icon, { name: "brush" })
 					})
 				]
 			}),
-			busy && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+			busy && (0, import_jsx_runtime.jsx)("small", {
 				role: "status",
 				children: t("file.uploading")
 			}),
-			id32 && widget.kind === "image" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+			id32 && widget.kind === "image" ? (0, import_jsx_runtime.jsx)("img", {
 				className: "chosen",
 				src: thumbnailUrl(id32),
 				alt: name,
 				draggable: false
-			}) : widget.kind === "image" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+			}) : widget.kind === "image" && (0, import_jsx_runtime.jsx)("span", {
 				className: "drop-hint",
 				children: t("file.drop")
 			})
@@ -3221,7 +3090,6 @@ function FileField({ id, value, set, widget, node, input, label }) {
 	});
 }
 // src/widgets/JsonField.tsx
-/** A value of any shape, as JSON text; it is taken over when it can be read. */
 function JsonField({ id, value, set }) {
 	const [draft, setDraft] = (0, import_react.useState)(null);
 	const [wrong, setWrong] = (0, import_react.useState)(false);
@@ -3234,7 +3102,7 @@ function JsonField({ id, value, set }) {
 			setWrong(true);
 		}
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("textarea", {
 		id,
 		className: "nodrag nowheel code",
 		rows: 2,
@@ -3243,14 +3111,13 @@ function JsonField({ id, value, set }) {
 		value: draft ?? (value === void 0 ? "" : writeJson(value)),
 		onChange: (event) => change(event.target.value),
 		onBlur: () => !wrong && setDraft(null)
-	}), wrong && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+	}), wrong && (0, import_jsx_runtime.jsx)("small", {
 		className: "clamp-note",
 		role: "status",
 		children: t("field.notJson")
 	})] });
 }
 // src/widgets/number.ts
-/** Reads what was typed; null when it is no number. Whole numbers beyond 2^53 stay exact. */
 function readNumber(text, widget) {
 	const trimmed = text.trim().replace(",", ".");
 	if (!trimmed || !Number.isFinite(Number(trimmed))) return null;
@@ -3263,7 +3130,6 @@ function clamp(value, widget) {
 	if (widget.max !== void 0 && value > widget.max) return widget.whole && widget.max > Number.MAX_SAFE_INTEGER ? BigInt(widget.max) - 1n : widget.max;
 	return value;
 }
-/** Adds steps without the dust of binary fractions. */
 function stepped(value, steps, widget) {
 	if (typeof value === "bigint") return clamp(value + BigInt(steps), widget);
 	const step = widget.step ?? 1;
@@ -3304,10 +3170,10 @@ function NumberField({ id, label, value, set, widget }) {
 		setDraft(null);
 		set(stepped(readNumber(event.currentTarget.value, widget) ?? numeric, event.shiftKey ? steps * 10 : steps, widget));
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: `number-box nodrag ${note ? "clamped" : ""}`,
 		children: [
-			widget.kind === "slider" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			widget.kind === "slider" && (0, import_jsx_runtime.jsx)("input", {
 				type: "range",
 				className: "nodrag",
 				"aria-label": t("field.slider", { label }),
@@ -3317,7 +3183,7 @@ function NumberField({ id, label, value, set, widget }) {
 				value: Number(numeric),
 				onChange: (event) => set(Number(event.target.value))
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost",
 				tabIndex: -1,
@@ -3325,7 +3191,7 @@ function NumberField({ id, label, value, set, widget }) {
 				onClick: () => set(stepped(numeric, -1, widget)),
 				children: "−"
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+			(0, import_jsx_runtime.jsx)("input", {
 				id,
 				type: "text",
 				role: "spinbutton",
@@ -3339,7 +3205,7 @@ function NumberField({ id, label, value, set, widget }) {
 				onKeyDown: key,
 				onBlur: (event) => draft !== null && commit(event.target.value)
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost",
 				tabIndex: -1,
@@ -3347,7 +3213,7 @@ function NumberField({ id, label, value, set, widget }) {
 				onClick: () => set(stepped(numeric, 1, widget)),
 				children: "+"
 			}),
-			note && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+			note && (0, import_jsx_runtime.jsx)("small", {
 				className: "clamp-note",
 				role: "status",
 				children: note
@@ -3356,31 +3222,30 @@ function NumberField({ id, label, value, set, widget }) {
 	});
 }
 // src/widgets/SeedField.tsx
-/** A seed: drawn anew for each run, or fixed. After a run the number shown is the one it used. */
 function SeedField(props) {
 	const { node, input } = props;
 	const drawn = useDocument((state) => isDrawn(state.graph, node, input));
 	const put = (next) => edit((graph) => setDrawn(graph, node, input, next));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "seed-field nodrag",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NumberField, {
+		children: [(0, import_jsx_runtime.jsx)(NumberField, {
 			...props,
 			set: (value) => props.set(value)
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		}), (0, import_jsx_runtime.jsx)("button", {
 			type: "button",
 			className: "toggle-icon",
 			"aria-pressed": drawn,
 			"aria-label": t("seed.new", { label: props.label }),
 			title: t(drawn ? "seed.isNew" : "seed.isFixed"),
 			onClick: () => put(!drawn),
-			children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: drawn ? "dice" : "lock" })
+			children: (0, import_jsx_runtime.jsx)(Icon, { name: drawn ? "dice" : "lock" })
 		})]
 	});
 }
 // src/widgets/simple.tsx
 var text = (value) => typeof value === "string" ? value : value === null || value === void 0 ? "" : String(value);
 function TextField({ id, value, set }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+	return (0, import_jsx_runtime.jsx)("input", {
 		id,
 		className: "nodrag",
 		type: "text",
@@ -3391,18 +3256,17 @@ function TextField({ id, value, set }) {
 	});
 }
 function ToggleField({ id, value, set }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "switch nodrag",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		children: [(0, import_jsx_runtime.jsx)("input", {
 			id,
 			type: "checkbox",
 			role: "switch",
 			checked: Boolean(value),
 			onChange: (event) => set(event.target.checked)
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { "aria-hidden": "true" })]
+		}), (0, import_jsx_runtime.jsx)("i", { "aria-hidden": "true" })]
 	});
 }
-/** `#rrggbb`; some inputs keep it as a whole number. */
 var toHex = (value) => typeof value === "number" ? `#${value.toString(16).padStart(6, "0")}` : text(value);
 function ColorField({ id, label, value, set, widget }) {
 	const hex = toHex(value);
@@ -3411,14 +3275,14 @@ function ColorField({ id, label, value, set, widget }) {
 		if (!widget.whole) set(next);
 		else if (isColor(next)) set(Number.parseInt(next.slice(1), 16));
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "color-field nodrag",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		children: [(0, import_jsx_runtime.jsx)("input", {
 			type: "color",
 			"aria-label": `${label} picker`,
 			value: isColor(hex) ? hex : "#000000",
 			onChange: (event) => take(event.target.value)
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		}), (0, import_jsx_runtime.jsx)("input", {
 			id,
 			type: "text",
 			autoComplete: "off",
@@ -3429,7 +3293,6 @@ function ColorField({ id, label, value, set, widget }) {
 	});
 }
 // src/widgets/weight.ts
-/** Changes the weight of the words between `start` and `end` by `by`; the word at the cursor when nothing is selected. */
 function weighted(text, start, end, by) {
 	let [from, to] = [start, end];
 	if (from === to) {
@@ -3456,7 +3319,6 @@ function weighted(text, start, end, by) {
 	};
 }
 // src/widgets/MultilineField.tsx
-/** Ctrl+Up and Ctrl+Down change the weight of the selected words: `(words:1.1)`. */
 function weightKey(event, set) {
 	if (!(event.ctrlKey || event.metaKey) || event.key !== "ArrowUp" && event.key !== "ArrowDown") return;
 	event.preventDefault();
@@ -3466,16 +3328,16 @@ function weightKey(event, set) {
 	requestAnimationFrame(() => area.setSelectionRange(next.start, next.end));
 }
 function MultilineField({ id, value, set, node, input }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "multiline-field",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("textarea", {
+		children: [(0, import_jsx_runtime.jsx)("textarea", {
 			id,
 			className: "nodrag nowheel",
 			rows: 3,
 			value: typeof value === "string" ? value : "",
 			onChange: (event) => set(event.target.value),
 			onKeyDown: (event) => weightKey(event, set)
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+		}), (0, import_jsx_runtime.jsx)("button", {
 			type: "button",
 			className: "ghost nodrag enlarge",
 			"aria-label": t("text.large"),
@@ -3484,7 +3346,7 @@ function MultilineField({ id, value, set, node, input }) {
 				node,
 				input
 			}),
-			children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+			children: (0, import_jsx_runtime.jsx)(Icon, {
 				name: "expand",
 				size: 13
 			})
@@ -3508,20 +3370,19 @@ var WIDGETS = {
 function Mark({ node, input }) {
 	const marked = useDocument((state) => isMarked(state.workflow, node, input));
 	if (!useDocument((state) => state.path.length === 0)) return null;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+	return (0, import_jsx_runtime.jsx)("button", {
 		type: "button",
 		className: "ghost mark nodrag",
 		"aria-pressed": marked,
 		"aria-label": t("form.mark", { input }),
 		title: t("form.mark", { input }),
 		onClick: () => editWorkflow((workflow) => toggleMark(workflow, node, input)),
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+		children: (0, import_jsx_runtime.jsx)(Icon, {
 			name: "pin",
 			size: 13
 		})
 	});
 }
-/** A literal of a node's input, drawn from its JSON schema. */
 function Field({ node, port, label }) {
 	const id = (0, import_react.useId)();
 	const value = useDocument((state) => state.graph.nodes[node]?.inputs[port.name]) ?? port.default;
@@ -3531,19 +3392,19 @@ function Field({ node, port, label }) {
 		const words = typeof next === "string" ? next.split(/\s+/).length : 0;
 		edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name} ${words}`);
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: `field ${widget.kind}`,
 		title: port.description || void 0,
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("label", {
+			(0, import_jsx_runtime.jsx)("label", {
 				htmlFor: id,
 				children: label ?? port.name
 			}),
-			label === void 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Mark, {
+			label === void 0 && (0, import_jsx_runtime.jsx)(Mark, {
 				node,
 				input: port.name
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Show, {
+			(0, import_jsx_runtime.jsx)(Show, {
 				id,
 				label: label ?? port.name,
 				value,
@@ -3556,7 +3417,6 @@ function Field({ node, port, label }) {
 	});
 }
 // src/canvas/CardTitle.tsx
-/** What the last run did with a node, in a word: running, cached, its time. */
 function badgeText(run) {
 	if (!run) return "";
 	if (run.state === "running") return run.total ? `${run.value ?? 0}/${run.total}` : "…";
@@ -3584,7 +3444,7 @@ function badgeHint(run, id = "") {
 function Badge({ id }) {
 	const run = useNodeRun(id);
 	const text = badgeText(run);
-	return text ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+	return text ? (0, import_jsx_runtime.jsx)("span", {
 		className: `badge ${run?.state ?? ""}`,
 		title: badgeHint(run, id),
 		children: text
@@ -3594,12 +3454,12 @@ function Progress$1({ id }) {
 	const run = useNodeRun(id);
 	if (run?.state !== "running") return null;
 	const part = run.total ? (run.value ?? 0) / run.total : void 0;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+	return (0, import_jsx_runtime.jsx)("div", {
 		className: `card-progress ${part === void 0 ? "unknown" : ""}`,
 		role: "progressbar",
 		"aria-label": t("card.progress"),
 		"aria-valuenow": Math.round((part ?? 0) * 100),
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${part ?? .3})` } })
+		children: (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${part ?? .3})` } })
 	});
 }
 function Rename({ id, title }) {
@@ -3615,7 +3475,7 @@ function Rename({ id, title }) {
 		if (event.key === "Enter") done(event.currentTarget.value);
 		if (event.key === "Escape") done(null);
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+	return (0, import_jsx_runtime.jsx)("input", {
 		ref: input,
 		className: "rename nodrag",
 		"aria-label": t("card.name"),
@@ -3632,49 +3492,49 @@ function CardTitle({ id, def }) {
 	const frozen = useDocument((state) => Boolean(state.graph.nodes[id]?.frozen));
 	const renaming = useView((state) => state.renaming === id);
 	const inner = subgraphName(def.type);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+	return (0, import_jsx_runtime.jsxs)("header", {
 		className: "card-title",
 		onDoubleClick: () => useView.setState({ renaming: id }),
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost nodrag",
 				"aria-label": t(collapsed ? "card.expand" : "card.collapse"),
 				"aria-expanded": !collapsed,
 				onClick: () => edit((graph) => toggleCollapsed(graph, [id])),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: collapsed ? "right" : "down" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: collapsed ? "right" : "down" })
 			}),
-			renaming ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Rename, {
+			renaming ? (0, import_jsx_runtime.jsx)(Rename, {
 				id,
 				title
-			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+			}) : (0, import_jsx_runtime.jsx)("span", {
 				className: "card-name",
 				title: `${def.type} · ${id}`,
 				children: title
 			}),
-			mode && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+			mode && (0, import_jsx_runtime.jsx)("span", {
 				className: "badge mode",
 				children: t(`mode.${mode}`)
 			}),
-			frozen && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+			frozen && (0, import_jsx_runtime.jsx)("span", {
 				className: "badge frozen",
 				role: "img",
 				"aria-label": t("card.frozen"),
 				title: t("card.frozen"),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+				children: (0, import_jsx_runtime.jsx)(Icon, {
 					name: "snow",
 					size: 13
 				})
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Badge, { id }),
-			inner !== null && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)(Badge, { id }),
+			inner !== null && (0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost nodrag",
 				"aria-label": t("subgraph.enter"),
 				onClick: () => enter([...current().path, id]),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost nodrag",
 				"aria-label": t("card.menu"),
@@ -3683,16 +3543,13 @@ function CardTitle({ id, def }) {
 					screen: [event.clientX, event.clientY],
 					node: id
 				} }),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "more" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "more" })
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Progress$1, { id })
+			(0, import_jsx_runtime.jsx)(Progress$1, { id })
 		]
 	});
 }
 // src/canvas/estimate.ts
-/** A card's size and sockets, told from its definition, so that only the cards in sight need to be drawn. When a card that
-*  is seen measures otherwise, that takes its place. */
-/** Pixels; those of `style/canvas.css`. */
 var WIDTH = 264;
 var BORDER$1 = 1;
 var TITLE = 37;
@@ -3707,7 +3564,6 @@ var TALLER = {
 	image: 125
 };
 var SOCKET = 24;
-/** The rows of a card: inputs without a field beside the outputs, then those with one. */
 function rowsOf(def, node) {
 	const ports = node ? shownPorts(def, node) : def.inputs;
 	return {
@@ -3755,13 +3611,12 @@ function estimate(def, node, box) {
 	};
 }
 // src/canvas/TextOutput.tsx
-/** A text that a node made, shown as text whatever is in it. */
 function TextOutput({ asset }) {
 	const [text, setText] = (0, import_react.useState)("");
 	(0, import_react.useEffect)(() => {
 		send(assetUrl(asset)).then((response) => response.text()).then((all) => setText(all.slice(0, 2e4)), () => void 0);
 	}, [asset]);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("pre", {
+	return (0, import_jsx_runtime.jsx)("pre", {
 		className: "text-output nodrag nowheel",
 		tabIndex: 0,
 		children: text
@@ -3781,7 +3636,7 @@ var toAsset = (output) => ({
 	node: output.node
 });
 function Result({ output }) {
-	if (output.media_type.startsWith("image/")) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+	if (output.media_type.startsWith("image/")) return (0, import_jsx_runtime.jsx)("button", {
 		type: "button",
 		className: "result nodrag",
 		"aria-label": t("card.openResult", { name: output.name }),
@@ -3789,55 +3644,53 @@ function Result({ output }) {
 			kind: "viewer",
 			asset: toAsset(output)
 		}),
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+		children: (0, import_jsx_runtime.jsx)("img", {
 			src: thumbnailUrl(output.asset, 512),
 			alt: output.name,
 			loading: "lazy",
 			draggable: false
 		})
 	});
-	if (output.media_type.startsWith("video/")) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("video", {
+	if (output.media_type.startsWith("video/")) return (0, import_jsx_runtime.jsx)("video", {
 		className: "result nodrag",
 		src: assetUrl(output.asset),
 		controls: true,
 		loop: true,
 		muted: true
 	});
-	if (output.media_type.startsWith("text/")) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(TextOutput, { asset: output.asset });
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("a", {
+	if (output.media_type.startsWith("text/")) return (0, import_jsx_runtime.jsx)(TextOutput, { asset: output.asset });
+	return (0, import_jsx_runtime.jsx)("a", {
 		className: "result-file",
 		href: assetUrl(output.asset),
 		download: output.name,
 		children: output.name
 	});
 }
-/** The preview while a node runs, its results afterwards. */
 function Results({ id }) {
 	const full = runId(useDocument((state) => state.path), id);
 	const preview = useRun((state) => state.previews[full]);
 	const results = useRun((state) => state.results[full]);
 	const run = useNodeRun(id);
 	const [running, message] = [run?.state === "running", run?.message];
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
-		message && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
+		message && (0, import_jsx_runtime.jsx)("p", {
 			className: "card-problem",
 			role: "alert",
 			children: message
 		}),
-		preview && running && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
+		preview && running && (0, import_jsx_runtime.jsx)("img", {
 			className: "preview",
 			src: preview,
 			alt: t("card.preview"),
 			draggable: false
 		}),
-		results && !(preview && running) && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+		results && !(preview && running) && (0, import_jsx_runtime.jsx)("div", {
 			className: `results ${results.length > 1 ? "many" : ""}`,
-			children: results.map((output) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Result, { output }, output.asset + output.name))
+			children: results.map((output) => (0, import_jsx_runtime.jsx)(Result, { output }, output.asset + output.name))
 		})
 	] });
 }
 // src/canvas/Socket.tsx
-/** While a link is dragged: whether it may end here. Null when none is dragged. */
 function useFit({ node, name, type, side }) {
 	return useView(({ linking }) => {
 		if (!linking) return null;
@@ -3850,7 +3703,7 @@ var Socket = (0, import_react.memo)(function Socket(props) {
 	const { name, type, side, linked, optional } = props;
 	const fit = useFit(props);
 	const { shape, letter } = lookOf(type);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Handle, {
+	return (0, import_jsx_runtime.jsx)(Handle, {
 		type: side,
 		id: name,
 		position: side === "source" ? Position.Right : Position.Left,
@@ -3861,11 +3714,11 @@ var Socket = (0, import_react.memo)(function Socket(props) {
 		}),
 		title: `${name} · ${type}`,
 		className: `socket ${fit === null ? "" : fit ? "fits" : "dimmed"} ${linked ? "linked" : ""} ${optional ? "optional" : ""}`,
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+		children: (0, import_jsx_runtime.jsxs)("svg", {
 			viewBox: "0 0 16 16",
 			"aria-hidden": "true",
 			style: { color: colorOf(type) },
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", { d: PATHS$1[shape] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("text", {
+			children: [(0, import_jsx_runtime.jsx)("path", { d: PATHS$1[shape] }), (0, import_jsx_runtime.jsx)("text", {
 				x: shape === "triangle" ? 6 : 8,
 				y: "11.2",
 				children: letter
@@ -3875,16 +3728,15 @@ var Socket = (0, import_react.memo)(function Socket(props) {
 });
 // src/canvas/NodeCard.tsx
 var NONE = [];
-/** An input without a field: its socket and name, with the output of the same row at its right. */
 function WireRow({ id, port, output, wrong }) {
 	const linked = useDocument((state) => Boolean(port && sourceOf(state.graph.nodes[id]?.inputs[port.name])));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: `wire-row ${wrong ? "wrong" : ""}`,
 		children: [
-			port && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+			port && (0, import_jsx_runtime.jsxs)("span", {
 				className: "wire-in",
 				title: port.description,
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+				children: [(0, import_jsx_runtime.jsx)(Socket, {
 					node: id,
 					name: port.name,
 					type: port.type,
@@ -3893,17 +3745,17 @@ function WireRow({ id, port, output, wrong }) {
 					optional: !port.required
 				}), port.name]
 			}),
-			output && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+			output && (0, import_jsx_runtime.jsxs)("span", {
 				className: "wire-out",
 				title: output.description,
-				children: [output.name, /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+				children: [output.name, (0, import_jsx_runtime.jsx)(Socket, {
 					node: id,
 					name: output.name,
 					type: output.type,
 					side: "source"
 				})]
 			}),
-			wrong && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("em", {
+			wrong && (0, import_jsx_runtime.jsx)("em", {
 				className: "row-problem",
 				children: wrong
 			})
@@ -3912,11 +3764,11 @@ function WireRow({ id, port, output, wrong }) {
 }
 function FieldRow({ id, port, wrong }) {
 	const source = useDocument((state) => sourceOf(state.graph.nodes[id]?.inputs[port.name])?.node);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: `field-row ${wrong ? "wrong" : ""}`,
 		"data-input": port.name,
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+			(0, import_jsx_runtime.jsx)(Socket, {
 				node: id,
 				name: port.name,
 				type: port.type,
@@ -3924,15 +3776,15 @@ function FieldRow({ id, port, wrong }) {
 				linked: source !== void 0,
 				optional: !port.required
 			}),
-			source !== void 0 ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+			source !== void 0 ? (0, import_jsx_runtime.jsx)("span", {
 				className: "linked-name",
 				title: port.description,
 				children: port.name
-			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Field, {
+			}) : (0, import_jsx_runtime.jsx)(Field, {
 				node: id,
 				port
 			}),
-			wrong && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("em", {
+			wrong && (0, import_jsx_runtime.jsx)("em", {
 				className: "row-problem",
 				children: wrong
 			})
@@ -3947,46 +3799,45 @@ function Body({ id, def }) {
 	};
 	const { links, fields, advanced } = rowsOf(def, useDocument((state) => state.graph.nodes[id]));
 	const rows = Array.from({ length: Math.max(links.length, def.outputs.length) }, (_, i) => i);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: "card-body",
 		children: [
-			rows.map((i) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(WireRow, {
+			rows.map((i) => (0, import_jsx_runtime.jsx)(WireRow, {
 				id,
 				port: links[i],
 				output: def.outputs[i],
 				wrong: wrong(links[i]?.name)
 			}, i)),
-			fields.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FieldRow, {
+			fields.map((port) => (0, import_jsx_runtime.jsx)(FieldRow, {
 				id,
 				port,
 				wrong: wrong(port.name)
 			}, port.name)),
-			advanced.length > 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("details", {
+			advanced.length > 0 && (0, import_jsx_runtime.jsxs)("details", {
 				className: "advanced nodrag",
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("summary", { children: t("card.advanced") }), advanced.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FieldRow, {
+				children: [(0, import_jsx_runtime.jsx)("summary", { children: t("card.advanced") }), advanced.map((port) => (0, import_jsx_runtime.jsx)(FieldRow, {
 					id,
 					port,
 					wrong: wrong(port.name)
 				}, port.name))]
 			}),
-			problems.filter((one) => one.input === null).map((one) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
+			problems.filter((one) => one.input === null).map((one) => (0, import_jsx_runtime.jsx)("p", {
 				className: "card-problem",
 				children: explain(one)
 			}, one.code)),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Results, { id })
+			(0, import_jsx_runtime.jsx)(Results, { id })
 		]
 	});
 }
-/** Collapsed cards keep every socket, so that links stay where they are. */
 function Stack({ id, def }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: "card-stack",
-		children: [def.inputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+		children: [def.inputs.map((port) => (0, import_jsx_runtime.jsx)(Socket, {
 			node: id,
 			name: port.name,
 			type: port.type,
 			side: "target"
-		}, port.name)), def.outputs.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Socket, {
+		}, port.name)), def.outputs.map((port) => (0, import_jsx_runtime.jsx)(Socket, {
 			node: id,
 			name: port.name,
 			type: port.type,
@@ -4017,23 +3868,23 @@ function Card({ id, selected }) {
 		def.unknown ? "unknown" : "",
 		broken ? "broken" : ""
 	];
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("article", {
+	return (0, import_jsx_runtime.jsxs)("article", {
 		"aria-label": title || def.title,
 		className: classes.filter(Boolean).join(" "),
 		"data-tint": color,
 		"data-state": state,
 		style: far ? { height: farHeight } : void 0,
-		children: [far ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FarCard, {
+		children: [far ? (0, import_jsx_runtime.jsx)(FarCard, {
 			id,
 			def,
 			title: title || def.title
-		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(CardTitle, {
+		}) : (0, import_jsx_runtime.jsx)(CardTitle, {
 			id,
 			def
-		}), !far && (collapsed ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Stack, {
+		}), !far && (collapsed ? (0, import_jsx_runtime.jsx)(Stack, {
 			id,
 			def
-		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Body, {
+		}) : (0, import_jsx_runtime.jsx)(Body, {
 			id,
 			def
 		}))]
@@ -4041,8 +3892,6 @@ function Card({ id, selected }) {
 }
 var NodeCard = (0, import_react.memo)(Card, (before, after) => before.id === after.id && before.selected === after.selected);
 // src/graph/connect.ts
-/** What may be linked, and why not. */
-/** Why a link may not be made; null when it may. */
 function refusal(defs, workflow, graph, link) {
 	const source = graph.nodes[link.node];
 	const target = graph.nodes[link.target];
@@ -4059,12 +3908,10 @@ function refusal(defs, workflow, graph, link) {
 	if (ancestors(graph, [link.node]).has(link.target)) return ["refused.cycle", {}];
 	return null;
 }
-/** The first port of a definition that a loose end can be joined to. */
 function fittingPort(def, loose) {
 	const fitting = (loose.side === "source" ? def.inputs : def.outputs).filter((port) => loose.side === "source" ? fits(loose.type, port.type) : fits(port.type, loose.type));
 	return fitting.find((port) => port.type === loose.type) ?? fitting[0];
 }
-/** Joins a loose end to a port of another node. */
 function join(graph, loose, node, port) {
 	return loose.side === "source" ? connect(graph, loose.node, loose.port, node, port) : connect(graph, node, port, loose.node, loose.port);
 }
@@ -4081,7 +3928,6 @@ function proposal(loose, node, port) {
 		input: loose.port
 	};
 }
-/** Every place of the graph that a loose end can be joined to, in the graph's order. */
 function openPlaces(defs, workflow, graph, loose) {
 	return Object.entries(graph.nodes).flatMap(([id, node]) => {
 		const def = definitionOf(defs, workflow, id, node, graph);
@@ -4091,7 +3937,6 @@ function openPlaces(defs, workflow, graph, loose) {
 		}));
 	});
 }
-/** Puts a node into a link when both of its sides fit; null when they do not. */
 function insertInto(defs, workflow, graph, id, link) {
 	const [node, source, target] = [
 		graph.nodes[id],
@@ -4125,7 +3970,6 @@ function whyNot(link) {
 	return refusal(useSchema.getState().definitions, workflow, graph, link);
 }
 var mayConnect = (ends) => whyNot(toProposal(ends)) === null;
-/** Makes a link, or says in one sentence why not. */
 function tryConnect(link) {
 	const why = whyNot(link);
 	if (why) say(t(...why), "error");
@@ -4147,7 +3991,6 @@ var pointerOf = (event) => {
 	const point = "changedTouches" in event ? event.changedTouches[0] : event;
 	return [point?.clientX ?? 0, point?.clientY ?? 0];
 };
-/** A link was let go: over a socket that refuses it, over a card, or over empty canvas. */
 function dropLink(event, state, loose) {
 	if (!loose || state.isValid) return;
 	const [x, y] = pointerOf(event);
@@ -4186,7 +4029,6 @@ function openPalette(screen, loose = null) {
 		menu: null
 	});
 }
-/** The end of a link was dragged off its socket and let go. */
 function dropReconnected(edge, event, state) {
 	if (state.isValid || document.elementFromPoint(...pointerOf(event))?.closest(".react-flow__node")) return;
 	edit((graph) => disconnect(graph, edge.target, edge.targetHandle ?? ""));
@@ -4197,7 +4039,6 @@ function reconnect(edge, ends) {
 	if (why) return say(t(...why), "error");
 	edit((graph) => connect(disconnect(graph, edge.target, edge.targetHandle ?? ""), link.node, link.output, link.target, link.input));
 }
-/** Moves, selects and measures; what was measured takes the place of what was estimated. */
 function takeNodeChanges(changes) {
 	const measured = new Set(changes.flatMap((change) => change.type === "dimensions" ? [change.id] : []));
 	useView.setState((view) => {
@@ -4209,8 +4050,7 @@ function takeNodeChanges(changes) {
 function takeEdgeChanges(changes) {
 	useView.setState((view) => ({ edges: applyEdgeChanges(changes.filter((change) => change.type !== "remove"), view.edges) }));
 }
-/** While a frame is dragged, the nodes lying in it go along. */
-var carried = /* @__PURE__ */ new Map();
+var carried = new Map();
 var carrier = null;
 function startDrag(node) {
 	carrier = null;
@@ -4238,9 +4078,8 @@ function whileDragging(node) {
 		} : one;
 	}) }));
 }
-/** A drag ends: one edit for everything that moved; a lone node over a link is put into it. */
 function endDrag(event, dragged) {
-	const moved = /* @__PURE__ */ new Map();
+	const moved = new Map();
 	const frames = dragged.filter((node) => isFrame(node.id));
 	for (const node of useView.getState().nodes) if (dragged.some((one) => one.id === node.id) || carrier && carried.has(node.id)) moved.set(node.id, [node.position.x, node.position.y]);
 	carrier = null;
@@ -4278,7 +4117,6 @@ function linkUnder(event, id) {
 // src/canvas/Overview.tsx
 var REDRAW_MS = 100;
 var box = (x, y, width, height) => `M${x},${y}h${width}v${height}h${-width}z`;
-/** All cards as one path and all frames as another, with the rectangle around them. */
 function drawing(nodes) {
 	const paths = {
 		cards: "",
@@ -4328,8 +4166,6 @@ function useDrawing() {
 	}, []);
 	return drawn;
 }
-/** The whole graph in small, and what of it is seen; press or drag to go there. One element for all cards, so that it costs
-*  the same for any number of them: React Flow's own keeps a component for each, and wakes it at every change. */
 function Overview() {
 	const drawn = useDrawing();
 	const flow = useReactFlow();
@@ -4349,10 +4185,10 @@ function Overview() {
 		event.currentTarget.setPointerCapture(event.pointerId);
 		go(event);
 	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Panel, {
+	return (0, import_jsx_runtime.jsx)(Panel, {
 		position: "bottom-right",
 		className: "overview",
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+		children: (0, import_jsx_runtime.jsxs)("svg", {
 			viewBox: `${left} ${top} ${right - left} ${bottom - top}`,
 			role: "img",
 			"aria-label": t("canvas.minimap"),
@@ -4363,15 +4199,15 @@ function Overview() {
 			},
 			onWheel: (event) => void flow.zoomTo(zoom * 2 ** (-event.deltaY / 500)),
 			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+				(0, import_jsx_runtime.jsx)("path", {
 					className: "overview-frames",
 					d: drawn.frames
 				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+				(0, import_jsx_runtime.jsx)("path", {
 					className: "overview-cards",
 					d: drawn.cards
 				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+				(0, import_jsx_runtime.jsx)("path", {
 					className: "overview-rest",
 					fillRule: "evenodd",
 					d: box(seenX - span, seenY - span, 2 * span, 2 * span) + seen
@@ -4380,12 +4216,11 @@ function Overview() {
 		})
 	});
 }
-/** Nodes that differ between two scenes in themselves or in their place; null when more differs, and all must be looked at. */
 function touched(before, after) {
 	if (before?.defs !== after.defs || before.workflow.subgraphs !== after.workflow.subgraphs || before.graph.groups !== after.graph.groups) return null;
 	const ids = Object.keys(after.graph.nodes);
 	if (ids.length !== Object.keys(before.graph.nodes).length) return null;
-	const found = /* @__PURE__ */ new Set();
+	const found = new Set();
 	for (const id of ids) {
 		const node = before.graph.nodes[id];
 		if (!node) return null;
@@ -4393,7 +4228,6 @@ function touched(before, after) {
 	}
 	return found;
 }
-/** A node that became another type is a new card: its sockets are others. */
 function card({ defs, workflow, graph }, id, before, large) {
 	const [node, box] = [graph.nodes[id], graph.layout[id]];
 	const type = node?.type ?? "";
@@ -4447,7 +4281,6 @@ function frame$1(index, graph, before) {
 		height
 	};
 }
-/** The old list when nothing in it changed, so that nobody looks at it again. */
 var sameOr = (before, after) => before.length === after.length && after.every((one, index) => one === before[index]) ? before : after;
 function projectNodes(scene, before, only = null) {
 	if (only) return sameOr(before, before.map((node) => only.has(node.id) ? card(scene, node.id, node, before.length > 60) : node));
@@ -4477,11 +4310,10 @@ function edge({ defs, workflow, graph }, wire, old) {
 		selected: old?.selected ?? false
 	};
 }
-/** Whether the links at these nodes are drawn as they are. */
 function upToDate(scene, edges, only) {
 	const near = edges.filter((one) => only.has(one.target) || only.has(one.source));
 	const known = new Map(near.map((one) => [one.id, one]));
-	const targets = /* @__PURE__ */ new Set([...only, ...near.map((one) => one.target)]);
+	const targets = new Set([...only, ...near.map((one) => one.target)]);
 	let [left, same] = [near.length, true];
 	for (const target of targets) {
 		const node = scene.graph.nodes[target];
@@ -4503,7 +4335,6 @@ function projectEdges(scene, before, only = null) {
 	const known = new Map(before.map((one) => [one.id, one]));
 	return sameOr(before, wires(scene.graph).flatMap((wire) => edge(scene, wire, known.get(edgeId(wire))) ?? []));
 }
-/** Keeps the drawn graph in step with the document. */
 function startProjection() {
 	let drawn = null;
 	const project = () => {
@@ -4554,7 +4385,6 @@ function setMode(mode) {
 	history.replaceState(null, "", mode === "form" ? "#form" : location.pathname + location.search);
 }
 var toggleForm = () => setMode(useView.getState().mode === "form" ? "canvas" : "form");
-/** Closes what lies on top: a menu, the palette, a dialog, then the selection. */
 function escape() {
 	const view = useView.getState();
 	if (view.menu) useView.setState({ menu: null });
@@ -4569,19 +4399,19 @@ function ViewTools() {
 	const path = useDocument((state) => state.path);
 	const workflow = useDocument((state) => state.workflow);
 	const names = namesAlong(workflow, path);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)(Panel, {
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsxs)(Panel, {
 		position: "bottom-left",
 		className: "view-tools",
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost",
 				"aria-label": t("view.zoomOut"),
 				title: t("view.zoomOut"),
 				onClick: zoomOut,
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "minus" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "minus" })
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+			(0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
 				className: "ghost zoom",
 				"aria-label": t("view.actualSize", { zoom }),
@@ -4589,42 +4419,42 @@ function ViewTools() {
 				onClick: actualSize,
 				children: [zoom, " %"]
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost",
 				"aria-label": t("view.zoomIn"),
 				title: t("view.zoomIn"),
 				onClick: zoomIn,
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "plus" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "plus" })
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost",
 				"aria-label": t("view.fit"),
 				title: t("view.fit"),
 				onClick: fitAll,
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "fit" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "fit" })
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost",
 				"aria-label": t("view.snap"),
 				title: t("view.snap"),
 				"aria-pressed": snap,
 				onClick: toggleSnap,
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "grid" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "grid" })
 			})
 		]
-	}), path.length > 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Panel, {
+	}), path.length > 0 && (0, import_jsx_runtime.jsx)(Panel, {
 		position: "top-left",
 		className: "breadcrumbs",
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("nav", {
+		children: (0, import_jsx_runtime.jsxs)("nav", {
 			"aria-label": t("subgraph.path"),
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			children: [(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				onClick: () => enter([]),
 				children: workflow.name || t("file.untitled")
-			}), path.map((part, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			}), path.map((part, index) => (0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				"aria-current": index === path.length - 1 ? "page" : void 0,
 				onClick: () => enter(path.slice(0, index + 1)),
@@ -4635,19 +4465,19 @@ function ViewTools() {
 }
 // src/canvas/Welcome.tsx
 function Welcome() {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: "welcome",
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h2", { children: t("welcome.title") }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: t("welcome.text") }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
+			(0, import_jsx_runtime.jsx)("h2", { children: t("welcome.title") }),
+			(0, import_jsx_runtime.jsx)("p", { children: t("welcome.text") }),
+			(0, import_jsx_runtime.jsxs)("p", {
 				className: "buttons",
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				children: [(0, import_jsx_runtime.jsx)("button", {
 					type: "button",
 					className: "primary",
 					onClick: () => show({ kind: "library" }),
 					children: t("welcome.template")
-				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+				}), (0, import_jsx_runtime.jsx)("button", {
 					type: "button",
 					onClick: () => openPalette([innerWidth / 2 - 180, innerHeight / 3]),
 					children: t("welcome.add")
@@ -4668,7 +4498,6 @@ var MULTI = [
 	"Meta",
 	"Control"
 ];
-/** Fits the view once after a workflow was opened and its cards were measured; until then the canvas is busy. */
 function Fit() {
 	const opened = useDocument((state) => state.opened);
 	const ready = useNodesInitialized();
@@ -4713,7 +4542,7 @@ function Canvas() {
 	const opened = useDocument((state) => state.opened);
 	const reconnecting = (0, import_react.useRef)(null);
 	const area = (0, import_react.useRef)(null);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	return (0, import_jsx_runtime.jsxs)("div", {
 		className: "canvas",
 		ref: area,
 		role: "region",
@@ -4723,7 +4552,7 @@ function Canvas() {
 		onDoubleClick: openAtPointer,
 		onDrop: drop,
 		onDragOver: (event) => event.preventDefault(),
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)(index, {
+		children: [(0, import_jsx_runtime.jsxs)(index, {
 			nodes,
 			edges,
 			nodeTypes: NODE_TYPES,
@@ -4790,301 +4619,25 @@ function Canvas() {
 			onlyRenderVisibleElements: nodes.length > 60,
 			elevateNodesOnSelect: true,
 			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Background, {
+				(0, import_jsx_runtime.jsx)(Background, {
 					variant: BackgroundVariant.Dots,
 					gap: 24,
 					size: 1.2
 				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Overview, {}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(ViewTools, {}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Fit, {}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Far, {})
+				(0, import_jsx_runtime.jsx)(Overview, {}),
+				(0, import_jsx_runtime.jsx)(ViewTools, {}),
+				(0, import_jsx_runtime.jsx)(Fit, {}),
+				(0, import_jsx_runtime.jsx)(Far, {})
 			]
-		}), nodes.length === 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Welcome, {})]
+		}), nodes.length === 0 && (0, import_jsx_runtime.jsx)(Welcome, {})]
 	});
 }
-// src/graph/find.ts
-function titleOf(defs, workflow, graph, id) {
-	const node = graph.nodes[id];
-	return node ? node.title || definitionOf(defs, workflow, id, node, graph).title : id;
-}
-function find(defs, workflow, graph, query) {
-	const wanted = query.trim().toLowerCase();
-	return Object.entries(graph.nodes).flatMap(([id, node]) => {
-		const title = titleOf(defs, workflow, graph, id);
-		if (!wanted || [
-			title,
-			id,
-			node.type
-		].some((text) => text.toLowerCase().includes(wanted))) return [{
-			node: id,
-			title,
-			where: ""
-		}];
-		const value = Object.entries(node.inputs).find(([, literal]) => !sourceOf(literal) && typeof literal !== "object" && String(literal).toLowerCase().includes(wanted));
-		return value ? [{
-			node: id,
-			title,
-			where: `${value[0]}: ${String(value[1]).slice(0, 80)}`
-		}] : [];
-	});
-}
-/** How well a definition answers a search; 0 is not at all. */
-function score(query, ...texts) {
-	const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-	if (!words.length) return 1;
-	let total = 0;
-	for (const word of words) {
-		const best = Math.max(...texts.map((text, index) => one(word, text) / (index + 1)));
-		if (best === 0) return 0;
-		total += best;
-	}
-	return total;
-}
-function one(word, text) {
-	const lower = text.toLowerCase();
-	const initials = text.replace(/[^A-Z]/g, "").toLowerCase();
-	if (lower === word) return 10;
-	if (lower.startsWith(word)) return 8;
-	if (lower.split(/[^a-z0-9]+/).some((part) => part.startsWith(word))) return 6;
-	if (initials.startsWith(word)) return 5;
-	return lower.includes(word) ? 4 : 0;
-}
-// src/state/submit.ts
-/** Sends runs. */
-/** Ten digits at most, so that it can be read and told. */
-var randomSeed = () => crypto.getRandomValues(/* @__PURE__ */ new Uint32Array(1))[0] ?? 0;
-/** Lists what is wrong and leads to the first place; nothing is sent. */
-function stop() {
-	useView.setState({ panel: "problems" });
-	say(count(checkHere().length, "run.problem", "run.problems"), "error");
-}
-async function post({ targets, front, overrides }) {
-	const { workflow } = current();
-	const job = await call("v1/jobs", {
-		json: {
-			workflow,
-			client: useSession.getState().draft,
-			...targets ? { targets } : {},
-			...front ? { front } : {},
-			...overrides ? { overrides } : {}
-		},
-		headers: { "Idempotency-Key": newKey() }
-	});
-	useRun.setState((state) => ({
-		ours: /* @__PURE__ */ new Set([...state.ours, job.id]),
-		sent: workflow,
-		before: state.sent
-	}));
-	learn(job);
-	return job;
-}
-/** Draws the seeds that are not fixed, writes them into the workflow, and sends it; several times when asked. */
-async function run(options = {}) {
-	const local = checkHere(options.targets);
-	if (local.length) {
-		keepProblems(local);
-		stop();
-		return false;
-	}
-	try {
-		for (let i = 0; i < (options.count ?? 1); i += 1) {
-			amend((workflow) => drawSeeds(workflow, randomSeed));
-			await post(options);
-		}
-		return true;
-	} catch (error) {
-		if (!(error instanceof ServerError)) throw error;
-		keepProblems(error.problems);
-		const node = error.problems[0]?.node;
-		if (error.problems.length) useView.setState({ panel: "problems" });
-		say(error.message, "error");
-		const shown = node && visibleNode(node);
-		if (shown) reveal(shown);
-		return false;
-	}
-}
-var command = async (path, method, json) => {
-	await call(path, {
-		method,
-		...json === void 0 ? {} : { json }
-	}).catch((error) => say(error.message, "error"));
-};
-var cancelJob = (id) => command(`v1/jobs/${id}`, "DELETE");
-var clearQueue = () => command("v1/jobs?status=queued", "DELETE");
-var placeJob = (id, position) => command(`v1/jobs/${id}`, "PATCH", { position });
-async function setPaused(paused) {
-	useRun.setState({ paused });
-	await command("v1/queue", "PATCH", { paused });
-	say(t(paused ? "queue.paused" : "queue.resumed"));
-}
-/** Cancels what this workflow runs now. */
-function cancelShown() {
-	const { shown } = useRun.getState();
-	if (shown) cancelJob(shown);
-}
-/** Sends one run for each cell of a grid; the seeds are the same in all of them, so that only the cells' values differ. */
-async function runGrid(cells) {
-	const local = checkHere();
-	if (local.length) {
-		keepProblems(local);
-		stop();
-		return [];
-	}
-	const sent = [];
-	try {
-		for (const { label, overrides } of cells) sent.push({
-			id: (await post({ overrides })).id,
-			label
-		});
-	} catch (error) {
-		say(error instanceof Error ? error.message : String(error), "error");
-	}
-	return sent;
-}
-// src/form/FormView.tsx
-function Item({ item, index, arranging }) {
-	const def = useDefinition(item.node);
-	const defs = useSchema((state) => state.definitions);
-	const workflow = useDocument((state) => state.workflow);
-	const port = def?.inputs.find((one) => one.name === item.input);
-	if (!port?.field) return null;
-	const label = item.label ?? `${titleOf(defs, workflow, workflow, item.node)} · ${item.input}`;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "form-item",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Field, {
-			node: item.node,
-			port,
-			label
-		}), arranging && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-			className: "buttons",
-			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-					"aria-label": t("form.label"),
-					placeholder: t("form.label"),
-					value: item.label ?? "",
-					onChange: (event) => editWorkflow((one) => changeItem(one, index, { label: event.target.value }), `form ${index}`)
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-					"aria-label": t("form.group"),
-					placeholder: t("form.group"),
-					value: item.group ?? "",
-					onChange: (event) => editWorkflow((one) => changeItem(one, index, { group: event.target.value }), `form group ${index}`)
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost",
-					"aria-label": t("form.up"),
-					onClick: () => editWorkflow((one) => moveItem(one, index, -1)),
-					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "up" })
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost",
-					"aria-label": t("form.down"),
-					onClick: () => editWorkflow((one) => moveItem(one, index, 1)),
-					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "down" })
-				})
-			]
-		})]
-	});
-}
-function Outcome() {
-	const previews = useRun((state) => state.previews);
-	const results = useRun((state) => state.results);
-	const job = useRun((state) => state.shown === null ? void 0 : state.jobs[state.shown]);
-	const pictures = Object.values(results).flat().filter((output) => output.media_type.startsWith("image/"));
-	const preview = Object.values(previews).at(-1);
-	const busy = job && isActive(job);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
-		className: "outcome",
-		"aria-label": t("panel.results"),
-		children: [
-			busy && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
-				className: "bar",
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } })
-			}),
-			busy && preview && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
-				className: "preview",
-				src: preview,
-				alt: t("card.preview")
-			}),
-			!(busy && preview) && pictures.map((output) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "result",
-				"aria-label": t("card.openResult", { name: output.name }),
-				onClick: () => show({
-					kind: "viewer",
-					asset: toAsset(output)
-				}),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
-					src: assetUrl(output.asset),
-					alt: output.name
-				})
-			}, output.asset)),
-			!busy && !pictures.length && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-				className: "nothing",
-				children: t("form.noResult")
-			})
-		]
-	});
-}
-/** The workflow as a form: the inputs that matter, one button, the result. Works on a phone. */
-function FormView() {
-	const workflow = useDocument((state) => state.workflow);
-	const defs = useSchema((state) => state.definitions);
-	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
-	const [arranging, setArranging] = (0, import_react.useState)(false);
-	const items = formItems(defs, workflow);
-	const groups = [...new Set(items.map((item) => item.group ?? ""))];
-	const place = (item) => (workflow.form ?? []).indexOf(item);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("main", {
-		className: "form-view",
-		"aria-label": t("bar.form"),
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("form", {
-			onSubmit: (event) => {
-				event.preventDefault();
-				run();
-			},
-			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h1", { children: workflow.name || t("file.untitled") }),
-				workflow.description && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: workflow.description }),
-				groups.map((group) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("fieldset", { children: [group && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("legend", { children: group }), items.filter((item) => (item.group ?? "") === group).map((item) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Item, {
-					item,
-					index: place(item),
-					arranging: arranging && place(item) >= 0
-				}, `${item.node}.${item.input}`))] }, group)),
-				!items.length && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-					className: "nothing",
-					children: t("form.empty")
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-					className: "buttons form-run",
-					children: [
-						/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-							type: "submit",
-							className: "primary run",
-							children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "play" }), t("bar.run")]
-						}),
-						busy && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-							type: "button",
-							onClick: cancelShown,
-							children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "stop" }), t("do.cancel")]
-						}),
-						Boolean(workflow.form?.length) && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-							type: "button",
-							"aria-pressed": arranging,
-							onClick: () => setArranging(!arranging),
-							children: t("form.arrange")
-						})
-					]
-				})
-			]
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Outcome, {})]
-	});
-}
+// src/later.ts
+var load = () => __vitePreload(() => import("./more.js"), __vite__mapDeps([2,1,3]), import.meta.url);
+var FormView = (0, import_react.lazy)(() => load().then((more) => ({ default: more.FormView })));
+var Overlays = (0, import_react.lazy)(() => load().then((more) => ({ default: more.Overlays })));
+var PanelBody = (0, import_react.lazy)(() => load().then((more) => ({ default: more.PanelBody })));
 // src/graph/clipboard.ts
-/** Parts of a graph as JSON text: copied, pasted, also between windows. */
 function copy(graph, ids) {
 	const inside = ids.filter((id) => graph.nodes[id] && !id.startsWith("$"));
 	return writeJson({
@@ -5094,7 +4647,6 @@ function copy(graph, ids) {
 		layout: Object.fromEntries(inside.map((id) => [id, boxOf(graph, id)]))
 	});
 }
-/** The part in a text; null when the text is something else. */
 function readPart(text) {
 	try {
 		const json = parseJson(text);
@@ -5103,11 +4655,10 @@ function readPart(text) {
 		return null;
 	}
 }
-/** Adds a part with fresh ids, its upper left corner at `at`. Links from outside it stay only with `keepLinks`. */
 function paste(graph, part, at, keepLinks = false) {
 	const boxes = Object.keys(part.nodes).map((id) => boxOf(part, id).position);
 	const [left, top] = [Math.min(...boxes.map(([x]) => x)), Math.min(...boxes.map(([, y]) => y))];
-	const renamed = /* @__PURE__ */ new Map();
+	const renamed = new Map();
 	const taken = { ...graph.nodes };
 	for (const [id, node] of Object.entries(part.nodes)) {
 		const fresh = freshId(taken, /^[\w.:-]+$/.test(id) ? id : node.type);
@@ -5146,8 +4697,6 @@ function paste(graph, part, at, keepLinks = false) {
 	};
 }
 // src/actions/freeze.ts
-/** Freezing: the server keeps what a node gave in its last run, and the document names it. */
-/** Jobs that may hold a node's last result: the one shown, then this workflow's own, newest first. */
 function candidates() {
 	const { jobs, shown } = useRun.getState();
 	const newest = Object.values(jobs).filter((job) => job.status === "done" && job.client === useSession.getState().draft).sort((a, b) => b.created - a.created).map((job) => job.id);
@@ -5162,12 +4711,11 @@ async function keep(node) {
 	}
 	throw problem;
 }
-/** Freezes nodes at their last results; thaws them when all are frozen. */
 async function toggleFrozen(ids) {
 	const { graph, path } = current();
 	const thaws = ids.every((id) => graph.nodes[id]?.frozen);
 	if (!thaws && ids.some((id) => subgraphName(graph.nodes[id]?.type ?? "") !== null)) return say(t("freeze.notSubgraph"), "error");
-	const keys = /* @__PURE__ */ new Map();
+	const keys = new Map();
 	try {
 		for (const id of ids) keys.set(id, thaws ? void 0 : graph.nodes[id]?.frozen ?? await keep(runId(path, id)));
 	} catch (error) {
@@ -5177,14 +4725,12 @@ async function toggleFrozen(ids) {
 	say(thaws ? t("freeze.thawed") : count(ids.length, "freeze.one", "freeze.many"));
 }
 // src/actions/edit.ts
-/** What menus and keys do to the selection. */
-var BORDER = /* @__PURE__ */ new Set([INPUTS, OUTPUTS]);
+var BORDER = new Set([INPUTS, OUTPUTS]);
 var movable = () => selection().filter((id) => !BORDER.has(id));
 var ifAny = (change) => () => {
 	const ids = movable();
 	if (ids.length) change(ids);
 };
-/** Adds a node, joined to a loose end when there is one, and selects it. */
 function addAt(def, at, loose) {
 	let added = "";
 	edit((graph) => {
@@ -5209,7 +4755,6 @@ function removeSelected() {
 	});
 }
 var copied = () => movable().length ? copy(current().graph, movable()) : null;
-/** Where a paste goes: the middle of the canvas. */
 function middle() {
 	const box = document.querySelector(".canvas")?.getBoundingClientRect();
 	const point = useView.getState().flow?.screenToFlowPosition({
@@ -5218,7 +4763,6 @@ function middle() {
 	});
 	return [point?.x ?? 0, point?.y ?? 0];
 }
-/** Adds the nodes in a text; false when there are none. */
 function pasteText(text, keepLinks, at = middle()) {
 	const part = readPart(text);
 	if (!part || !Object.keys(part.nodes).length) return false;
@@ -5263,7 +4807,6 @@ function nudge(dx, dy) {
 		return move(graph, new Map(moved));
 	}, "nudge");
 }
-/** Arranges the selection, or everything when fewer than two nodes are selected. */
 async function arrange() {
 	const { graph } = current();
 	const chosen = selection();
@@ -5288,8 +4831,350 @@ var subgraph = ifAny((ids) => {
 	select([made]);
 });
 var unpackSelected = ifAny((ids) => editWorkflow((workflow) => ids.filter((id) => subgraphName(workflow.nodes[id]?.type ?? "") !== null).reduce(unpack, workflow)));
+// src/graph/find.ts
+function titleOf(defs, workflow, graph, id) {
+	const node = graph.nodes[id];
+	return node ? node.title || definitionOf(defs, workflow, id, node, graph).title : id;
+}
+function find(defs, workflow, graph, query) {
+	const wanted = query.trim().toLowerCase();
+	return Object.entries(graph.nodes).flatMap(([id, node]) => {
+		const title = titleOf(defs, workflow, graph, id);
+		if (!wanted || [
+			title,
+			id,
+			node.type
+		].some((text) => text.toLowerCase().includes(wanted))) return [{
+			node: id,
+			title,
+			where: ""
+		}];
+		const value = Object.entries(node.inputs).find(([, literal]) => !sourceOf(literal) && typeof literal !== "object" && String(literal).toLowerCase().includes(wanted));
+		return value ? [{
+			node: id,
+			title,
+			where: `${value[0]}: ${String(value[1]).slice(0, 80)}`
+		}] : [];
+	});
+}
+function score(query, ...texts) {
+	const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+	if (!words.length) return 1;
+	let total = 0;
+	for (const word of words) {
+		const best = Math.max(...texts.map((text, index) => one(word, text) / (index + 1)));
+		if (best === 0) return 0;
+		total += best;
+	}
+	return total;
+}
+function one(word, text) {
+	const lower = text.toLowerCase();
+	const initials = text.replace(/[^A-Z]/g, "").toLowerCase();
+	if (lower === word) return 10;
+	if (lower.startsWith(word)) return 8;
+	if (lower.split(/[^a-z0-9]+/).some((part) => part.startsWith(word))) return 6;
+	if (initials.startsWith(word)) return 5;
+	return lower.includes(word) ? 4 : 0;
+}
+// src/panels/Picker.tsx
+var MOST = 80;
+function Picker({ label, search, choose }) {
+	const [query, setQuery] = (0, import_react.useState)("");
+	const [at, setAt] = (0, import_react.useState)(0);
+	const id = (0, import_react.useId)();
+	const list = (0, import_react.useRef)(null);
+	const found = search(query).slice(0, MOST);
+	const chosen = found[Math.min(at, found.length - 1)];
+	(0, import_react.useEffect)(() => void list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [at, query]);
+	const key = (event) => {
+		const by = {
+			ArrowDown: 1,
+			ArrowUp: -1,
+			PageDown: 8,
+			PageUp: -8
+		}[event.key];
+		if (by !== void 0) {
+			event.preventDefault();
+			setAt(Math.max(0, Math.min(found.length - 1, at + by)));
+		} else if (event.key === "Enter" && chosen) {
+			event.preventDefault();
+			choose(chosen);
+		}
+	};
+	return (0, import_jsx_runtime.jsxs)("div", {
+		className: "picker",
+		children: [(0, import_jsx_runtime.jsx)("input", {
+			type: "text",
+			role: "combobox",
+			"aria-label": label,
+			"aria-expanded": "true",
+			"aria-controls": `${id}-list`,
+			autoFocus: true,
+			autoComplete: "off",
+			spellCheck: false,
+			"aria-activedescendant": chosen ? `${id}-${chosen.key}` : void 0,
+			placeholder: label,
+			value: query,
+			onChange: (event) => {
+				setQuery(event.target.value);
+				setAt(0);
+			},
+			onKeyDown: key
+		}), (0, import_jsx_runtime.jsxs)("ul", {
+			id: `${id}-list`,
+			role: "listbox",
+			"aria-label": label,
+			ref: list,
+			tabIndex: -1,
+			children: [found.map((choice, index) => (0, import_jsx_runtime.jsxs)("li", {
+				id: `${id}-${choice.key}`,
+				role: "option",
+				"aria-selected": choice === chosen,
+				onPointerMove: () => at !== index && setAt(index),
+				onClick: () => choose(choice),
+				children: [
+					choice.lead,
+					(0, import_jsx_runtime.jsx)("span", {
+						className: "picker-label",
+						children: choice.label
+					}),
+					choice.hint && (0, import_jsx_runtime.jsx)("small", { children: choice.hint })
+				]
+			}, choice.key)), found.length === 0 && (0, import_jsx_runtime.jsx)("li", {
+				role: "option",
+				"aria-selected": "false",
+				"aria-disabled": "true",
+				className: "nothing",
+				children: t("picker.nothing")
+			})]
+		})]
+	});
+}
+// src/panels/Palette.tsx
+function matching(defs, query, loose) {
+	return defs.filter((def) => !loose || fittingPort(def, loose)).map((def) => ({
+		def,
+		points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : 0)
+	})).filter(({ points }) => points > 0).sort((a, b) => b.points - a.points || a.def.category.localeCompare(b.def.category) || a.def.title.localeCompare(b.def.title)).map(({ def }) => def);
+}
+function Dot({ def }) {
+	return (0, import_jsx_runtime.jsx)("i", {
+		className: "dot",
+		style: { background: colorOf(def.outputs[0]?.type ?? def.inputs[0]?.type ?? "*") }
+	});
+}
+function useOffered() {
+	const definitions = useSchema((state) => state.definitions);
+	const workflow = useDocument((state) => state.workflow);
+	const own = Object.keys(workflow.subgraphs).map((name) => definitionOf(definitions, workflow, "", {
+		type: subgraphType(name),
+		inputs: {}
+	}));
+	return [...new Set(definitions.values()), ...own];
+}
+function Palette() {
+	const palette = useView((view) => view.palette);
+	const offered = useOffered();
+	if (!palette) return null;
+	const { screen, at, loose } = palette;
+	const search = (query) => matching(offered, query, loose).map((def) => ({
+		key: def.type,
+		label: def.title,
+		hint: def.category,
+		lead: (0, import_jsx_runtime.jsx)(Dot, { def }),
+		def
+	}));
+	const close = () => useView.setState({ palette: null });
+	const choose = ({ def }) => {
+		close();
+		addAt(def, at, loose);
+		document.querySelector(".canvas")?.focus({ preventScroll: true });
+	};
+	const left = Math.max(8, Math.min(screen[0], innerWidth - 368));
+	const top = Math.max(8, Math.min(screen[1], innerHeight - 400));
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("div", {
+		className: "veil clear",
+		onPointerDown: close
+	}), (0, import_jsx_runtime.jsxs)("div", {
+		className: "palette popover",
+		role: "dialog",
+		"aria-label": t("palette.label"),
+		style: {
+			left,
+			top
+		},
+		children: [loose && (0, import_jsx_runtime.jsx)("p", {
+			className: "palette-note",
+			children: t(loose.side === "source" ? "palette.takes" : "palette.gives", { type: loose.type })
+		}), (0, import_jsx_runtime.jsx)(Picker, {
+			label: t("palette.search"),
+			search,
+			choose
+		})]
+	})] });
+}
+// src/panels/SidePanel.tsx
+var TABS = [
+	["results", "image"],
+	["queue", "queue"],
+	["node", "info"],
+	["outline", "outline"],
+	["problems", "warning"],
+	["versions", "history"]
+];
+function Count({ panel }) {
+	const jobs = useRun((state) => activeJobs(state).length);
+	const problems = useProblems((state) => state.list.length);
+	const number = panel === "queue" ? jobs : panel === "problems" ? problems : 0;
+	return number > 0 ? (0, import_jsx_runtime.jsx)("b", {
+		className: `count ${panel}`,
+		children: number
+	}) : null;
+}
+function SidePanel() {
+	const panel = useView((view) => view.panel);
+	return (0, import_jsx_runtime.jsxs)("aside", {
+		className: `side ${panel ? "open" : ""}`,
+		"aria-label": t("side.label"),
+		children: [(0, import_jsx_runtime.jsx)("nav", {
+			className: "rail",
+			"aria-label": t("side.tabs"),
+			children: TABS.map(([name, icon]) => (0, import_jsx_runtime.jsxs)("button", {
+				type: "button",
+				"aria-pressed": panel === name,
+				title: t(`panel.${name}`),
+				onClick: () => togglePanel(name),
+				children: [
+					(0, import_jsx_runtime.jsx)(Icon, {
+						name: icon,
+						size: 18
+					}),
+					(0, import_jsx_runtime.jsx)("span", { children: t(`panel.${name}`) }),
+					(0, import_jsx_runtime.jsx)(Count, { panel: name })
+				]
+			}, name))
+		}), panel && (0, import_jsx_runtime.jsxs)("section", {
+			className: "side-body",
+			"aria-label": t(`panel.${panel}`),
+			children: [(0, import_jsx_runtime.jsxs)("header", { children: [(0, import_jsx_runtime.jsx)("h2", { children: t(`panel.${panel}`) }), (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost",
+				"aria-label": t("side.close"),
+				onClick: () => togglePanel(panel),
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+			})] }), (0, import_jsx_runtime.jsx)(import_react.Suspense, { children: (0, import_jsx_runtime.jsx)(PanelBody, { panel }) })]
+		})]
+	});
+}
+// src/panels/Toast.tsx
+function Toast() {
+	const toast = useView((view) => view.toast);
+	(0, import_react.useEffect)(() => {
+		if (!toast) return;
+		const timer = setTimeout(() => useView.setState((view) => view.toast === toast ? { toast: null } : view), toast.tone === "error" ? 8e3 : 3500);
+		return () => clearTimeout(timer);
+	}, [toast]);
+	return (0, import_jsx_runtime.jsxs)("div", {
+		className: "toasts",
+		children: [(0, import_jsx_runtime.jsx)("p", {
+			role: "status",
+			className: toast?.tone === "info" ? "toast" : "hidden",
+			children: toast?.tone === "info" ? toast.text : ""
+		}), (0, import_jsx_runtime.jsx)("p", {
+			role: "alert",
+			className: toast?.tone === "error" ? "toast error" : "hidden",
+			children: toast?.tone === "error" ? toast.text : ""
+		})]
+	});
+}
+// src/state/submit.ts
+var randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
+function stop() {
+	useView.setState({ panel: "problems" });
+	say(count(checkHere().length, "run.problem", "run.problems"), "error");
+}
+async function post({ targets, front, overrides }) {
+	const { workflow } = current();
+	const job = await call("v1/jobs", {
+		json: {
+			workflow,
+			client: useSession.getState().draft,
+			...targets ? { targets } : {},
+			...front ? { front } : {},
+			...overrides ? { overrides } : {}
+		},
+		headers: { "Idempotency-Key": newKey() }
+	});
+	useRun.setState((state) => ({
+		ours: new Set([...state.ours, job.id]),
+		sent: workflow,
+		before: state.sent
+	}));
+	learn(job);
+	return job;
+}
+async function run(options = {}) {
+	const local = checkHere(options.targets);
+	if (local.length) {
+		keepProblems(local);
+		stop();
+		return false;
+	}
+	try {
+		for (let i = 0; i < (options.count ?? 1); i += 1) {
+			amend((workflow) => drawSeeds(workflow, randomSeed));
+			await post(options);
+		}
+		return true;
+	} catch (error) {
+		if (!(error instanceof ServerError)) throw error;
+		keepProblems(error.problems);
+		const node = error.problems[0]?.node;
+		if (error.problems.length) useView.setState({ panel: "problems" });
+		say(error.message, "error");
+		const shown = node && visibleNode(node);
+		if (shown) reveal(shown);
+		return false;
+	}
+}
+var command = async (path, method, json) => {
+	await call(path, {
+		method,
+		...json === void 0 ? {} : { json }
+	}).catch((error) => say(error.message, "error"));
+};
+var cancelJob = (id) => command(`v1/jobs/${id}`, "DELETE");
+var clearQueue = () => command("v1/jobs?status=queued", "DELETE");
+var placeJob = (id, position) => command(`v1/jobs/${id}`, "PATCH", { position });
+async function setPaused(paused) {
+	useRun.setState({ paused });
+	await command("v1/queue", "PATCH", { paused });
+	say(t(paused ? "queue.paused" : "queue.resumed"));
+}
+function cancelShown() {
+	const { shown } = useRun.getState();
+	if (shown) cancelJob(shown);
+}
+async function runGrid(cells) {
+	const local = checkHere();
+	if (local.length) {
+		keepProblems(local);
+		stop();
+		return [];
+	}
+	const sent = [];
+	try {
+		for (const { label, overrides } of cells) sent.push({
+			id: (await post({ overrides })).id,
+			label
+		});
+	} catch (error) {
+		say(error instanceof Error ? error.message : String(error), "error");
+	}
+	return sent;
+}
 // src/commands.ts
-/** The one table of what can be done: it drives keys, menus, the command list and the help sheet. */
 var nothing = () => void 0;
 var COMMANDS = [
 	{
@@ -5730,9 +5615,7 @@ var COMMANDS = [
 ];
 var commandOf = (id) => COMMANDS.find((one) => one.id === id);
 // src/shortcuts.ts
-/** Keys: every press is looked up in the one table of commands. */
 var mac = navigator.platform.startsWith("Mac");
-/** A key press in the words of the table: `Ctrl+Shift+Z`, `?`, `F2`. */
 function pressed(event) {
 	const key = event.key.length === 1 ? event.key.toUpperCase() : event.key;
 	const letter = /^[A-Z]$/.test(key) || event.key.length > 1;
@@ -5755,7 +5638,6 @@ var ARROWS = {
 	ArrowUp: [0, -1],
 	ArrowDown: [0, 1]
 };
-/** Enter selects the focused card; arrows move what is selected. */
 function onCard(event) {
 	const card = event.target.closest?.(".react-flow__node");
 	const isCard = card !== null && card === event.target;
@@ -5787,7 +5669,6 @@ function keyDown(event) {
 	focusedAsSelection(command.needsNodes);
 	command.run();
 }
-/** A command on nodes works on the focused card when nothing is selected. */
 function focusedAsSelection(wanted) {
 	if (!wanted || selection().length) return;
 	const card = document.activeElement?.closest(".react-flow__node-card");
@@ -5820,1043 +5701,7 @@ function startShortcuts() {
 		"paste"
 	]) document.addEventListener(type, clipboard);
 }
-// src/panels/Menu.tsx
-var ON_NODE = [
-	"runTo",
-	"rename",
-	"duplicate",
-	"bypass",
-	"mute",
-	"freeze",
-	"collapse",
-	"connect",
-	"replace",
-	"frame",
-	"subgraph",
-	"unpack",
-	"help",
-	"delete"
-];
-function MenuItem({ command, close }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-		type: "button",
-		role: "menuitem",
-		onClick: () => {
-			close();
-			command.run();
-		},
-		children: [
-			command.icon ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: command.icon }) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "icon-gap" }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t(command.label) }),
-			command.keys?.[0] && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("kbd", { children: display(command.keys[0]) })
-		]
-	});
-}
-/** Arrows move between items, as in every menu. */
-function menuKeys(event) {
-	const by = {
-		ArrowDown: 1,
-		ArrowUp: -1
-	}[event.key];
-	if (by === void 0) return;
-	event.preventDefault();
-	const items = [...event.currentTarget.querySelectorAll("[role^=menuitem]")];
-	items[(items.indexOf(document.activeElement) + by + items.length) % items.length]?.focus();
-}
-function NodeMenu() {
-	const menu = useView((view) => view.menu);
-	const box = (0, import_react.useRef)(null);
-	(0, import_react.useEffect)(() => box.current?.querySelector("[role=menuitem]")?.focus({ preventScroll: true }), [menu]);
-	if (!menu) return null;
-	if (menu.node && !selection().includes(menu.node)) select([menu.node]);
-	const close = () => useView.setState({ menu: null });
-	const [left, top] = [Math.min(menu.screen[0], innerWidth - 292), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
-		className: "veil clear",
-		onPointerDown: close
-	}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		ref: box,
-		className: "menu popover",
-		role: "menu",
-		"aria-label": t("card.menu"),
-		style: {
-			left,
-			top
-		},
-		onKeyDown: menuKeys,
-		children: [ON_NODE.map(commandOf).map((command) => command && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
-			command,
-			close
-		}, command.id)), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
-			className: "tints",
-			role: "group",
-			"aria-label": t("card.color"),
-			children: TINTS.map((color) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				role: "menuitem",
-				"data-tint": color,
-				"aria-label": t(`tint.${color || "none"}`),
-				onClick: () => {
-					close();
-					tint(color);
-				}
-			}, color))
-		})]
-	})] });
-}
-// src/panels/Picker.tsx
-var MOST = 80;
-/** A search field above a list: arrows move, Enter takes. Serves every search in the editor. */
-function Picker({ label, search, choose }) {
-	const [query, setQuery] = (0, import_react.useState)("");
-	const [at, setAt] = (0, import_react.useState)(0);
-	const id = (0, import_react.useId)();
-	const list = (0, import_react.useRef)(null);
-	const found = search(query).slice(0, MOST);
-	const chosen = found[Math.min(at, found.length - 1)];
-	(0, import_react.useEffect)(() => void list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [at, query]);
-	const key = (event) => {
-		const by = {
-			ArrowDown: 1,
-			ArrowUp: -1,
-			PageDown: 8,
-			PageUp: -8
-		}[event.key];
-		if (by !== void 0) {
-			event.preventDefault();
-			setAt(Math.max(0, Math.min(found.length - 1, at + by)));
-		} else if (event.key === "Enter" && chosen) {
-			event.preventDefault();
-			choose(chosen);
-		}
-	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "picker",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-			type: "text",
-			role: "combobox",
-			"aria-label": label,
-			"aria-expanded": "true",
-			"aria-controls": `${id}-list`,
-			autoFocus: true,
-			autoComplete: "off",
-			spellCheck: false,
-			"aria-activedescendant": chosen ? `${id}-${chosen.key}` : void 0,
-			placeholder: label,
-			value: query,
-			onChange: (event) => {
-				setQuery(event.target.value);
-				setAt(0);
-			},
-			onKeyDown: key
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("ul", {
-			id: `${id}-list`,
-			role: "listbox",
-			"aria-label": label,
-			ref: list,
-			tabIndex: -1,
-			children: [found.map((choice, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
-				id: `${id}-${choice.key}`,
-				role: "option",
-				"aria-selected": choice === chosen,
-				onPointerMove: () => at !== index && setAt(index),
-				onClick: () => choose(choice),
-				children: [
-					choice.lead,
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
-						className: "picker-label",
-						children: choice.label
-					}),
-					choice.hint && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: choice.hint })
-				]
-			}, choice.key)), found.length === 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", {
-				role: "option",
-				"aria-selected": "false",
-				"aria-disabled": "true",
-				className: "nothing",
-				children: t("picker.nothing")
-			})]
-		})]
-	});
-}
-// src/panels/Palette.tsx
-/** Definitions for a search, best first; only those that a loose end fits, when there is one. */
-function matching(defs, query, loose) {
-	return defs.filter((def) => !loose || fittingPort(def, loose)).map((def) => ({
-		def,
-		points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : 0)
-	})).filter(({ points }) => points > 0).sort((a, b) => b.points - a.points || a.def.category.localeCompare(b.def.category) || a.def.title.localeCompare(b.def.title)).map(({ def }) => def);
-}
-function Dot({ def }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", {
-		className: "dot",
-		style: { background: colorOf(def.outputs[0]?.type ?? def.inputs[0]?.type ?? "*") }
-	});
-}
-function useOffered() {
-	const definitions = useSchema((state) => state.definitions);
-	const workflow = useDocument((state) => state.workflow);
-	const own = Object.keys(workflow.subgraphs).map((name) => definitionOf(definitions, workflow, "", {
-		type: subgraphType(name),
-		inputs: {}
-	}));
-	return [...new Set(definitions.values()), ...own];
-}
-function Palette() {
-	const palette = useView((view) => view.palette);
-	const offered = useOffered();
-	if (!palette) return null;
-	const { screen, at, loose } = palette;
-	const search = (query) => matching(offered, query, loose).map((def) => ({
-		key: def.type,
-		label: def.title,
-		hint: def.category,
-		lead: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Dot, { def }),
-		def
-	}));
-	const close = () => useView.setState({ palette: null });
-	const choose = ({ def }) => {
-		close();
-		addAt(def, at, loose);
-		document.querySelector(".canvas")?.focus({ preventScroll: true });
-	};
-	const left = Math.max(8, Math.min(screen[0], innerWidth - 368));
-	const top = Math.max(8, Math.min(screen[1], innerHeight - 400));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
-		className: "veil clear",
-		onPointerDown: close
-	}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "palette popover",
-		role: "dialog",
-		"aria-label": t("palette.label"),
-		style: {
-			left,
-			top
-		},
-		children: [loose && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-			className: "palette-note",
-			children: t(loose.side === "source" ? "palette.takes" : "palette.gives", { type: loose.type })
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Picker, {
-			label: t("palette.search"),
-			search,
-			choose
-		})]
-	})] });
-}
-// src/graph/markdown.ts
-var PATTERN = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*]+)\*|\[([^\]]+)\]\((https?:\/\/[^\s)]+)\)/g;
-function inline(source) {
-	const parts = [];
-	let end = 0;
-	for (const match of source.matchAll(PATTERN)) {
-		if (match.index > end) parts.push({
-			kind: "text",
-			text: source.slice(end, match.index)
-		});
-		end = match.index + match[0].length;
-		const [, code, strong, em, label, href] = match;
-		if (code !== void 0) parts.push({
-			kind: "code",
-			text: code
-		});
-		else if (strong !== void 0) parts.push({
-			kind: "strong",
-			text: strong
-		});
-		else if (em !== void 0) parts.push({
-			kind: "em",
-			text: em
-		});
-		else parts.push({
-			kind: "link",
-			text: label ?? "",
-			href: href ?? ""
-		});
-	}
-	if (end < source.length) parts.push({
-		kind: "text",
-		text: source.slice(end)
-	});
-	return parts;
-}
-function markdown(source) {
-	return source.replaceAll("\r\n", "\n").split(/```[^\n]*\n([\s\S]*?)```/).flatMap((part, index) => {
-		if (index % 2) return [{
-			kind: "code",
-			text: part.trimEnd()
-		}];
-		return part.split(/\n\s*\n/).filter((text) => text.trim()).map(block);
-	});
-}
-function block(source) {
-	const lines = source.trim().split("\n");
-	if (lines.every((line) => /^\s*([-*]|\d+\.)\s/.test(line) || /^\s{2,}\S/.test(line))) return {
-		kind: "list",
-		items: source.trim().split(/\n(?=\s*(?:[-*]|\d+\.)\s)/).map((item) => inline(item.replace(/^\s*([-*]|\d+\.)\s+/, "").replace(/\s*\n\s*/g, " ")))
-	};
-	const heading = /^#{1,6}\s+(.*)$/.exec(source.trim());
-	if (heading) return {
-		kind: "heading",
-		inline: inline(heading[1] ?? "")
-	};
-	return {
-		kind: "paragraph",
-		inline: inline(lines.map((line) => line.trim()).join(" "))
-	};
-}
-// src/panels/Markdown.tsx
-var TAGS = {
-	text: "span",
-	code: "code",
-	strong: "strong",
-	em: "em"
-};
-function Line({ parts }) {
-	return parts.map((part, index) => {
-		if (part.kind === "link") return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("a", {
-			href: part.href,
-			rel: "noopener noreferrer",
-			target: "_blank",
-			title: part.href,
-			children: part.text
-		}, index);
-		const Tag = TAGS[part.kind];
-		return /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tag, { children: part.text }, index);
-	});
-}
-/** Text with a little Markdown, as elements; markup in it stays text. */
-function Markdown({ source }) {
-	return markdown(source).map((block, index) => {
-		if (block.kind === "code") return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("pre", {
-			tabIndex: 0,
-			children: block.text
-		}, index);
-		if (block.kind === "list") return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", { children: block.items.map((item, i) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Line, { parts: item }) }, i)) }, index);
-		return block.kind === "heading" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Line, { parts: block.inline }) }, index) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Line, { parts: block.inline }) }, index);
-	});
-}
-// src/panels/NodePanel.tsx
-function Ports({ label, ports }) {
-	if (!ports.length) return null;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: label }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("dl", {
-		className: "ports",
-		children: ports.map((port) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("dt", { children: [
-			port.name,
-			" ",
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("code", {
-				style: { color: colorOf(port.type) },
-				children: port.type
-			})
-		] }), port.description && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("dd", { children: port.description })] }, port.name))
-	})] });
-}
-async function openExample(name) {
-	const found = (await templates()).find((template) => template.name === name);
-	if (found) openTemplate(found);
-}
-function Help({ def }) {
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "help",
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-				className: "help-type",
-				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("code", { children: def.type }),
-					" ",
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: [def.category, def.pack].filter(Boolean).join(" · ") })
-				]
-			}),
-			def.unknown && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-				className: "card-problem",
-				children: t("problem.unknown_node", { type: def.type })
-			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Markdown, { source: def.description }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Ports, {
-				label: t("help.inputs"),
-				ports: def.inputs
-			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Ports, {
-				label: t("help.outputs"),
-				ports: def.outputs
-			}),
-			def.example && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				onClick: () => void openExample(def.example),
-				children: t("help.example")
-			}) })
-		]
-	});
-}
-function Chosen({ id }) {
-	const def = useDefinition(id);
-	const node = useDocument((state) => state.graph.nodes[id]);
-	const run = useNodeRun(id);
-	if (!def || !node) return null;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
-		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
-			className: "named",
-			children: [t("card.name"), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-				value: node.title ?? def.title,
-				onChange: (event) => edit((graph) => setTitle(graph, id, event.target.value), `title ${id}`)
-			})]
-		}),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-			className: "buttons",
-			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					"aria-pressed": node.mode === "bypass",
-					onClick: () => edit((graph) => toggleMode(graph, [id], "bypass")),
-					children: t("do.bypass")
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					"aria-pressed": node.mode === "mute",
-					onClick: () => edit((graph) => toggleMode(graph, [id], "mute")),
-					children: t("do.mute")
-				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					"aria-pressed": Boolean(node.frozen),
-					onClick: () => void toggleFrozen([id]),
-					children: t("do.freeze")
-				})
-			]
-		}),
-		run && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-			className: "last-run",
-			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
-					className: `badge ${run.state}`,
-					children: badgeText(run)
-				}),
-				" ",
-				badgeHint(run, id)
-			]
-		}),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Help, { def })
-	] });
-}
-/** The selected node: its name, its last run, its help. */
-function NodePanel() {
-	const id = useView((view) => view.nodes.find((node) => node.selected && node.type === "card")?.id);
-	return id === void 0 ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-		className: "nothing",
-		children: t("node.none")
-	}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Chosen, { id }, id);
-}
-// src/panels/Outline.tsx
-function Row$1({ id, title, where }) {
-	const run = useNodeRun(id);
-	const broken = useProblems((state) => state.byNode.has(id));
-	const type = useDocument((state) => state.graph.nodes[id]?.type);
-	const mode = useDocument((state) => state.graph.nodes[id]?.mode);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-		type: "button",
-		className: `outline-row ${broken ? "broken" : ""} ${mode ?? ""}`,
-		onClick: () => reveal(id),
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: title }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: where || (type === title ? id : type) }),
-			run && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
-				className: `badge ${run.state}`,
-				children: badgeText(run)
-			})
-		]
-	}) });
-}
-/** The graph as a list in the order it runs: for screen readers, for phones, and for finding one's way. */
-function Outline() {
-	const [query, setQuery] = (0, import_react.useState)("");
-	const graph = useDocument((state) => state.graph);
-	const workflow = useDocument((state) => state.workflow);
-	const defs = useSchema((state) => state.definitions);
-	const hits = new Map(find(defs, workflow, graph, query).map((hit) => [hit.node, hit]));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "outline",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
-			type: "search",
-			"aria-label": t("outline.search"),
-			placeholder: t("outline.search"),
-			value: query,
-			onChange: (event) => setQuery(event.target.value)
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ol", {
-			"aria-label": t("panel.outline"),
-			children: inOrder(graph).flatMap((id) => {
-				const hit = hits.get(id);
-				return hit ? [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row$1, {
-					id,
-					title: hit.title,
-					where: hit.where
-				}, id)] : [];
-			})
-		})]
-	});
-}
-// src/graph/replace.ts
-function replaceNode(defs, workflow, graph, id, def) {
-	const node = graph.nodes[id];
-	if (!node) return {
-		graph,
-		kept: 0,
-		lost: []
-	};
-	const before = definitionOf(defs, workflow, id, node, graph);
-	const inputs = {};
-	const lost = [];
-	let kept = 0;
-	for (const port of def.inputs) if (port.field && port.default !== null) inputs[port.name] = port.default;
-	for (const [name, value] of Object.entries(node.inputs)) {
-		const source = sourceOf(value);
-		const origin = source && graph.nodes[source.node];
-		const type = source && origin ? outputOf(definitionOf(defs, workflow, source.node, origin, graph), source.output)?.type ?? "*" : null;
-		const free = (port) => !sourceOf(inputs[port.name]);
-		const port = type !== null ? def.inputs.find((one) => one.name === name && fits(type, one.type)) ?? def.inputs.find((one) => free(one) && one.type === type) : def.inputs.find((one) => one.name === name && one.field && sameKind(before, one.name, one.field, value));
-		if (port) inputs[port.name] = value;
-		if (port) kept += 1;
-		else lost.push(name);
-	}
-	let next = {
-		...graph,
-		nodes: {
-			...graph.nodes,
-			[id]: {
-				...node,
-				type: def.type,
-				inputs
-			}
-		}
-	};
-	for (const wire of wires(graph).filter((one) => one.node === id)) {
-		const type = outputOf(before, wire.output)?.type ?? "*";
-		const output = def.outputs.find((one) => one.name === wire.output && fits(one.type, type)) ?? def.outputs.find((one) => fits(one.type, type));
-		const target = next.nodes[wire.target];
-		if (output && target) {
-			kept += 1;
-			const relinked = {
-				...target,
-				inputs: {
-					...target.inputs,
-					[wire.input]: linkTo(id, output.name)
-				}
-			};
-			next = {
-				...next,
-				nodes: {
-					...next.nodes,
-					[wire.target]: relinked
-				}
-			};
-		} else {
-			lost.push(wire.output);
-			next = disconnect(next, wire.target, wire.input);
-		}
-	}
-	return {
-		graph: next,
-		kept,
-		lost
-	};
-}
-function sameKind(before, name, field, value) {
-	const old = before.inputs.find((port) => port.name === name)?.field;
-	if (old && !before.unknown) return widgetOf(old).kind === widgetOf(field).kind;
-	return {
-		integer: "number",
-		number: "number",
-		string: "string",
-		boolean: "boolean"
-	}[String(field.type)] === typeof value;
-}
-/** Types to offer instead of a node: those that keep most come first. */
-function replacements(defs, workflow, graph, id) {
-	return [...new Set(defs.values())].filter((def) => def.type !== graph.nodes[id]?.type).map((def) => ({
-		def,
-		...replaceNode(defs, workflow, graph, id, def)
-	})).map(({ def, kept, lost }) => ({
-		def,
-		kept,
-		lost
-	})).sort((a, b) => a.lost.length - b.lost.length || b.kept - a.kept);
-}
-// src/panels/Problems.tsx
-/** Leads to the exact input of a problem. */
-function goTo(problem) {
-	if (problem.node === null) return;
-	if (current().path.length) enter([]);
-	const shown = visibleNode(problem.node) ?? problem.node;
-	reveal(shown);
-	const row = `.react-flow__node[data-id="${CSS.escape(shown)}"] [data-input="${CSS.escape(problem.input ?? "")}"]`;
-	if (problem.input !== null) setTimeout(() => document.querySelector(`${row} :is(input, select, textarea)`)?.focus({ preventScroll: true }), 250);
-}
-function Fixes({ problem }) {
-	const names = Array.isArray(problem.details.nearest) ? problem.details.nearest.map(String) : [];
-	const { node, input } = problem;
-	if (node === null || !names.length) return null;
-	const fix = (name) => {
-		if (input !== null) return edit((graph) => setValue(graph, node, input, name));
-		const { graph, workflow } = current();
-		const defs = useSchema.getState().definitions;
-		const found = replacements(defs, workflow, graph, node).find(({ def }) => def.type === name);
-		if (found) edit((one) => ({
-			...one,
-			nodes: {
-				...one.nodes,
-				[node]: {
-					...one.nodes[node] ?? { inputs: {} },
-					type: found.def.type
-				}
-			}
-		}));
-	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-		className: "fixes",
-		children: names.map((name) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-			type: "button",
-			onClick: () => fix(name),
-			children: t("problem.use", { name })
-		}, name))
-	});
-}
-function Problems() {
-	const list = useProblems((state) => state.list);
-	const defs = useSchema((state) => state.definitions);
-	if (!list.length) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-		className: "nothing",
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "check" }),
-			" ",
-			t("problem.none")
-		]
-	});
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
-		className: "problems",
-		children: list.map((problem, index) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-			type: "button",
-			className: "problem",
-			disabled: problem.node === null,
-			onClick: () => goTo(problem),
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("b", { children: [problem.node === null ? t("problem.workflow") : titleOf(defs, current().workflow, current().workflow, problem.node), problem.input !== null && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("code", { children: problem.input })] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: explain(problem) })]
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Fixes, { problem })] }, index))
-	});
-}
-// src/panels/Queue.tsx
-async function openJob(id) {
-	const job = await call(`v1/jobs/${id}`);
-	if (job.workflow) openWorkflow(cleanWorkflow(job.workflow ?? {}));
-}
-function describe(job) {
-	if (job.status === "running") return `${Math.round(job.progress * 100)} %`;
-	if (job.status === "failed") return job.error?.message ?? t("job.failed");
-	if (job.status === "done" && job.started !== null && job.finished !== null) return [seconds(job.finished - job.started), ...job.peak ? [t("job.peak", { memory: bytes(job.peak) })] : []].join(" · ");
-	return t(`job.${job.status}`);
-}
-function Row({ job, place }) {
-	const [over, setOver] = (0, import_react.useState)(false);
-	const pending = job.status === "queued";
-	const drop = (event) => {
-		event.preventDefault();
-		setOver(false);
-		const id = event.dataTransfer.getData("text/x-job");
-		if (id && place !== void 0) placeJob(id, place);
-	};
-	const picture = job.outputs.find((output) => output.media_type.startsWith("image/"));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
-		className: `job ${job.status} ${over ? "over" : ""}`,
-		draggable: pending,
-		onDragStart: (event) => event.dataTransfer.setData("text/x-job", job.id),
-		onDragOver: (event) => {
-			if (pending) {
-				event.preventDefault();
-				setOver(true);
-			}
-		},
-		onDragLeave: () => setOver(false),
-		onDrop: drop,
-		children: [
-			picture ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
-				src: thumbnailUrl(picture.asset, 64),
-				alt: ""
-			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "job-mark" }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
-				className: "job-text",
-				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: job.name || t("file.untitled") }),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("small", {
-						title: job.error?.message,
-						children: [
-							clock(job.created),
-							" · ",
-							describe(job)
-						]
-					}),
-					job.status === "running" && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
-						className: "bar",
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } })
-					})
-				]
-			}),
-			pending && place !== void 0 && place > 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("queue.next"),
-				title: t("queue.next"),
-				onClick: () => void placeJob(job.id, "front"),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "up" })
-			}),
-			isActive(job) ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("queue.cancel"),
-				title: t("queue.cancel"),
-				onClick: () => void cancelJob(job.id),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
-			}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("queue.open"),
-				title: t("queue.open"),
-				onClick: () => void openJob(job.id),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
-			})
-		]
-	});
-}
-function Queue() {
-	const state = useRun();
-	const active = activeJobs(state);
-	const pending = active.filter((job) => job.status === "queued");
-	const finished = Object.values(state.jobs).filter((job) => !isActive(job)).sort((a, b) => b.created - a.created).slice(0, 30);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "queue",
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-				className: "buttons",
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-					type: "button",
-					"aria-pressed": state.paused,
-					onClick: () => void setPaused(!state.paused),
-					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: state.paused ? "play" : "pause" }), t(state.paused ? "queue.resume" : "queue.pause")]
-				}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-					type: "button",
-					disabled: !pending.length,
-					onClick: () => void clearQueue(),
-					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "trash" }), t("queue.clear")]
-				})]
-			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("queue.active") }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("ul", {
-				"aria-label": t("queue.active"),
-				children: [active.map((job) => job.status === "queued" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row, {
-					job,
-					place: pending.indexOf(job)
-				}, job.id) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row, { job }, job.id)), !active.length && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", {
-					className: "nothing",
-					children: t("queue.empty")
-				})]
-			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("queue.finished") }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
-				"aria-label": t("queue.finished"),
-				children: finished.map((job) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Row, { job }, job.id))
-			})
-		]
-	});
-}
-// src/panels/Gallery.tsx
-var PAGE = 48;
-/** Outputs, newest first; older ones come as the end of the list is reached. */
-function useOutputs() {
-	const news = useRun((state) => state.assets);
-	const [assets, setAssets] = (0, import_react.useState)([]);
-	const [end, setEnd] = (0, import_react.useState)(false);
-	const load = async (before) => {
-		const answer = await call(`v1/assets?kind=output&limit=${PAGE}${before ? `&before=${before.id}` : ""}`).catch(() => ({ assets: [] }));
-		setEnd(answer.assets.length < PAGE);
-		setAssets((known) => {
-			const list = before ? [...known, ...answer.assets] : [...answer.assets, ...known];
-			const seen = /* @__PURE__ */ new Set();
-			return list.filter((asset) => !seen.has(`${asset.id} ${asset.name}`) && seen.add(`${asset.id} ${asset.name}`));
-		});
-	};
-	(0, import_react.useEffect)(() => void load(null), [news]);
-	return {
-		assets,
-		end,
-		more: () => {
-			const last = assets.at(-1);
-			if (last && !end) load(last);
-		}
-	};
-}
-function Thumb({ asset, chosen, open }) {
-	const isImage = asset.media_type.startsWith("image/");
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-		type: "button",
-		className: `thumb ${chosen ? "chosen" : ""}`,
-		"aria-label": asset.name,
-		title: asset.name,
-		onClick: open,
-		children: isImage ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("img", {
-			src: thumbnailUrl(asset.id),
-			alt: "",
-			loading: "lazy",
-			draggable: false
-		}) : /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
-			className: "thumb-file",
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
-				name: asset.media_type.startsWith("video/") ? "play" : "form",
-				size: 22
-			}), asset.name]
-		})
-	});
-}
-function Gallery() {
-	const { assets, more, end } = useOutputs();
-	const [comparing, setComparing] = (0, import_react.useState)(null);
-	const last = (0, import_react.useRef)(null);
-	(0, import_react.useEffect)(() => {
-		const watcher = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more());
-		if (last.current) watcher.observe(last.current);
-		return () => watcher.disconnect();
-	});
-	const open = (asset) => {
-		if (!comparing) return show({
-			kind: "viewer",
-			asset
-		});
-		const [left] = comparing;
-		if (left) {
-			setComparing(null);
-			show({
-				kind: "compare",
-				left,
-				right: asset
-			});
-		} else setComparing([asset]);
-	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "gallery",
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-				className: "buttons",
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-					type: "button",
-					"aria-pressed": comparing !== null,
-					disabled: assets.length < 2,
-					onClick: () => {
-						setComparing(comparing ? null : []);
-						if (!comparing) say(t("compare.chooseTwo"));
-					},
-					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "compare" }), t("compare.start")]
-				})
-			}),
-			assets.length === 0 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-				className: "nothing",
-				children: t("gallery.empty")
-			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
-				className: "thumbs",
-				children: assets.map((asset) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Thumb, {
-					asset,
-					chosen: comparing?.includes(asset) ?? false,
-					open: () => open(asset)
-				}, `${asset.id} ${asset.name}`))
-			}),
-			!end && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
-				ref: last,
-				className: "more"
-			})
-		]
-	});
-}
-// src/panels/Versions.tsx
-var short = (value) => (value === void 0 ? "–" : writeJson(value)).slice(0, 60);
-/** What changed, as a list whose rows lead to the nodes. */
-function Changes({ found }) {
-	if (isSame(found)) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-		className: "nothing",
-		children: t("versions.same")
-	});
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("ul", {
-		className: "changes",
-		children: [
-			found.added.map((id) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)("li", {
-				className: "added",
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-					type: "button",
-					onClick: () => reveal(id),
-					children: ["+ ", id]
-				})
-			}, id)),
-			found.removed.map((id) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
-				className: "removed",
-				children: ["− ", id]
-			}, id)),
-			Object.entries(found.changed).map(([id, changes]) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", {
-				className: "changed",
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					onClick: () => reveal(id),
-					children: id
-				}), changes.map((change) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", { children: [
-					change.input,
-					": ",
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("del", { children: short(change.before) }),
-					" ",
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ins", { children: short(change.after) })
-				] }, change.input))]
-			}, id))
-		]
-	});
-}
-function mark(found) {
-	const changed = Object.keys(found?.changed ?? {}).map((id) => [id, "changed"]);
-	useView.setState({ marks: Object.fromEntries([...changed, ...(found?.added ?? []).map((id) => [id, "added"])]) });
-}
-async function versionOf(id, number) {
-	return cleanWorkflow((await call(`v1/workflows/${id}/versions/${number}`)).workflow ?? {});
-}
-async function restore(id, number) {
-	const saved = await call(`v1/workflows/${id}/versions/${number}/restore`, {
-		method: "POST",
-		json: {}
-	});
-	open(saved.workflow ? cleanWorkflow(saved.workflow ?? {}) : await versionOf(id, number));
-	useSession.setState({ file: {
-		id,
-		version: saved.version
-	} });
-	say(t("versions.restored", { number }));
-}
-/** The saved versions of this workflow; one chosen is compared with what is open, on the canvas too. */
-function Versions() {
-	const file = useSession((state) => state.file);
-	const [versions, setVersions] = (0, import_react.useState)([]);
-	const [chosen, setChosen] = (0, import_react.useState)(null);
-	(0, import_react.useEffect)(() => {
-		if (file) call(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions), () => setVersions([]));
-		return () => mark(null);
-	}, [file]);
-	if (!file) return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-		className: "nothing",
-		children: t("versions.unsaved")
-	});
-	const choose = async (number) => {
-		const found = difference(await versionOf(file.id, number), current().workflow);
-		setChosen({
-			number,
-			found
-		});
-		mark(found);
-	};
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "versions",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("ul", {
-			"aria-label": t("panel.versions"),
-			children: versions.map((version) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("li", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-				type: "button",
-				"aria-pressed": chosen?.number === version.version,
-				onClick: () => void choose(version.version),
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", { children: version.name || t("versions.number", { number: version.version }) }), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("small", { children: [
-					(/* @__PURE__ */ new Date(version.created * 1e3)).toLocaleDateString(),
-					" ",
-					clock(version.created)
-				] })]
-			}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				onClick: () => void restore(file.id, version.version),
-				children: t("versions.restore")
-			})] }, version.version))
-		}), chosen && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h3", { children: t("versions.since", { number: chosen.number }) }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Changes, { found: chosen.found })] })]
-	});
-}
-// src/panels/SidePanel.tsx
-var TABS = [
-	["results", "image"],
-	["queue", "queue"],
-	["node", "info"],
-	["outline", "outline"],
-	["problems", "warning"],
-	["versions", "history"]
-];
-var BODIES = {
-	results: Gallery,
-	queue: Queue,
-	node: NodePanel,
-	outline: Outline,
-	problems: Problems,
-	versions: Versions
-};
-function Count({ panel }) {
-	const jobs = useRun((state) => activeJobs(state).length);
-	const problems = useProblems((state) => state.list.length);
-	const number = panel === "queue" ? jobs : panel === "problems" ? problems : 0;
-	return number > 0 ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", {
-		className: `count ${panel}`,
-		children: number
-	}) : null;
-}
-function SidePanel() {
-	const panel = useView((view) => view.panel);
-	const Body = panel ? BODIES[panel] : void 0;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("aside", {
-		className: `side ${panel ? "open" : ""}`,
-		"aria-label": t("side.label"),
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("nav", {
-			className: "rail",
-			"aria-label": t("side.tabs"),
-			children: TABS.map(([name, icon]) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
-				type: "button",
-				"aria-pressed": panel === name,
-				title: t(`panel.${name}`),
-				onClick: () => togglePanel(name),
-				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
-						name: icon,
-						size: 18
-					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t(`panel.${name}`) }),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Count, { panel: name })
-				]
-			}, name))
-		}), Body && panel && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("section", {
-			className: "side-body",
-			"aria-label": t(`panel.${panel}`),
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("h2", { children: t(`panel.${panel}`) }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("side.close"),
-				onClick: () => togglePanel(panel),
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
-			})] }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Body, {})]
-		})]
-	});
-}
-// src/panels/Toast.tsx
-/** Says refusals, errors and ends of runs; the live region stays, so that screen readers hear each of them. */
-function Toast() {
-	const toast = useView((view) => view.toast);
-	(0, import_react.useEffect)(() => {
-		if (!toast) return;
-		const timer = setTimeout(() => useView.setState((view) => view.toast === toast ? { toast: null } : view), toast.tone === "error" ? 8e3 : 3500);
-		return () => clearTimeout(timer);
-	}, [toast]);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "toasts",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-			role: "status",
-			className: toast?.tone === "info" ? "toast" : "hidden",
-			children: toast?.tone === "info" ? toast.text : ""
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", {
-			role: "alert",
-			className: toast?.tone === "error" ? "toast error" : "hidden",
-			children: toast?.tone === "error" ? toast.text : ""
-		})]
-	});
-}
 // src/theme.ts
-/** Light, dark or the system's; kept in this browser. */
 var SETTING = "graphflow.theme";
 var THEMES = [
 	"system",
@@ -6877,8 +5722,90 @@ function nextTheme() {
 	applyTheme(next);
 	return next;
 }
+// src/panels/Menu.tsx
+var ON_NODE = [
+	"runTo",
+	"rename",
+	"duplicate",
+	"bypass",
+	"mute",
+	"freeze",
+	"collapse",
+	"connect",
+	"replace",
+	"frame",
+	"subgraph",
+	"unpack",
+	"help",
+	"delete"
+];
+function MenuItem({ command, close }) {
+	return (0, import_jsx_runtime.jsxs)("button", {
+		type: "button",
+		role: "menuitem",
+		onClick: () => {
+			close();
+			command.run();
+		},
+		children: [
+			command.icon ? (0, import_jsx_runtime.jsx)(Icon, { name: command.icon }) : (0, import_jsx_runtime.jsx)("i", { className: "icon-gap" }),
+			(0, import_jsx_runtime.jsx)("span", { children: t(command.label) }),
+			command.keys?.[0] && (0, import_jsx_runtime.jsx)("kbd", { children: display(command.keys[0]) })
+		]
+	});
+}
+function menuKeys(event) {
+	const by = {
+		ArrowDown: 1,
+		ArrowUp: -1
+	}[event.key];
+	if (by === void 0) return;
+	event.preventDefault();
+	const items = [...event.currentTarget.querySelectorAll("[role^=menuitem]")];
+	items[(items.indexOf(document.activeElement) + by + items.length) % items.length]?.focus();
+}
+function NodeMenu() {
+	const menu = useView((view) => view.menu);
+	const box = (0, import_react.useRef)(null);
+	(0, import_react.useEffect)(() => box.current?.querySelector("[role=menuitem]")?.focus({ preventScroll: true }), [menu]);
+	if (!menu) return null;
+	if (menu.node && !selection().includes(menu.node)) select([menu.node]);
+	const close = () => useView.setState({ menu: null });
+	const [left, top] = [Math.min(menu.screen[0], innerWidth - 292), Math.max(8, Math.min(menu.screen[1], innerHeight - 480))];
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("div", {
+		className: "veil clear",
+		onPointerDown: close
+	}), (0, import_jsx_runtime.jsxs)("div", {
+		ref: box,
+		className: "menu popover",
+		role: "menu",
+		"aria-label": t("card.menu"),
+		style: {
+			left,
+			top
+		},
+		onKeyDown: menuKeys,
+		children: [ON_NODE.map(commandOf).map((command) => command && (0, import_jsx_runtime.jsx)(MenuItem, {
+			command,
+			close
+		}, command.id)), (0, import_jsx_runtime.jsx)("div", {
+			className: "tints",
+			role: "group",
+			"aria-label": t("card.color"),
+			children: TINTS.map((color) => (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				role: "menuitem",
+				"data-tint": color,
+				"aria-label": t(`tint.${color || "none"}`),
+				onClick: () => {
+					close();
+					tint(color);
+				}
+			}, color))
+		})]
+	})] });
+}
 // src/panels/RunBar.tsx
-/** Marks the nodes that would run again, those of newly drawn seeds too, while the pointer rests on Run. */
 function markRerun(on) {
 	const { rerun } = useProblems.getState();
 	const { workflow } = current();
@@ -6903,12 +5830,12 @@ function Progress() {
 	const { nodes } = current().workflow;
 	const { rerun } = useProblems.getState();
 	const left = remaining(job, now, [...rerun ?? []].map((id) => nodes[id]?.type ?? ""));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "run-progress",
 		role: "progressbar",
 		"aria-label": t("run.progress"),
 		"aria-valuenow": Math.round(job.progress * 100),
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: job.status === "queued" ? t("run.waiting") : left === null ? `${Math.round(job.progress * 100)} %` : t("run.left", { time: seconds(Math.ceil(left)) }) })]
+		children: [(0, import_jsx_runtime.jsx)("i", { style: { transform: `scaleX(${job.progress})` } }), (0, import_jsx_runtime.jsx)("span", { children: job.status === "queued" ? t("run.waiting") : left === null ? `${Math.round(job.progress * 100)} %` : t("run.left", { time: seconds(Math.ceil(left)) }) })]
 	});
 }
 function RunBar() {
@@ -6924,38 +5851,38 @@ function RunBar() {
 	const waiting = useRun((state) => activeJobs(state).length);
 	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
 	const empty = useDocument((state) => Object.keys(state.workflow.nodes).length === 0);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "run-bar",
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Progress, {}),
-			busy && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)(Progress, {}),
+			busy && (0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				className: "ghost stop",
 				"aria-label": t("do.cancel"),
 				title: t("do.cancel"),
 				onClick: cancelShown,
-				children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "stop" })
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "stop" })
 			}),
-			problems > 0 && !empty && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+			problems > 0 && !empty && (0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
 				className: "problem-count",
 				onClick: () => togglePanel("problems"),
 				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "warning" }),
+					(0, import_jsx_runtime.jsx)(Icon, { name: "warning" }),
 					problems,
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+					(0, import_jsx_runtime.jsx)("span", {
 						className: "hidden",
 						children: t("run.problemsShort")
 					})
 				]
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("label", {
+			(0, import_jsx_runtime.jsxs)("label", {
 				className: "run-count",
 				title: t("run.count"),
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+				children: [(0, import_jsx_runtime.jsx)("span", {
 					className: "hidden",
 					children: t("run.count")
-				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+				}), (0, import_jsx_runtime.jsx)("input", {
 					type: "number",
 					min: 1,
 					max: 99,
@@ -6963,7 +5890,7 @@ function RunBar() {
 					onChange: (event) => setCount(Math.max(1, Math.min(99, Number(event.target.value) || 1)))
 				})]
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+			(0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
 				className: "primary run",
 				title: `${t("do.run")} (${display("Ctrl+Enter")})`,
@@ -6974,9 +5901,9 @@ function RunBar() {
 					run({ count });
 				},
 				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "play" }),
+					(0, import_jsx_runtime.jsx)(Icon, { name: "play" }),
 					t("bar.run"),
-					waiting > 1 && /* @__PURE__ */ (0, import_jsx_runtime.jsx)("b", {
+					waiting > 1 && (0, import_jsx_runtime.jsx)("b", {
 						className: "waiting",
 						children: waiting
 					})
@@ -6986,7 +5913,6 @@ function RunBar() {
 	});
 }
 // src/panels/Status.tsx
-/** A dead worker, a lost connection, a newer server: said here, and gone when healed. */
 function Status() {
 	const connection = useRun((state) => state.connection);
 	const outdated = useRun((state) => state.outdated);
@@ -6994,42 +5920,42 @@ function Status() {
 	const workers = useRun((state) => state.workers);
 	const dead = Object.values(workers).find((worker) => worker.state === "dead");
 	const starting = Object.values(workers).find((worker) => worker.state === "starting");
-	if (connection === "lost") return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	if (connection === "lost") return (0, import_jsx_runtime.jsxs)("span", {
 		className: "status lost",
 		role: "alert",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "pulse" }), t("status.lost")]
+		children: [(0, import_jsx_runtime.jsx)("i", { className: "pulse" }), t("status.lost")]
 	});
-	if (outdated) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	if (outdated) return (0, import_jsx_runtime.jsxs)("span", {
 		className: "status",
 		role: "alert",
 		children: [
 			t("status.outdated"),
 			" ",
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+			(0, import_jsx_runtime.jsx)("button", {
 				type: "button",
 				onClick: () => location.reload(),
 				children: t("status.reload")
 			})
 		]
 	});
-	if (dead) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	if (dead) return (0, import_jsx_runtime.jsxs)("span", {
 		className: "status lost",
 		role: "alert",
 		title: dead.message,
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "warning" }), t("status.dead", { message: dead.message })]
+		children: [(0, import_jsx_runtime.jsx)(Icon, { name: "warning" }), t("status.dead", { message: dead.message })]
 	});
-	if (starting) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	if (starting) return (0, import_jsx_runtime.jsxs)("span", {
 		className: "status",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "pulse" }), t("status.starting")]
+		children: [(0, import_jsx_runtime.jsx)("i", { className: "pulse" }), t("status.starting")]
 	});
-	if (paused) return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	if (paused) return (0, import_jsx_runtime.jsxs)("span", {
 		className: "status",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "pause" }), t("status.paused")]
+		children: [(0, import_jsx_runtime.jsx)(Icon, { name: "pause" }), t("status.paused")]
 	});
 	const device = Object.values(workers)[0]?.device;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", {
+	return (0, import_jsx_runtime.jsx)("span", {
 		className: "status quiet",
-		children: connection === "connecting" ? t("status.connecting") : device && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "live" }), device] })
+		children: connection === "connecting" ? t("status.connecting") : device && (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("i", { className: "live" }), device] })
 	});
 }
 // src/panels/TopBar.tsx
@@ -7040,73 +5966,73 @@ function FileMenu() {
 	(0, import_react.useEffect)(() => {
 		if (open) anchor.current?.querySelector("[role=menuitem]")?.focus();
 	}, [open]);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		ref: anchor,
 		className: "menu-anchor",
 		onKeyDown: (event) => event.key === "Escape" && close(),
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+		children: [(0, import_jsx_runtime.jsxs)("button", {
 			type: "button",
 			className: "ghost brand",
 			"aria-haspopup": "menu",
 			"aria-expanded": open,
 			"aria-label": t("bar.menu"),
 			onClick: () => setOpen(!open),
-			children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("svg", {
+			children: [(0, import_jsx_runtime.jsxs)("svg", {
 				viewBox: "0 0 32 32",
 				width: "24",
 				height: "24",
 				"aria-hidden": "true",
 				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("path", {
+					(0, import_jsx_runtime.jsx)("path", {
 						className: "brand-line",
 						d: "M9 9h4c5 0 5 14 10 14h0M9 23h4c3 0 4-5 5-7"
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+					(0, import_jsx_runtime.jsx)("circle", {
 						cx: "7",
 						cy: "9",
 						r: "4"
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+					(0, import_jsx_runtime.jsx)("circle", {
 						cx: "7",
 						cy: "23",
 						r: "4"
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("circle", {
+					(0, import_jsx_runtime.jsx)("circle", {
 						cx: "25",
 						cy: "23",
 						r: "4"
 					})
 				]
-			}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, {
+			}), (0, import_jsx_runtime.jsx)(Icon, {
 				name: "down",
 				size: 12
 			})]
-		}), open && /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("div", {
+		}), open && (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("div", {
 			className: "veil clear",
 			onPointerDown: close
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+		}), (0, import_jsx_runtime.jsxs)("div", {
 			className: "menu popover",
 			role: "menu",
 			"aria-label": t("bar.menu"),
 			onKeyDown: menuKeys,
 			children: [
-				COMMANDS.filter((one) => one.group === "file").map((command) => /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
+				COMMANDS.filter((one) => one.group === "file").map((command) => (0, import_jsx_runtime.jsx)(MenuItem, {
 					command,
 					close
 				}, command.id)),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("hr", {}),
-				["tour", "shortcuts"].map(commandOf).map((command) => command && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(MenuItem, {
+				(0, import_jsx_runtime.jsx)("hr", {}),
+				["tour", "shortcuts"].map(commandOf).map((command) => command && (0, import_jsx_runtime.jsx)(MenuItem, {
 					command,
 					close
 				}, command.id)),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)("hr", {}),
-				Object.entries(LANGUAGES).map(([key, name]) => /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				(0, import_jsx_runtime.jsx)("hr", {}),
+				Object.entries(LANGUAGES).map(([key, name]) => (0, import_jsx_runtime.jsxs)("button", {
 					type: "button",
 					role: "menuitemradio",
 					"aria-checked": key === language(),
 					lang: key,
 					onClick: () => chooseLanguage(key),
-					children: [key === language() ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "check" }) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("i", { className: "icon-gap" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: name })]
+					children: [key === language() ? (0, import_jsx_runtime.jsx)(Icon, { name: "check" }) : (0, import_jsx_runtime.jsx)("i", { className: "icon-gap" }), (0, import_jsx_runtime.jsx)("span", { children: name })]
 				}, key))
 			]
 		})] })]
@@ -7114,21 +6040,21 @@ function FileMenu() {
 }
 function ThemeButton() {
 	const [now, setNow] = (0, import_react.useState)(theme());
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+	return (0, import_jsx_runtime.jsx)("button", {
 		type: "button",
 		className: "ghost",
 		"aria-label": t(`theme.${now}`),
 		title: t(`theme.${now}`),
 		onClick: () => setNow(nextTheme()),
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: now === "light" ? "sun" : now === "dark" ? "moon" : "color" })
+		children: (0, import_jsx_runtime.jsx)(Icon, { name: now === "light" ? "sun" : now === "dark" ? "moon" : "color" })
 	});
 }
 function Name() {
 	const name = useDocument((state) => state.workflow.name);
 	const saved = useSession((state) => state.saved);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "document-name",
-		children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("input", {
+		children: [(0, import_jsx_runtime.jsx)("input", {
 			"aria-label": t("bar.name"),
 			placeholder: t("file.untitled"),
 			value: name,
@@ -7137,7 +6063,7 @@ function Name() {
 				...workflow,
 				name: event.target.value
 			}), "name")
-		}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", {
+		}), (0, import_jsx_runtime.jsx)("small", {
 			className: `saved ${saved}`,
 			children: t(`saved.${saved}`)
 		})]
@@ -7147,182 +6073,100 @@ function Tool({ id }) {
 	const command = commandOf(id);
 	if (!command?.icon) return null;
 	const title = `${t(command.label)}${command.keys?.[0] ? ` (${display(command.keys[0])})` : ""}`;
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+	return (0, import_jsx_runtime.jsx)("button", {
 		type: "button",
 		className: "ghost",
 		"aria-label": t(command.label),
 		title,
 		onClick: command.run,
-		children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: command.icon })
+		children: (0, import_jsx_runtime.jsx)(Icon, { name: command.icon })
 	});
 }
 function TopBar() {
 	const canUndo = useDocument((state) => state.past.length > 0);
 	const canRedo = useDocument((state) => state.future.length > 0);
 	const mode = useView((view) => view.mode);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("header", {
+	return (0, import_jsx_runtime.jsxs)("header", {
 		className: "top-bar",
 		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(FileMenu, {}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Name, {}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+			(0, import_jsx_runtime.jsx)(FileMenu, {}),
+			(0, import_jsx_runtime.jsx)(Name, {}),
+			(0, import_jsx_runtime.jsxs)("span", {
 				className: "tools wide",
 				children: [
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					(0, import_jsx_runtime.jsx)("button", {
 						type: "button",
 						className: "ghost",
 						"aria-label": t("do.undo"),
 						title: `${t("do.undo")} (${display("Ctrl+Z")})`,
 						disabled: !canUndo,
 						onClick: undo,
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "undo" })
+						children: (0, import_jsx_runtime.jsx)(Icon, { name: "undo" })
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
+					(0, import_jsx_runtime.jsx)("button", {
 						type: "button",
 						className: "ghost",
 						"aria-label": t("do.redo"),
 						title: `${t("do.redo")} (${display("Ctrl+Shift+Z")})`,
 						disabled: !canRedo,
 						onClick: redo,
-						children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "redo" })
+						children: (0, import_jsx_runtime.jsx)(Icon, { name: "redo" })
 					}),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "add" }),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "save" }),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "library" }),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "find" }),
-					/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tool, { id: "arrange" })
+					(0, import_jsx_runtime.jsx)(Tool, { id: "add" }),
+					(0, import_jsx_runtime.jsx)(Tool, { id: "save" }),
+					(0, import_jsx_runtime.jsx)(Tool, { id: "library" }),
+					(0, import_jsx_runtime.jsx)(Tool, { id: "find" }),
+					(0, import_jsx_runtime.jsx)(Tool, { id: "arrange" })
 				]
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("span", {
+			(0, import_jsx_runtime.jsxs)("span", {
 				className: "segmented",
 				role: "group",
 				"aria-label": t("bar.view"),
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+				children: [(0, import_jsx_runtime.jsxs)("button", {
 					type: "button",
 					"aria-label": t("bar.graph"),
 					"aria-pressed": mode === "canvas",
 					onClick: () => setMode("canvas"),
-					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "graph" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t("bar.graph") })]
-				}), /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("button", {
+					children: [(0, import_jsx_runtime.jsx)(Icon, { name: "graph" }), (0, import_jsx_runtime.jsx)("span", { children: t("bar.graph") })]
+				}), (0, import_jsx_runtime.jsxs)("button", {
 					type: "button",
 					"aria-label": t("bar.form"),
 					"aria-pressed": mode === "form",
 					onClick: () => setMode("form"),
-					children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Icon, { name: "form" }), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { children: t("bar.form") })]
+					children: [(0, import_jsx_runtime.jsx)(Icon, { name: "form" }), (0, import_jsx_runtime.jsx)("span", { children: t("bar.form") })]
 				})]
 			}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("span", { className: "spacer" }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Status, {}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(ThemeButton, {}),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)(RunBar, {})
-		]
-	});
-}
-// src/panels/Tour.tsx
-var SEEN = "graphflow.tour";
-var STEPS = [
-	{
-		at: ".react-flow__node-card",
-		text: "tour.nodes"
-	},
-	{
-		at: ".field.multiline",
-		text: "tour.prompt"
-	},
-	{
-		at: ".primary.run",
-		text: "tour.run"
-	},
-	{
-		at: ".react-flow__pane",
-		text: "tour.add"
-	},
-	{
-		at: ".rail",
-		text: "tour.results"
-	}
-];
-var tourSeen = () => localStorage.getItem(SEEN) !== null;
-/** Five short steps, each beside what it speaks of; closed once, it stays closed. */
-function Tour() {
-	const step = useView((view) => view.tour);
-	const [box, setBox] = (0, import_react.useState)(null);
-	const next = (0, import_react.useRef)(null);
-	const one = step === null ? void 0 : STEPS[step];
-	(0, import_react.useEffect)(() => {
-		if (!one) return;
-		setBox(document.querySelector(one.at)?.getBoundingClientRect() ?? null);
-		next.current?.focus({ preventScroll: true });
-	}, [one]);
-	if (step === null || !one) return null;
-	const go = (to) => {
-		if (to >= STEPS.length) localStorage.setItem(SEEN, "1");
-		useView.setState({ tour: to < STEPS.length ? to : null });
-	};
-	const wide = box && box.width > innerWidth / 2;
-	const tall = box && box.height > innerHeight / 2 && !wide;
-	const left = Math.max(12, Math.min(box ? wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x : innerWidth / 2 - 160, innerWidth - 336));
-	const top = Math.max(64, Math.min(box ? wide ? innerHeight / 2 : tall ? box.y + 24 : box.bottom + 12 : innerHeight / 3, innerHeight - 180));
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
-		className: "tour popover",
-		role: "dialog",
-		"aria-label": t("do.tour"),
-		style: {
-			left,
-			top
-		},
-		children: [
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)("small", { children: t("tour.step", {
-				step: step + 1,
-				of: STEPS.length
-			}) }) }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsx)("p", { children: t(one.text) }),
-			/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("p", {
-				className: "buttons",
-				children: [/* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					ref: next,
-					type: "button",
-					className: "primary",
-					onClick: () => go(step + 1),
-					children: t(step + 1 < STEPS.length ? "tour.next" : "tour.done")
-				}), /* @__PURE__ */ (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					onClick: () => go(STEPS.length),
-					children: t("tour.close")
-				})]
-			})
+			(0, import_jsx_runtime.jsx)("span", { className: "spacer" }),
+			(0, import_jsx_runtime.jsx)(Status, {}),
+			(0, import_jsx_runtime.jsx)(ThemeButton, {}),
+			(0, import_jsx_runtime.jsx)(RunBar, {})
 		]
 	});
 }
 // src/app.tsx
-/** Dialogs are loaded when the first of them opens, or when the page has nothing else to do. */
-var Dialogs = (0, import_react.lazy)(() => __vitePreload(() => import("./dialogs.js").then((n) => n.t).then((module) => ({ default: module.Dialogs })), __vite__mapDeps([2,1,3]), import.meta.url));
 function App() {
 	const mode = useView((view) => view.mode);
-	const dialog = useView((view) => view.dialog);
-	return /* @__PURE__ */ (0, import_jsx_runtime.jsxs)(ReactFlowProvider, { children: [
-		/* @__PURE__ */ (0, import_jsx_runtime.jsxs)("div", {
+	const overlays = useView((view) => view.settled || view.dialog || view.menu || view.tour !== null);
+	return (0, import_jsx_runtime.jsxs)(ReactFlowProvider, { children: [
+		(0, import_jsx_runtime.jsxs)("div", {
 			className: `app mode-${mode}`,
 			children: [
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(TopBar, {}),
-				mode === "form" ? /* @__PURE__ */ (0, import_jsx_runtime.jsx)(FormView, {}) : /* @__PURE__ */ (0, import_jsx_runtime.jsx)("main", {
+				(0, import_jsx_runtime.jsx)(TopBar, {}),
+				mode === "form" ? (0, import_jsx_runtime.jsx)(import_react.Suspense, { children: (0, import_jsx_runtime.jsx)(FormView, {}) }) : (0, import_jsx_runtime.jsx)("main", {
 					className: "stage",
-					children: /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Canvas, {})
+					children: (0, import_jsx_runtime.jsx)(Canvas, {})
 				}),
-				/* @__PURE__ */ (0, import_jsx_runtime.jsx)(SidePanel, {})
+				(0, import_jsx_runtime.jsx)(SidePanel, {})
 			]
 		}),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Palette, {}),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(NodeMenu, {}),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(import_react.Suspense, { children: dialog && /* @__PURE__ */ (0, import_jsx_runtime.jsx)(Dialogs, {}) }),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Tour, {}),
-		/* @__PURE__ */ (0, import_jsx_runtime.jsx)(Toast, {})
+		(0, import_jsx_runtime.jsx)(Palette, {}),
+		(0, import_jsx_runtime.jsx)(import_react.Suspense, { children: overlays && (0, import_jsx_runtime.jsx)(Overlays, {}) }),
+		(0, import_jsx_runtime.jsx)(Toast, {})
 	] });
 }
 // src/main.tsx
-/** What a fresh install shows. */
 var FIRST = "text-to-image";
-/** Opens what the address names, else what was open last, else the first template. */
 async function openFirst() {
 	const hash = new URLSearchParams(location.hash.slice(1));
 	const share = hash.get("share");
@@ -7346,7 +6190,7 @@ async function start() {
 	});
 	startProjection();
 	startProblems();
-	(0, import_client.createRoot)(document.getElementById("app")).render(/* @__PURE__ */ (0, import_jsx_runtime.jsx)(App, {}));
+	(0, import_client.createRoot)(document.getElementById("app")).render((0, import_jsx_runtime.jsx)(App, {}));
 	startShortcuts();
 	const failed = (error) => say(error instanceof Error ? error.message : String(error), "error");
 	await Promise.all([
@@ -7357,7 +6201,7 @@ async function start() {
 	await openFirst().catch(failed);
 	startDrafts();
 	startEvents();
-	setTimeout(() => void __vitePreload(() => import("./dialogs.js").then((n) => n.t), __vite__mapDeps([2,1,3]), import.meta.url), 1500);
+	setTimeout(() => useView.setState({ settled: true }), 1500);
 }
 start();
-export { setValue as $, keepMine as A, loadUploads as B, newWorkflow as C, templates as D, saveAs as E, reveal as F, count as G, difference as H, say as I, useRun as J, t as K, show as L, openWorkflow as M, takeTheirs as N, upload as O, useSession as P, remove as Q, useView as R, Icon as S, openTemplate as T, bytes as U, useSchema as V, clock as W, edit as X, current as Y, useDocument as Z, tryConnect as _, matching as a, thumbnailUrl as at, TextOutput as b, COMMANDS as c, sourceOf as ct, runGrid as d, isRecord as dt, definitionOf as et, find as f, parseJson as ft, openPalette as g, looseEnd as h, Dot as i, newKey as it, openDraft as j, workflowOf as k, addAt as l, wires as lt, titleOf as m, replaceNode as n, assetUrl as nt, Picker as o, url as ot, score as p, __vitePreload as q, replacements as r, call as rt, display as s, ancestors as st, Changes as t, widgetOf as tt, run as u, cleanWorkflow as ut, openPlaces as v, openSaved as w, weightKey as x, proposal as y, definitionIn as z };
+export { useView as $, changeItem as A, widgetOf as At, saveAs as B, wires as Bt, proposal as C, remove as Ct, badgeText as D, definitionOf as Dt, badgeHint as E, toggleMode as Et, Icon as F, url as Ft, openDraft as G, upload as H, isRecord as Ht, colorOf as I, ancestors as It, useSession as J, openWorkflow as K, newWorkflow as L, inOrder as Lt, moveItem as M, call as Mt, explain as N, newKey as Nt, Field as O, fits as Ot, useProblems as P, thumbnailUrl as Pt, show as Q, openSaved as R, linkTo as Rt, openPlaces as S, disconnect as St, TextOutput as T, setValue as Tt, workflowOf as U, parseJson as Ut, templates as V, cleanWorkflow as Vt, keepMine as W, writeJson as Wt, reveal as X, TOUR as Y, say as Z, addAt as _, edit as _t, cancelShown as a, visibleNode as at, openPalette as b, open as bt, run as c, bytes as ct, Dot as d, seconds as dt, definitionIn as et, matching as f, t as ft, titleOf as g, current as gt, score as h, useRun as ht, cancelJob as i, useNodeRun as it, formItems as j, assetUrl as jt, weightKey as k, outputOf as kt, runGrid as l, clock as lt, find as m, isActive as mt, display as n, useDefinition as nt, clearQueue as o, difference as ot, Picker as p, activeJobs as pt, takeTheirs as q, COMMANDS as r, useSchema as rt, placeJob as s, isSame as st, NodeMenu as t, loadUploads as tt, setPaused as u, count as ut, toggleFrozen as v, editWorkflow as vt, toAsset as w, setTitle as wt, tryConnect as x, useDocument as xt, looseEnd as y, enter as yt, openTemplate as z, sourceOf as zt };

@@ -1,32 +1,25 @@
 import { ReactFlowProvider } from "@xyflow/react";
-import { Suspense, lazy } from "react";
+import { Suspense } from "react";
 import { Canvas } from "./canvas/Canvas";
-import { FormView } from "./form/FormView";
-import { NodeMenu } from "./panels/Menu";
+import { FormView, Overlays } from "./later";
 import { Palette } from "./panels/Palette";
 import { SidePanel } from "./panels/SidePanel";
 import { Toast } from "./panels/Toast";
 import { TopBar } from "./panels/TopBar";
-import { Tour } from "./panels/Tour";
 import { useView } from "./state/view";
-
-/** Dialogs are loaded when the first of them opens, or when the page has nothing else to do. */
-const Dialogs = lazy(() => import("./panels/dialogs").then((module) => ({ default: module.Dialogs })));
 
 export function App() {
   const mode = useView((view) => view.mode);
-  const dialog = useView((view) => view.dialog);
+  const overlays = useView((view) => view.settled || view.dialog || view.menu || view.tour !== null);
   return (
     <ReactFlowProvider>
       <div className={`app mode-${mode}`}>
         <TopBar />
-        {mode === "form" ? <FormView /> : <main className="stage"><Canvas /></main>}
+        {mode === "form" ? <Suspense><FormView /></Suspense> : <main className="stage"><Canvas /></main>}
         <SidePanel />
       </div>
       <Palette />
-      <NodeMenu />
-      <Suspense>{dialog && <Dialogs />}</Suspense>
-      <Tour />
+      <Suspense>{overlays && <Overlays />}</Suspense>
       <Toast />
     </ReactFlowProvider>
   );

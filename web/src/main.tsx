@@ -2,13 +2,12 @@ import { createRoot } from "react-dom/client";
 import { newWorkflow, openShared, openSaved, openTemplate, templates } from "./actions/library";
 import { App } from "./app";
 import { startProjection } from "./canvas/projection";
-import { tourSeen } from "./panels/Tour";
 import { startShortcuts } from "./shortcuts";
 import { startEvents } from "./state/events";
 import { startProblems } from "./state/problems";
 import { loadDefinitions, loadModels, loadUploads } from "./state/schema";
 import { openLast, startDrafts } from "./state/session";
-import { lastPanel, say, useView } from "./state/view";
+import { lastPanel, say, tourSeen, useView } from "./state/view";
 import "./style/tokens.css";
 import "./style/base.css";
 import "./style/canvas.css";
@@ -51,7 +50,7 @@ async function start(): Promise<void> {
   await openFirst().catch(failed);
   startDrafts();
   startEvents();
-  setTimeout(() => void import("./panels/dialogs"), 1500);
+  setTimeout(() => useView.setState({ settled: true }), 1500);
 }
 
 void start();

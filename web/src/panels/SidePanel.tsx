@@ -1,23 +1,16 @@
+import { Suspense } from "react";
 import { Icon } from "../icons";
 import type { IconName } from "../icons";
+import { PanelBody } from "../later";
 import { useProblems } from "../state/problems";
 import { activeJobs, useRun } from "../state/run";
 import type { Panel } from "../state/view";
 import { togglePanel, useView } from "../state/view";
 import { t } from "../words";
-import { NodePanel } from "./NodePanel";
-import { Outline } from "./Outline";
-import { Problems } from "./Problems";
-import { Queue } from "./Queue";
-import { Gallery } from "./Gallery";
-import { Versions } from "./Versions";
 
 const TABS: readonly (readonly [Panel, IconName])[] = [
   ["results", "image"], ["queue", "queue"], ["node", "info"], ["outline", "outline"], ["problems", "warning"], ["versions", "history"],
 ];
-const BODIES: Readonly<Record<Panel, () => React.ReactNode>> = {
-  results: Gallery, queue: Queue, node: NodePanel, outline: Outline, problems: Problems, versions: Versions,
-};
 
 function Count({ panel }: { panel: Panel }) {
   const jobs = useRun((state) => activeJobs(state).length);
@@ -28,7 +21,6 @@ function Count({ panel }: { panel: Panel }) {
 
 export function SidePanel() {
   const panel = useView((view) => view.panel);
-  const Body = panel ? BODIES[panel] : undefined;
   return (
     <aside className={`side ${panel ? "open" : ""}`} aria-label={t("side.label")}>
       <nav className="rail" aria-label={t("side.tabs")}>
@@ -38,10 +30,10 @@ export function SidePanel() {
           </button>
         ))}
       </nav>
-      {Body && panel && (
+      {panel && (
         <section className="side-body" aria-label={t(`panel.${panel}`)}>
           <header><h2>{t(`panel.${panel}`)}</h2><button type="button" className="ghost" aria-label={t("side.close")} onClick={() => togglePanel(panel)}><Icon name="close" /></button></header>
-          <Body />
+          <Suspense><PanelBody panel={panel} /></Suspense>
         </section>
       )}
     </aside>

@@ -1,9 +1,8 @@
 import { useEffect, useRef, useState } from "react";
-import { useView } from "../state/view";
+import { TOUR, useView } from "../state/view";
 import type { Key } from "../words";
 import { t } from "../words";
 
-const SEEN = "graphflow.tour";
 const STEPS: readonly { readonly at: string; readonly text: Key }[] = [
   { at: ".react-flow__node-card", text: "tour.nodes" },
   { at: ".field.multiline", text: "tour.prompt" },
@@ -11,8 +10,6 @@ const STEPS: readonly { readonly at: string; readonly text: Key }[] = [
   { at: ".react-flow__pane", text: "tour.add" },
   { at: ".rail", text: "tour.results" },
 ];
-
-export const tourSeen = (): boolean => localStorage.getItem(SEEN) !== null;
 
 /** Five short steps, each beside what it speaks of; closed once, it stays closed. */
 export function Tour() {
@@ -27,7 +24,7 @@ export function Tour() {
   }, [one]);
   if (step === null || !one) return null;
   const go = (to: number) => {
-    if (to >= STEPS.length) localStorage.setItem(SEEN, "1");
+    if (to >= STEPS.length) localStorage.setItem(TOUR, "1");
     useView.setState({ tour: to < STEPS.length ? to : null });
   };
   const wide = box && box.width > innerWidth / 2;

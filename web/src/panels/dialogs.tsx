@@ -1,4 +1,3 @@
-import { lazy, Suspense } from "react";
 import type { Dialog as Shown } from "../state/view";
 import { useView } from "../state/view";
 import { BatchDialog } from "./BatchDialog";
@@ -6,12 +5,11 @@ import { Compare } from "./Compare";
 import { ConflictDialog } from "./ConflictDialog";
 import { LibraryDialog } from "./LibraryDialog";
 import { CommandsDialog, ConnectDialog, FindDialog, ReplaceDialog } from "./searches";
+import { MaskDialog } from "./MaskDialog";
 import { SaveDialog } from "./SaveDialog";
 import { ShortcutsDialog } from "./ShortcutsDialog";
 import { TextDialog } from "./TextDialog";
 import { Viewer } from "./Viewer";
-
-const MaskDialog = lazy(() => import("./MaskDialog").then((module) => ({ default: module.MaskDialog })));
 
 function body(dialog: Shown) {
   switch (dialog.kind) {
@@ -33,5 +31,5 @@ function body(dialog: Shown) {
 
 export function Dialogs() {
   const dialog = useView((view) => view.dialog);
-  return dialog && <Suspense>{body(dialog)}</Suspense>;
+  return dialog && body(dialog);
 }

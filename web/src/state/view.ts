@@ -46,13 +46,15 @@ interface ViewState {
   readonly tour: number | null;
   /** Seen from so far that cards cannot be read. */
   readonly far: boolean;
+  /** The page has nothing else to do: what was not needed so far may be loaded. */
+  readonly settled: boolean;
   /** The opened workflow (`opened` of the document) that the view was fitted to. */
   readonly fitted: number;
 }
 
 export const useView = create<ViewState>(() => ({
   nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: null, mode: "canvas",
-  renaming: null, toast: null, snap: true, marks: {}, tour: null, far: false, fitted: 0,
+  renaming: null, toast: null, snap: true, marks: {}, tour: null, far: false, settled: false, fitted: 0,
 }));
 
 export const show = (dialog: Dialog | null): void => useView.setState({ dialog });
@@ -68,6 +70,10 @@ export function togglePanel(panel: Panel): void {
   if (next) localStorage.setItem(PANEL, next);
   else localStorage.removeItem(PANEL);
 }
+
+/** Kept in this browser once the tour was closed for good. */
+export const TOUR = "graphflow.tour";
+export const tourSeen = (): boolean => localStorage.getItem(TOUR) !== null;
 
 /** Says something in the live region, and in a note that goes away. */
 export function say(text: string, tone: "info" | "error" = "info"): void {
