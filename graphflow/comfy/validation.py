@@ -89,6 +89,13 @@ class _Check:
         self.dependents: dict[str, list[str]] = {}
         self.seen: set[str] = set()
         """Nodes whose own inputs were checked."""
+        self.takers: dict[str, tuple[str, str, list[Any]]] = {}
+        """For each node that another takes from, the first that does: its id, its input and its link."""
+        for id, node in prompt.items():
+            inputs = node.get("inputs")
+            for name, value in inputs.items() if isinstance(inputs, dict) else ():
+                if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str):
+                    self.takers.setdefault(value[0], (id, str(name), value))
 
     def definition(self, id: str) -> NodeDef:
         """Of a node whose class is known."""
@@ -163,8 +170,7 @@ class _Check:
         node = self.prompt[id]
         inputs = node.get("inputs")
         if not isinstance(inputs, dict):
-            extra = {"exception_type": "KeyError", "traceback": []}
-            self._report(id, "exception_during_validation", "Exception when validating node", "'inputs'", **extra)
+            self._exception(id, "'inputs'", "KeyError")
             return
         definition = self.definition(id)
         given = self._by_port(definition, inputs)
@@ -178,7 +184,7 @@ class _Check:
                 self._report(id, "required_input_missing", "Required input is missing", name, input_name=name)
         for name, value in inputs.items():
             if isinstance(value, list) and name not in given.values() and self._leads_nowhere(value):
-                self._bad_source(id, name, None, value)
+                self._exception(id, f"'{value[0]}'", "KeyError")
         self.prompt[id] = {**node, "inputs": converted}
 
     def _by_port(self, definition: NodeDef, inputs: Mapping[str, Any]) -> dict[str, str]:
@@ -260,10 +266,10 @@ class _Check:
             return self._report(id, "bad_linked_input", message, name, **about, received_value=value)
         source, index = value
         if not isinstance(source, str) or source not in self.prompt:
-            return self._bad_source(id, name, config, value)
+            return self._exception(id, f"'{source}'", "KeyError")
         outputs = self.definition(source).outputs
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(outputs):
-            return self._exception(source, "tuple index out of range", "IndexError", about, value)
+            return self._exception(id, "tuple index out of range", "IndexError")
         received = outputs[index].type
         if "link" not in port.judged and not fits(received, port.type):
             one, other = received.replace("|", ","), port.type.replace("|", ",")
@@ -274,14 +280,20 @@ class _Check:
             )
         return None
 
-    def _bad_source(self, id: str, name: str, config: list[Any] | None, value: list[Any]) -> None:
-        about = {"input_name": name, "input_config": config}
-        self._exception(id, f"'{value[0]}'", "KeyError", about, value)
-
-    def _exception(self, id: str, text: str, kind: str, about: Mapping[str, Any], linked: list[Any]) -> None:
-        extra = {"exception_message": text, "exception_type": kind, "traceback": [], "linked_node": linked}
+    def _exception(self, id: str, text: str, kind: str) -> None:
+        """What ComfyUI raises while it checks a node: told of an output as such, else by whoever takes from the node."""
+        taker = None if self.definition(id).output_node else self.takers.get(id)
+        if taker is None:
+            extra: dict[str, Any] = {"exception_type": kind, "traceback": []}
+            return self._report(id, "exception_during_validation", "Exception when validating node", text, **extra)
+        node, name, linked = taker
+        definition = self.definition(node)
+        port = definition.input(self.signatures.native_input(definition.type, name))
+        config = input_config(definition, port, self.names) if port else None
+        extra = {"input_name": name, "input_config": config, "exception_message": text, "exception_type": kind}
         message = "Exception when validating inner node"
-        self._report(id, "exception_during_inner_validation", message, text, **about, **extra)
+        extra |= {"traceback": [], "linked_node": linked}
+        return self._report(id, "exception_during_inner_validation", message, text, **extra)
 
 
 def _converted(type: str, value: Any) -> Any:

@@ -84,15 +84,15 @@ def test_constants_are_converted_to_their_declared_types() -> None:
         ),
         ("8", {"samples": ["77", 0]}, ("exception_during_inner_validation", "Exception when validating inner node", "'77'")),
         ("8", {"samples": [4, 0]}, ("exception_during_inner_validation", "Exception when validating inner node", "'4'")),
-        ("9", {"stray": ["77", 0]}, ("exception_during_inner_validation", "Exception when validating inner node", "'77'")),
+        ("9", {"stray": ["77", 0]}, ("exception_during_validation", "Exception when validating node", "'77'")),
     ],
 )  # fmt: skip
 def test_a_fault_of_an_input_is_told_at_its_node(node: str, inputs: Any, expected: tuple[str, str, str]) -> None:
     assert errors(changed(node, **inputs), node) == [expected]
 
 
-def test_an_index_out_of_range_is_told_at_the_linked_node() -> None:
-    assert [kind for kind, _, _ in errors(changed("8", samples=["3", 5]), "3")] == ["exception_during_inner_validation"]
+def test_an_index_out_of_range_is_told_at_the_node_that_is_linked_so() -> None:
+    assert [kind for kind, _, _ in errors(changed("8", samples=["3", 5]), "8")] == ["exception_during_inner_validation"]
 
 
 def test_a_missing_input_is_told_with_its_name() -> None:
