@@ -120,14 +120,22 @@ class ModelFiles:
         if name and not parts.is_absolute() and ".." not in parts.parts and ":" not in parts.parts[0]:
             for place in self.places(folder):
                 path = place.joinpath(*parts.parts)
-                if path.is_file() or _is_model_folder(path):
+                if _is_there(path):
                     return File(parts.as_posix(), path, self._hashes.of(path))
         raise NotFound(missing(f"in {folder}", name, self.names(folder)))
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file() or _is_model_folder(path)
+    except OSError:  # a name longer than the file system takes
+        return False
+
+
 def missing(where: str, name: str, names: Sequence[str]) -> str:
     """The sentence that says a file is not there, and what is nearest."""
-    near = get_close_matches(name, names, n=3, cutoff=0.4)
+    near = get_close_matches(name, names, n=3, cutoff=0.4) if len(name) < 256 else []
+    name = name if len(name) < 256 else f"{name[:40]}…"
     if near:
         return f"there is no {name!r} {where}; the nearest: {', '.join(map(repr, near))}"
     if names:

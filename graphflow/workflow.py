@@ -166,11 +166,19 @@ def load_json(data: bytes | str, *, limit: int = 32 * 2**20, lenient: bool = Fal
         raise BadRequest(f"the JSON is nested deeper than {MAX_DEPTH} levels")
     try:
         constant = _zero if lenient else _no_constant
-        return json.loads(text, parse_constant=constant, parse_int=_int, parse_float=_float)
+        found = json.loads(text, parse_constant=constant, parse_int=_int, parse_float=_float)
+        if _HALF.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
+        return found
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise BadRequest(f"{half} is half of a character: write both halves, or take it out") from error
     except json.JSONDecodeError as error:
         raise BadRequest(f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from error
 
 
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+"""What may be one half of a character that UTF-16 writes as two."""
 _NOT_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[^][{}]+', re.DOTALL)
 
 

@@ -175,9 +175,9 @@ def _sample(
 ) -> Steps[Sampled]:
     """Loads what a sampling needs and runs it; noise of `noise_seed` at its start, of `seed` on its way."""
     with loaded(model) as network:
-        if len(sigmas.data) < 2:
-            return Sampled(latent, latent)
         latent = fit_latent(latent, network.latent_format)
+        if len(sigmas.data) == 0:
+            return Sampled(latent, latent)
         for lora in loras_for_networks(hooks_of(conditionings)):
             check_lora(lora, model)
         controls = controls_needed(conditionings)

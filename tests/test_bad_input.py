@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from graphflow.detect import describe, detect, read_header
-from graphflow.errors import UnsupportedFile
+from graphflow.errors import NotFound, UnsupportedFile
 from graphflow.files import ModelFiles
 from graphflow.models import Residency, loaded
 from graphflow.models.families import FAMILIES
@@ -273,3 +273,9 @@ def test_of_two_files_of_one_name_the_first_root_s_is_taken_and_known_by_its_con
     assert ModelFiles(roots).names("loras") == ["other.safetensors", "same.safetensors"]
     (roots[0] / "loras" / "same.safetensors").unlink()
     assert ModelFiles(roots).find("loras", "same.safetensors").digest == other.digest
+
+
+def test_a_name_longer_than_any_file_s_is_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "embeddings").mkdir()
+    with pytest.raises(NotFound, match=r"there is no 'x{40}…' in embeddings, and nothing else"):
+        ModelFiles([tmp_path]).find("embeddings", "x" * 5000)

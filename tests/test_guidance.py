@@ -495,6 +495,31 @@ def test_no_steps_give_the_latent_back() -> None:
     assert result.latent is result.denoised is latent
 
 
+def test_a_single_sigma_is_no_step_but_its_noise_is_put_on() -> None:
+    start = task(latent=Latent(torch.ones(1, 4, 8, 8)), sigmas=torch.tensor([5.0]))
+    result = drive(sample(start)).result
+    assert torch.allclose(result.latent.data, 1 + 5 * start.noise, atol=1e-5)
+    assert result.denoised is result.latent
+    kept = drive(sample(task(latent=Latent(torch.ones(1, 4, 8, 8)), sigmas=torch.zeros(1)))).result
+    assert torch.equal(kept.latent.data, torch.ones(1, 4, 8, 8))
+
+
+@pytest.mark.parametrize(("space", "levels", "said"), [
+    (EPS, [10.0, 0.0, 5.0, 0.0], "step 2 begins at sigma 0, where no noise is left to take off: of 10, 0, 5, 0 only"),
+    (EPS, [0.0, 0.0], "step 1 begins at sigma 0"),
+    (EPS, [5.0, float("nan"), 0.0], "numbers from 0 up, not 5, nan, 0"),
+    (EPS, [5.0, -1.0], "numbers from 0 up, not 5, -1"),
+    (EPS, [float("inf"), 1.0], "numbers from 0 up, not inf, 1"),
+    (EPS, [9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 0.0, 0.0], r"of 9, 8, 7, 6, 5, 4, \.\.\., 0 only"),
+    (FLOW, [1.0], "the sigmas 1 end where a flow model's latent is noise alone"),
+])  # fmt: skip
+def test_lists_of_sigmas_that_no_sampler_can_walk_are_refused(
+    space: Parametrisation, levels: list[float], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        drive(sample(task(network=MixtureNetwork(space), sigmas=torch.tensor(levels))))
+
+
 def test_leftover_noise_and_the_last_prediction_are_both_handed_out() -> None:
     result = drive(sample(task(sigmas=torch.tensor([14.6, 5.0])))).result
     assert result.latent.data.std() > 3
@@ -508,7 +533,7 @@ def test_a_prediction_that_is_no_number_is_told_with_its_step() -> None:
             found = super().predict(rows)
             return [d * float("nan") if float(r.sigma) < 5 else d for d, r in zip(found, rows, strict=True)]
 
-    with pytest.raises(FloatingPointError, match=r"at step 2 \(sigma 1\.6.*the model's prediction holds NaN"):
+    with pytest.raises(ValueError, match=r"at step 2 \(sigma 1\.6.*the model's prediction holds NaN"):
         drive(sample(task(network=Broken(EPS))))
 
 
@@ -523,9 +548,30 @@ def test_a_latent_of_another_family_is_refused_but_an_empty_one_fits() -> None:
         fit_latent(Latent(torch.full((1, 4, 8, 8), float("nan"))), LatentFormat(4))
 
 
-@pytest.mark.parametrize(("sampler", "levels"), [
-    ("euler_ancestral", [5.0, 9.0, 1.0, 0.0]), ("dpmpp_2m", [9.0, 5.0, 5.0, 1.0, 0.0]),
+@pytest.mark.parametrize(("sampler", "levels", "said"), [
+    ("euler_ancestral", [5.0, 9.0, 1.0, 0.0],
+     r"at step 2 \(sigma 9\) euler_ancestral's own numbers overflowed: the sigmas rise at step 1 \(5 to 9\)"),
+    ("dpmpp_2m", [9.0, 5.0, 5.0, 1.0, 0.0], r"at step \d \(sigma .*dpmpp_2m's own .* repeat 5, which it cannot follow"),
+    ("euler_ancestral", [5.0, 9.0], r"after step 1 euler_ancestral's own numbers overflowed: the sigmas rise"),
+    ("sa_solver", [9.0, 5.0, 5.0, 1.0, 0.0], r"at step \d sa_solver's own numbers overflowed: the sigmas repeat 5"),
+    ("dpmpp_sde", [1.0, 3.0, 5.0], "let them fall, or take euler, which follows any"),
+    ("euler", [3e38, 1.0, 0.0], r"at step 1 \(sigma 3e\+38\) euler's own numbers overflowed; try another scheduler"),
 ])  # fmt: skip
-def test_sigmas_that_a_sampler_cannot_follow_are_told_with_the_step(sampler: str, levels: list[float]) -> None:
-    with pytest.raises(FloatingPointError, match=r"at step \d \(sigma .*another scheduler"):
+def test_sigmas_that_a_sampler_cannot_follow_are_told_with_the_step(
+    sampler: str, levels: list[float], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
         drive(sample(task(sampler=Sampler(sampler), sigmas=torch.tensor(levels))))
+
+
+def test_a_flow_model_s_brownian_noise_above_sigma_1_is_told_and_not_searched_for_without_end() -> None:
+    with pytest.raises(ValueError, match="no Brownian noise between sigma 1 and nan"):
+        drive(
+            sample(
+                task(
+                    network=MixtureNetwork(FLOW),
+                    sampler=Sampler("dpmpp_sde"),
+                    sigmas=torch.tensor([1.0, 10.0, 5.0, 0.0]),
+                )
+            )
+        )

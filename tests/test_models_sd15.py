@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.diffusion.network import RowCond
@@ -17,7 +18,9 @@ from graphflow.errors import GraphflowError
 from graphflow.models import Residency, checkpoint, loaded
 from graphflow.node import File, Row
 from graphflow.paths import builtin_models
-from tests.numerics import same_networks
+from graphflow.values import Latent
+from graphflow_nodes.sampling import k_sampler
+from tests.numerics import drive, same_networks
 from tests.tiny import GOLDEN, file, golden_sd15
 
 
@@ -146,3 +149,55 @@ def test_tiles_give_nearly_the_whole_picture(tiny: File) -> None:
     assert [step.value for step in steps] == list(range(1, len(steps) + 1))
     assert (tiled - whole).abs().mean() < 0.2
     assert isinstance(tiny.path, Path)
+
+
+# --- damaged weights -------------------------------------------------------------------------------------------------
+
+
+def damaged(tiny: File, key: str, folder: Path) -> File:
+    """The checkpoint with NaN in one tensor."""
+    state = load_file(tiny.path)
+    state[key] = torch.full_like(state[key], float("nan"))
+    save_file(state, folder / "damaged.safetensors")
+    shutil.copytree(tiny.path.with_suffix(".config"), folder / "damaged.config")
+    return file(folder / "damaged.safetensors")
+
+
+def test_nan_in_the_text_encoder_s_weights_is_told_where_the_prompt_is_encoded(tiny: File, tmp_path: Path) -> None:
+    broken = damaged(tiny, "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight", tmp_path)
+    with (
+        loaded(checkpoint(broken).clip) as encoder,
+        pytest.raises(ValueError, match=r"text encoder of Stable Diffusion 1\.5 gives NaN or infinity: its weights"),
+    ):
+        encoder.encode("a cat")
+
+
+@pytest.mark.parametrize(("side", "said"), [("encoder", "latent"), ("decoder", "picture")])
+def test_nan_in_the_autoencoder_s_weights_is_told_where_it_is_used(
+    tiny: File, tmp_path: Path, side: str, said: str
+) -> None:
+    broken = damaged(tiny, f"first_stage_model.{side}.conv_in.weight", tmp_path)
+    with (
+        loaded(checkpoint(broken).vae) as vae,
+        pytest.raises(ValueError, match=f"the {said} that the autoencoder makes holds NaN .* too large for float32"),
+    ):
+        vae.encode(torch.zeros(1, 16, 16, 3)) if side == "encoder" else vae.decode(torch.zeros(1, 4, 2, 2))
+
+
+def test_nan_in_a_latent_or_a_picture_is_blamed_on_whoever_made_it(tiny: File) -> None:
+    with loaded(checkpoint(tiny).vae) as vae:
+        with pytest.raises(ValueError, match="the latent holds NaN or infinity; look at the node that made it"):
+            vae.decode(torch.full((1, 4, 2, 2), float("nan")))
+        with pytest.raises(ValueError, match="the picture holds NaN or infinity; look at the node that made it"):
+            vae.encode(torch.full((1, 16, 16, 3), float("inf")))
+
+
+def test_nan_in_the_network_s_weights_is_told_with_the_step(tiny: File, tmp_path: Path) -> None:
+    broken = damaged(tiny, "model.diffusion_model.out.2.weight", tmp_path)
+    with loaded(checkpoint(broken).clip) as encoder:
+        cond = encoder.encode("a cat")
+    walk = k_sampler(
+        checkpoint(broken).model, positive=cond, negative=cond, latent_image=Latent(torch.zeros(1, 4, 2, 2))
+    )
+    with pytest.raises(ValueError, match=r"at step 1 \(sigma 14\.61\) the model's prediction holds NaN or infinity"):
+        drive(walk)

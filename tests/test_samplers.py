@@ -161,6 +161,17 @@ def test_errors_fall_with_the_order_of_the_method(sampler: SamplerName, space: s
     assert fine < 0.05
 
 
+@pytest.mark.parametrize("space", ["sd15", "sd3"])
+@pytest.mark.parametrize("sampler", ["euler", "heun", "dpm_fast", "dpm_adaptive"])
+def test_where_sigmas_rise_the_flow_is_followed_backwards(sampler: SamplerName, space: str) -> None:
+    high, low = (0.9, 0.3) if space == "sd3" else (4.0, 0.5)
+    sigmas = torch.linspace(math.log(low), math.log(high), 41, dtype=torch.float64).exp()
+    x = torch.linspace(-1, 1, 8, dtype=torch.float64).reshape(1, 1, 2, 4)
+    model = Normal(SPACES[space])
+    found = drive(SAMPLERS[sampler](model, x, sigmas, NoiseSource(x, 0))).result
+    assert (found - model.exact(x, sigmas[0], sigmas[-1])).abs().max() < 0.05 * found.abs().max()
+
+
 UNBIASED = [
     (sampler, space)
     for sampler in sorted(STOCHASTIC | {"lcm"})

@@ -109,3 +109,10 @@ def test_a_format_that_nobody_knows_is_refused() -> None:
 def test_the_schema_is_published() -> None:
     schema = json_schema()
     assert set(schema["properties"]) >= {"graphflow", "name", "nodes", "layout", "groups", "subgraphs"}
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud83d"}', r'{"\udc00": 1}', '{"a": "\udfff"}'])
+def test_half_a_character_is_refused(text: str) -> None:
+    with pytest.raises(BadRequest, match=r"\\ud[0-9a-f]{3} is half of a character"):
+        load_json(text)
+    assert load_json(r'{"a": "\ud83d\ude00"}') == {"a": "\N{GRINNING FACE}"}

@@ -6,6 +6,7 @@ Brownian tree, whose increments depend on the seed and the two sigmas alone, not
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -75,6 +76,11 @@ class NoiseSource:
 
         def increment(sigma: Tensor, sigma_next: Tensor) -> Tensor:
             start, end = inside(sigma), inside(sigma_next)
+            if math.isnan(start) or math.isnan(end):  # the tree would search for its place without end
+                raise ValueError(
+                    f"there is no Brownian noise between sigma {float(sigma):.4g} and {float(sigma_next):.4g}: the "
+                    "sigmas do not fit the model or the sampler; take another scheduler, or a sampler without sde"
+                )
             moved: Tensor = tree(start, end) if start < end else -tree(end, start)
             return moved.to(x.device) / torch.sqrt((sigma_next - sigma).abs())
 

@@ -6,6 +6,7 @@ brackets as such; a bracket without its partner is text. `embedding:NAME` stands
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ Chunk = list[tuple[Token, float]]
 
 EMBEDDING = r"(?:^|(?<=\s))embedding:(\S+)"
 """What names a textual inversion in a text; the group is its name."""
+DEPTH = 256
+"""How many brackets may lie in one another."""
 LONG = 8
 """A piece of that many tokens may be cut at a chunk's end; a shorter one moves to the next chunk whole."""
 
@@ -59,7 +62,9 @@ def parse(text: str, weight: float = 1.0) -> list[Segment]:
     return [Segment(s.text.replace("\0", ")").replace("\1", "("), s.weight) for s in _weighted(hidden, weight)]
 
 
-def _weighted(text: str, weight: float) -> Iterator[Segment]:
+def _weighted(text: str, weight: float, depth: int = 0) -> Iterator[Segment]:
+    if depth > DEPTH:
+        raise ValueError(f"the prompt's brackets nest deeper than {DEPTH}; write the weight once, as in (text:1.3)")
     for start, end in _spans(text):
         part = text[start:end]
         if len(part) < 2 or part[0] != "(" or part[-1] != ")":
@@ -68,21 +73,22 @@ def _weighted(text: str, weight: float) -> Iterator[Segment]:
         inner, colon, number = part[1:-1].rpartition(":")
         said = _number(number) if colon and inner else None
         if said is None:
-            yield from _weighted(part[1:-1], weight * 1.1)
+            yield from _weighted(part[1:-1], weight * 1.1, depth + 1)
         else:
-            yield from _weighted(inner, said)
+            yield from _weighted(inner, said, depth + 1)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """Where each outermost pair of brackets lies, and what is between them."""
     depth = begin = 0
-    for position, letter in enumerate(text):
-        if letter == "(":
+    for bracket in re.finditer(r"[()]", text):
+        position = bracket.start()
+        if bracket[0] == "(":
             if depth == 0 and position > begin:
                 yield begin, position
             begin = position if depth == 0 else begin
             depth += 1
-        elif letter == ")":
+        else:
             depth -= 1
             if depth == 0:
                 yield begin, position + 1
@@ -172,7 +178,14 @@ def _closed(chunk: Chunk, end: Chunk, length: int, pad: int) -> Chunk:
 def weigh(encoded: Tensor, empty: Tensor, tokens: Sequence[Chunk]) -> Tensor:
     """Moves each token's encoding (n, T, D) away from the empty prompt's at its place (T, D), by the token's weight.
 
-    Those of weight 1 stay to the last bit: `(z - e) + e` is not z.
+    Those of weight 1 stay to the last bit: `(z - e) + e` is not z. Raises `ValueError` where a weight is too large.
     """
     weights = torch.tensor([[weight for _, weight in chunk] for chunk in tokens], device=encoded.device)[:, :, None]
-    return torch.where(weights == 1.0, encoded, (encoded - empty) * weights + empty)
+    moved = torch.where(weights == 1.0, encoded, (encoded - empty) * weights + empty)
+    if not bool(moved.isfinite().all()) and bool(encoded.isfinite().all()):
+        worst = max((weight for chunk in tokens for _, weight in chunk), key=lambda w: (math.isnan(w), abs(w)))
+        raise ValueError(
+            f"a piece of the prompt weighs {worst:.4g}, of which no encoding can be made; weights lie around 1, as in "
+            "(text:1.3)"
+        )
+    return moved

@@ -21,8 +21,9 @@ from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
 from graphflow.diffusion.noise import NoiseSource, initial_noise
 from graphflow.diffusion.patches import AskingInsteadOfMix, only, patched
-from graphflow.diffusion.samplers import FRESH_MASK_NOISE, RESIZING, Walk, sampler_function
+from graphflow.diffusion.samplers import FRESH_MASK_NOISE, RESIZING, sampler_function
 from graphflow.diffusion.sampling_patches import noise_version
+from graphflow.diffusion.watch import check_sigmas, watched
 from graphflow.node import Denoise, Progress
 from graphflow.values import Conditioning, Control, Latent, Model, Sampler
 
@@ -33,7 +34,7 @@ class Sampled:
 
     latent: Latent
     denoised: Latent
-    """The last prediction of the picture; the latent itself when no step ran."""
+    """The last prediction of the picture; the latent that comes out when no step ran."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +94,8 @@ def noise_for(latent: Latent, seed: int | None) -> Tensor:
 
 
 def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
-    """Samples. With fewer than two sigmas the latent comes back as it is."""
-    if len(task.sigmas) < 2:
+    """Samples. Without sigmas the latent comes back as it is; a single one is no step, but its noise is put on."""
+    if len(task.sigmas) == 0:
         return Sampled(task.latent, task.latent)
     form, device = task.network.latent_format, task.network.device
     start = task.latent.data.to(device, torch.float32)
@@ -102,11 +103,12 @@ def sample(task: Task) -> Generator[Denoise | Progress, Any, Sampled]:
     noise = task.noise.to(start)
     sigmas = task.sigmas.cpu().float()  # asked for their values each step; a GPU's scalars would wait for it each time
     guided = _guided(task, start, noise, sigmas)
+    check_sigmas(sigmas, guided.parametrisation.flow)
     x = guided.parametrisation.start(sigmas[0], noise, start)
     walk = sampler_function(task.sampler.name)(
         guided, x, sigmas, NoiseSource(x, task.seed, noise_version(task.model.patches)), **dict(task.sampler.options)
     )
-    x, last = yield from _watched(walk)
+    x, last = yield from watched(walk, task.sampler.name, sigmas)
     latent = task.latent.with_data(form.process_out(guided.parametrisation.undo(sigmas[-1], x)).cpu())
     return Sampled(latent, latent if last is None else task.latent.with_data(form.process_out(last).cpu()))
 
@@ -149,34 +151,6 @@ def _noise_mask(mask: Tensor, latent: Tensor) -> Tensor:
     mask = fit_batch(mask, len(latent))
     mask = mask[:, :, None] if latent.ndim == 5 else mask
     return mask.expand(latent.shape)
-
-
-def _watched(walk: Walk) -> Generator[Denoise | Progress, Any, tuple[Tensor, Tensor | None]]:
-    """A sampler's generator, stopped when a prediction is not finite; also gives the last picture it told of."""
-    answer, last, step = None, None, 1
-    while True:
-        try:
-            asked = walk.send(answer)
-        except StopIteration as end:
-            return end.value, last
-        answer = yield asked
-        if isinstance(asked, Progress):
-            last, step = asked.preview, int(asked.value) + 1
-        else:
-            _check(answer, asked, step)
-
-
-def _check(answer: Any, asked: Denoise, step: int) -> None:
-    guided = answer[0] if isinstance(answer, tuple) else answer
-    if bool(torch.isfinite(guided).all()):
-        return
-    blame = (
-        "the model's prediction holds NaN or infinity: its weights may be damaged, or its numbers too large for the "
-        "precision it runs in; try another dtype"
-        if bool(torch.isfinite(asked.x).all())
-        else "the sampler's own numbers overflowed; try another scheduler or a lower cfg"
-    )
-    raise FloatingPointError(f"at step {step} (sigma {float(asked.sigma):.4g}) {blame}")
 
 
 def controls_needed(conditionings: Mapping[str, Conditioning | None]) -> list[Control]:

@@ -271,5 +271,15 @@ class TextEncoder:
                     "of type qwen_image"
                 )
             request = Request(content, texts, files, recipe.layer, recipe.filling, shown)
-            cond: Cond = content.family.compose(request)
-            return cond
+            return _sound(content.family.compose(request), content.family.title)
+
+
+def _sound(cond: Cond, family: str) -> Cond:
+    """The conditioning, if it consists of numbers."""
+    for tensor in (cond.context, cond.pooled):
+        if tensor is not None and not bool(tensor.isfinite().all()):
+            raise ValueError(
+                f"the text encoder of {family} gives NaN or infinity: its weights may be damaged, or its numbers too "
+                "large for the precision it runs in; try another file, or the server's --dtype float32"
+            )
+    return cond

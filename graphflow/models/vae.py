@@ -133,7 +133,7 @@ class ResidentVae:
             content: Any = resident.content
             out = content.module.encode(x.to(self.device, content.dtype), return_dict=False)[0]
             mode = out.mode() if hasattr(out, "mode") and not isinstance(out, Tensor) else out
-            return mode.float().cpu() / content.scale + content.shift  # type: ignore[no-any-return]
+            return _sound(mode.float().cpu() / content.scale + content.shift, x, "picture", "latent", content.dtype)
 
     @torch.inference_mode()
     def _decode(self, latent: Tensor) -> Tensor:
@@ -141,10 +141,22 @@ class ResidentVae:
             content: Any = resident.content
             z = (latent - content.shift) * content.scale
             out = content.module.decode(z.to(self.device, content.dtype), return_dict=False)[0]
-            return out.float().cpu()  # type: ignore[no-any-return]
+            return _sound(out.float().cpu(), latent, "latent", "picture", content.dtype)
 
     @staticmethod
     def _run(steps: Iterator[Progress | Tensor]) -> Tensor:
         *_, last = steps
         assert isinstance(last, Tensor)
         return last
+
+
+def _sound(made: Tensor, given: Tensor, taken: str, result: str, dtype: torch.dtype) -> Tensor:
+    """What was made, if it consists of numbers; else `ValueError` says whether what was given did."""
+    if bool(made.isfinite().all()):
+        return made
+    if not bool(given.isfinite().all()):
+        raise ValueError(f"the {taken} holds NaN or infinity; look at the node that made it")
+    raise ValueError(
+        f"the {result} that the autoencoder makes holds NaN or infinity: its weights may be damaged, or its numbers too "
+        f"large for {str(dtype).removeprefix('torch.')}, in which it runs; try another VAE, or the server's --dtype float32"
+    )

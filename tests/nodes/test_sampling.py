@@ -10,6 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from graphflow.diffusion.noise import initial_noise
+from graphflow.diffusion.samplers import SamplerName
+from graphflow.diffusion.schedules import SCHEDULERS, SchedulerName
 from graphflow.models import Residency
 from graphflow.node import File, Text
 from graphflow.values import Conditioning, Latent, Model, Sigmas
@@ -100,7 +103,61 @@ def test_a_basic_guider_follows_the_prompt_alone(model: Model, prompts: dict[str
 def test_what_would_change_nothing_gives_the_latent_back(model: Model, prompts: dict[str, Conditioning]) -> None:
     assert torch.equal(paint(model, prompts, denoise=0.0), LATENT.data)
     none = drive(k_sampler_advanced(model, steps=3, start_at_step=3, latent_image=LATENT, **prompts)).result
-    assert none is LATENT
+    assert torch.equal(none.data, LATENT.data)
+
+
+def test_an_empty_latent_fits_the_model_even_when_nothing_is_done(
+    model: Model, prompts: dict[str, Conditioning]
+) -> None:
+    other = Latent(torch.zeros(2, 16, 8, 8))
+    kept = drive(k_sampler(model, latent_image=other, denoise=0.0, **prompts)).result
+    assert kept.data.shape == (2, 4, 8, 8)
+    no_sigmas = Sigmas(torch.zeros(0))
+    sampler = samplers.k_sampler_select("euler")
+    pair = drive(sampler_custom(model, sampler=sampler, sigmas=no_sigmas, latent_image=other, **prompts)).result
+    assert pair.output.data.shape == pair.denoised_output.data.shape == (2, 4, 8, 8)
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("sampler", ["euler", "dpm_2"])
+def test_a_denoise_of_nearly_nothing_leaves_the_picture(
+    model: Model, prompts: dict[str, Conditioning], sampler: SamplerName, scheduler: SchedulerName
+) -> None:
+    start = replace(LATENT, data=initial_noise((1, 4, 4, 4), 1))
+    options = {"steps": 1, "sampler_name": sampler, "scheduler": scheduler, "denoise": 1e-9, **prompts}
+    changed = drive(k_sampler(model, latent_image=start, **options)).result.data - start.data
+    assert changed.isfinite().all()
+    if scheduler not in ("ddim_uniform", "linear_quadratic"):  # whose last step is long, however many there are
+        assert changed.abs().mean() < 5
+
+
+def test_at_cfg_1_the_negative_prompt_counts_for_nothing(model: Model, prompts: dict[str, Conditioning]) -> None:
+    swapped = {"positive": prompts["positive"], "negative": prompts["positive"]}
+    assert torch.equal(paint(model, prompts, cfg=1.0), paint(model, swapped, cfg=1.0))
+    assert not torch.equal(paint(model, prompts, cfg=1.01), paint(model, swapped, cfg=1.01))
+
+
+def test_a_split_at_step_0_is_noise_alone_and_then_everything(model: Model, prompts: dict[str, Conditioning]) -> None:
+    sigmas = schedules.basic_scheduler(model, scheduler="karras", steps=3)
+    high, low = schedules.split_sigmas(sigmas, 0)
+    options = {"model": model, "cfg": 5.0, "sampler": samplers.k_sampler_select("euler"), **prompts}
+    noise = drive(sampler_custom(noise_seed=3, sigmas=high, latent_image=LATENT, **options)).result.output
+    found = drive(sampler_custom(add_noise=False, sigmas=low, latent_image=noise, **options)).result.output
+    torch.testing.assert_close(found.data, paint(model, prompts, sampler_name="euler"), atol=1e-2, rtol=1e-4)
+
+
+def test_masks_of_another_size_and_batch_are_brought_to_the_latent(
+    model: Model, prompts: dict[str, Conditioning]
+) -> None:
+    def inside(latent: Latent, mask: Tensor) -> Tensor:
+        options = {"seed": 3, "steps": 2, "sampler_name": "euler", **prompts}
+        return drive(k_sampler(model, latent_image=replace(latent, noise_mask=mask), **options)).result.data
+
+    three = empty_latent_image(128, 128, 3)
+    masks = torch.stack([torch.zeros(5, 500), torch.ones(5, 500)])
+    found = inside(three, masks)
+    assert [bool(picture.abs().max() > 1e-3) for picture in found] == [False, True, False]  # the first mask again
+    assert torch.equal(inside(three, torch.ones(1, 1, 1)), inside(three, torch.ones(7, 64, 64)))
 
 
 def test_a_batch_index_paints_one_picture_of_a_batch(model: Model, prompts: dict[str, Conditioning]) -> None:

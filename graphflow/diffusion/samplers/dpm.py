@@ -126,14 +126,17 @@ def dpm_adaptive(
     eta: float = 0.0,
     s_noise: float = 1.0,
 ) -> Walk:
-    """DPM-Solver-12 or -23 with steps as long as the error allows; only the ends of `sigmas` count."""
+    """DPM-Solver-12 or -23 with steps as long as the error allows; only the ends of `sigmas` count, and may rise."""
     if len(sigmas) < 2:
         return x
     start, end = _span(sigmas)
-    size = StepSize(h_init, order, pcoeff, icoeff, dcoeff, accept_safety)
+    falling = bool(end > start)
+    if eta and not falling:
+        raise ValueError("with eta above 0 the last sigma must be below the first: noise is added on the way down only")
+    size = StepSize(h_init if falling else -h_init, order, pcoeff, icoeff, dcoeff, accept_safety)
     x_prev, s = x, start
-    while s < end - 1e-5:
-        t = torch.minimum(end, s + size.h)
+    while s < end - 1e-5 if falling else s > end + 1e-5:
+        t = torch.minimum(end, s + size.h) if falling else torch.maximum(end, s + size.h)
         t_down, up = _noisy_end(s, t, end, eta)
         eps = yield from _epsilon(model, x, s)
         if order == 2:
