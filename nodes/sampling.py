@@ -229,5 +229,6 @@ def _latent_hint(control: Control, net: ControlNetwork, latent: Latent, network:
     scale = network.latent_format.downscale
     size = (latent.data.shape[-2] * scale, latent.data.shape[-1] * scale)
     pixels = interpolate(cut_to_aspect(control.hint.movedim(-1, 1), size), size=size, mode="nearest-exact")
+    pixels = net.picture(pixels)
     with loaded(control.vae) as autoencoder:
         return net.latent_format.process_in(autoencoder.encode(pixels.movedim(1, -1)))

@@ -16,7 +16,8 @@ from graphflow.api import UnsupportedFile
 from graphflow.detect import Part, detect
 from graphflow.diffusion.network import RowCond, RowControl
 from graphflow.models import Residency, loaded, on_base
-from graphflow.models.control import ldm_control, t2i
+from graphflow.models.control.t2i import t2i
+from graphflow.models.control.unets import ldm_control
 from graphflow.models.layouts import join
 from graphflow.node import File, Row
 from graphflow.values import Model, Weights

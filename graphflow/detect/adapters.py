@@ -19,6 +19,12 @@ def as_control(header: Header) -> Detected | None:
         width = next((e.shape[1] for k, e in keys.items() if k.endswith("attn2.to_k.down") and len(e.shape) > 1), 0)
         base = _BY_CONTEXT.get(width, "")
         return Detected("controlnet", base, (Part("controlnet", "lora", ""),))
+    if any(key.startswith("lllite_") for key in keys):
+        return Detected("controlnet", "sdxl", (Part("controlnet", "ControlNet-LLLite", ""),))
+    if "controlnet_blocks.0.weight" in keys and "double_blocks.0.img_attn.qkv.weight" in keys:
+        return Detected("controlnet", "flux", (Part("controlnet", "Flux's in XLabs' layout", ""),))
+    if "controlnet_blocks.0.linear.weight" in keys:
+        return Detected("controlnet", "flux", (Part("controlnet", "MistoLine for Flux", ""),))
     for prefix in ("control_model.", ""):
         if prefix + "input_hint_block.0.weight" in keys:
             family = first(header, UNETS, (prefix,))
@@ -32,7 +38,10 @@ def as_control(header: Header) -> Detected | None:
         details = {"union": "control_add_embedding.linear_1.weight" in keys}
         return Detected("controlnet", name, (Part("controlnet", name, ""),), details=details)
     if "controlnet_blocks.0.weight" in keys:
-        return Detected("controlnet", _flow_control(header), (Part("controlnet", _flow_control(header), ""),))
+        flow = _flow_control(header)
+        sees_text = "context_embedder.weight" in keys
+        kind = "sd35" if flow == "sd3" and not sees_text else flow
+        return Detected("controlnet", flow, (Part("controlnet", kind, ""),))
     for prefix in ("adapter.", ""):
         full = header.shape(prefix + "conv_in.weight")
         light = header.shape(prefix + "body.0.in_conv.weight")

@@ -45,6 +45,8 @@ class ControlNetwork(Protocol):
     device: torch.device
     latent_format: LatentFormat | None
     """For nets whose hint is a latent; None for those that look at pixels."""
+    picture: Callable[[Tensor], Tensor]
+    """What is done to a picture (B, C, H, W), 0 to 1, before it is encoded to such a hint."""
 
     def residuals(self, x: Tensor, timestep: Tensor, cond: RowCond, control: RowControl) -> Residuals:
         """What is added to the network.

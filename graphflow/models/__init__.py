@@ -16,9 +16,10 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models.adapters import LAYERS as IMAGE_LAYERS
 from graphflow.models.adapters import ResidentAdapter, load_adapter
 from graphflow.models.control import ResidentControl
+from graphflow.models.control.loading import load_control
 from graphflow.models.encoders import load_text
 from graphflow.models.hooks import hooked_clip, hooked_model, loras_for_networks
-from graphflow.models.loading import load_control, load_model_patch, load_network, load_style, load_vae, load_vision
+from graphflow.models.loading import load_model_patch, load_network, load_style, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
 from graphflow.models.merged import weight_patches
 from graphflow.models.merging import Mix, Scale

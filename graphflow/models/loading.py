@@ -12,13 +12,12 @@ from torch import nn
 from graphflow.detect import Detected, Header, layout_of
 from graphflow.errors import UnsupportedFile
 from graphflow.models import autoencoders, vision
-from graphflow.models.control import KINDS, UNETS, ControlContent, OnBase, config_below, hint_config
 from graphflow.models.families import Facts, family
 from graphflow.models.layouts import Layout, same
 from graphflow.models.model_patches import KINDS as PATCHES
 from graphflow.models.model_patches import PatchContent
 from graphflow.models.networks import NetworkContent
-from graphflow.models.packed import pack, shapes_of
+from graphflow.models.packed import pack
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, read_config, source
 from graphflow.models.vae import Pixels, VaeContent
@@ -88,44 +87,6 @@ def as_original(header: Header, layout: Layout) -> Header:
         rows = sum(part.shape[0] for part in parts if part.shape)
         tensors[entry.theirs] = replace(parts[0], shape=(rows, *parts[0].shape[1:]) if parts[0].shape else ())
     return replace(header, tensors=tensors)
-
-
-def load_control(weights: Weights, policy: Policy) -> ControlContent:
-    """The ControlNet of a file or folder."""
-    if ("kind", "lora") in weights.options:
-        return _load_control_lora(weights, policy)
-    with source(weights.files[0]) as src:
-        part, header, tensors = src.part("controlnet")
-        if part.family not in KINDS:
-            raise UnsupportedFile(f"{src.file.name} is a ControlNet of a kind that cannot be used: {part.family}")
-        kind = KINDS["union" if src.found.details.get("union") else part.family]
-        original = kind.original(header)
-        config = read_config(src.beside / "config.json") or kind.config(
-            header if original else as_original(header, kind.layout)
-        )
-        module = hollow(lambda: kind.build(config))
-        dtype = policy.dtype(kind.dtypes)
-        fill(module, tensors, kind.layout if original else same, dtype=dtype, name=src.file.name)
-        return ControlContent(module, kind, dtype)
-
-
-def _load_control_lora(weights: Weights, policy: Policy) -> ControlContent:
-    """A ControlNet made of a network's own way down and low-rank changes of it."""
-    if len(weights.files) < 2 or weights.family not in UNETS:
-        raise UnsupportedFile(
-            f"{weights.files[0].name} is a control-LoRA, which changes a U-Net's own weights: use it with the U-Net it was "
-            "made for (Stable Diffusion XL for those of Stability)"
-        )
-    with source(weights.files[0]) as src, source(weights.files[1]) as base:
-        _, header, tensors = src.part("controlnet")
-        _, _, weights_below = base.part("model")
-        config, ours = network_config(base)
-        kind = KINDS[weights.family]
-        module = hollow(lambda: kind.build({**config_below(config), **hint_config(header)}))
-        names = {e.theirs: e.ours[0] for e in kind.layout(shapes_of(module))} if ours else {}
-        dtype = policy.dtype(kind.dtypes)
-        fill(module, OnBase(tensors, weights_below, names), kind.layout, dtype=dtype, name=src.file.name)
-        return ControlContent(module, kind, dtype)
 
 
 def load_model_patch(weights: Weights, policy: Policy) -> PatchContent:

@@ -165,7 +165,7 @@ def serialised(parts: Sequence[tuple[str, Callable[[], Tensor]]], metadata: Mapp
         tensor = make().detach().cpu().contiguous()
         begin = body.tell() - 8 - room
         if tensor.numel():
-            body.write(tensor.flatten().view(torch.uint8).numpy())
+            body.write(tensor.flatten().view(torch.uint8).numpy().data)
         offsets = [begin, body.tell() - 8 - room]
         entries[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
     text = json.dumps(entries).encode().ljust(room)

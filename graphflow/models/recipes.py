@@ -24,6 +24,8 @@ from graphflow.values import (
 )
 
 PIXELS = "pixel_space"
+BORROWING = ("lora", "sd35")
+"""Kinds of ControlNets that need weights of the network they work on: control-LoRAs, and Stability's for SD 3.5."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,13 @@ def control_net(file: File) -> ControlNet:
     found = detect(file.path)
     if found.kind not in ("controlnet", "t2i_adapter"):
         raise UnsupportedFile(f"{file.name} is no ControlNet: {describe(found)}")
-    lora = any(part.family == "lora" for part in found.parts)
-    return ControlNet(Weights((file,), "controlnet", found.family, options=(("kind", "lora"),) if lora else ()))
+    kind = next((part.family for part in found.parts if part.family in BORROWING), "")
+    return ControlNet(Weights((file,), "controlnet", found.family, options=(("kind", kind),) if kind else ()))
 
 
 def on_base(net: ControlNet, model: Model) -> ControlNet:
-    """A control-LoRA with the network whose weights it changes; other ControlNets as they are."""
-    if ("kind", "lora") not in net.weights.options:
+    """A ControlNet that borrows weights, with the network that it borrows from; others as they are."""
+    if dict(net.weights.options).get("kind") not in BORROWING:
         return net
     files = (net.weights.files[0], *model.weights.files)
     return replace(net, weights=replace(net.weights, files=files, family=model.weights.family))
