@@ -40,7 +40,10 @@ def basic_scheduler(
 @node("KarrasScheduler", category=CATEGORY)
 def karras_scheduler(steps: Count = 20, sigma_max: Level = MAX, sigma_min: Level = MIN, rho: Rho = 7.0) -> Sigmas:
     """Even in the rho-th root of sigma: more steps where details are made."""
-    return Sigmas(schedules.karras_sigmas(steps, sigma_min, sigma_max, rho))
+    try:
+        return _listed(schedules.karras_sigmas(steps, sigma_min, sigma_max, rho))
+    except (ZeroDivisionError, OverflowError) as error:
+        raise ValueError(f"the roots of sigma are too large for rho {rho}: take one around 7") from error
 
 
 @node("ExponentialScheduler", category=CATEGORY)
@@ -77,7 +80,7 @@ def vp_scheduler(
     eps_s: Annotated[float, span(0.0, 1.0, 0.0001)] = 0.001,
 ) -> Sigmas:
     """The continuous variance preserving schedule."""
-    return Sigmas(schedules.vp_sigmas(steps, beta_d, beta_min, eps_s))
+    return _listed(schedules.vp_sigmas(steps, beta_d, beta_min, eps_s))
 
 
 @node("BetaSamplingScheduler", category=CATEGORY)
@@ -129,7 +132,7 @@ def ltxv_scheduler(
 ) -> Sigmas:
     """LTX-Video's schedule, moved towards noise by the video's size; 4096 tokens without a latent."""
     tokens = 4096 if latent is None else latent.data.shape[2:].numel()
-    return Sigmas(schedules.ltxv_sigmas(steps, tokens, max_shift, base_shift, stretch, terminal))
+    return _listed(schedules.ltxv_sigmas(steps, tokens, max_shift, base_shift, stretch, terminal))
 
 
 @node("Flux2Scheduler", category=CATEGORY)
@@ -140,6 +143,12 @@ def flux2_scheduler(
 ) -> Sigmas:
     """Flux 2's schedule, moved towards noise by the picture's size."""
     return Sigmas(schedules.flux2_sigmas(steps, width, height))
+
+
+def _listed(sigmas: torch.Tensor) -> Sigmas:
+    if not bool(sigmas.isfinite().all()):
+        raise ValueError("these numbers make sigmas that are none (NaN or infinite); take some nearer to the defaults")
+    return Sigmas(sigmas)
 
 
 def _positive(low: float, high: float) -> tuple[float, float]:

@@ -135,7 +135,20 @@ ORDERS: dict[str, tuple[float, dict[str, Any]]] = {
     "seeds_3": (3, {"eta": 0.0}),
     "sa_solver": (2, {"eta": 0.0}),
     "sa_solver_pece": (2, {}),
+    "euler_ancestral_cfg_pp": (1, {"eta": 0.0}),
+    "res_multistep_ancestral": (2, {"eta": 0.0}),
+    "res_multistep_ancestral_cfg_pp": (2, {"eta": 0.0}),
 }
+WITHOUT_ORDER = {
+    "dpm_adaptive",  # chooses its steps: its error follows its tolerance, which is tested for itself
+    "dpmpp_2s_ancestral_cfg_pp",  # as it was published, it takes two predictions for one: its error stays
+    "ddpm",
+    "lcm",  # these two are never without noise
+}
+
+
+def test_every_sampler_that_can_be_without_noise_has_an_order() -> None:
+    assert {name for name in SAMPLERS if not name.endswith("_gpu")} == set(ORDERS) | WITHOUT_ORDER
 
 
 def error(sampler: SamplerName, space: Parametrisation, steps: int, options: dict[str, Any]) -> float:
@@ -170,6 +183,14 @@ def test_where_sigmas_rise_the_flow_is_followed_backwards(sampler: SamplerName, 
     model = Normal(SPACES[space])
     found = drive(SAMPLERS[sampler](model, x, sigmas, NoiseSource(x, 0))).result
     assert (found - model.exact(x, sigmas[0], sigmas[-1])).abs().max() < 0.05 * found.abs().max()
+
+
+@pytest.mark.parametrize("space", ["sd15", "sd3"])
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_error_of_adaptive_steps_follows_their_tolerance(order: int, space: str) -> None:
+    errors = [error("dpm_adaptive", SPACES[space], 1, {"order": order, "rtol": t, "atol": t}) for t in (1e-3, 1e-5)]
+    assert 20 < errors[0] / errors[1] < 200
+    assert errors[1] < 2e-5
 
 
 UNBIASED = [

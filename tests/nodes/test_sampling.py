@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -206,6 +206,18 @@ def test_sigmas_by_hand() -> None:
     for text, message in (("1, two", "write numbers"), ("inf", "finite"), ("-1", "not below 0")):
         with pytest.raises(ValueError, match=message):
             schedules.manual_sigmas(text)
+
+
+@pytest.mark.parametrize(("made", "said"), [
+    (lambda: schedules.karras_scheduler(5, rho=0.0), "too large for rho 0.0: take one around 7"),
+    (lambda: schedules.karras_scheduler(5, rho=0.001), "too large for rho 0.001"),
+    (lambda: schedules.vp_scheduler(5, 5000.0, 5000.0), "make sigmas that are none"),
+    (lambda: schedules.ltxv_scheduler(5, 100.0, 0.0), "make sigmas that are none"),
+    (lambda: schedules.exponential_scheduler(5, 14.6, 0.0), "sigma_min and sigma_max must be above 0"),
+])  # fmt: skip
+def test_formulas_that_give_no_numbers_are_told(made: Callable[[], Sigmas], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        made()
 
 
 def test_percents_of_a_model(model: Model) -> None:
