@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.node import NodeDef, OutputPort, Port
-from graphflow.paths import workflows_folder
 from graphflow.registry import discover
+from graphflow.server.library import shown_by
 
 FILE = Path(__file__).parent / "nodes.md"
 
@@ -36,17 +36,6 @@ def page(definitions: Iterable[NodeDef]) -> str:
     for name, nodes in by_category.items():
         parts += [f"## {name}", *(section(node, examples.get(node.type, [])) for node in nodes)]
     return "\n\n".join(parts) + "\n"
-
-
-def shown_by() -> dict[str, list[str]]:
-    """For each node type the shipped workflows that use it, those with the fewest nodes first."""
-    found: dict[str, list[str]] = {}
-    workflows = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in workflows_folder().glob("*.json")}
-    for name, workflow in sorted(workflows.items(), key=lambda item: (len(item[1]["nodes"]), item[0])):
-        inner = [sub["nodes"] for sub in workflow.get("subgraphs", {}).values()]
-        for type in sorted({node["type"] for nodes in [workflow["nodes"], *inner] for node in nodes.values()}):
-            found.setdefault(type, []).append(name)
-    return found
 
 
 def section(definition: NodeDef, examples: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import io
 import json
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from graphflow.events import JobFailed, Made
 from graphflow.paths import builtin_models
@@ -62,6 +62,21 @@ def sheet(tiles: list[tuple[str, Image.Image]], columns: int, side: int = SIDE) 
     return canvas
 
 
+def thumbnail(made: list[Image.Image], side: int = 256) -> Image.Image:
+    """The last picture, or a square of up to nine where there are four or more."""
+    if len(made) < 4:
+        found = made[-1].copy()
+        found.thumbnail((side, side))
+        return found
+    count = 3 if len(made) >= 9 else 2
+    cell = side // count
+    canvas = Image.new("RGB", (count * cell, count * cell), "white")
+    for i, picture in enumerate(made[: count * count]):
+        tile = ImageOps.fit(picture, (cell, cell), Image.Resampling.LANCZOS)
+        canvas.paste(tile, (i % count * cell, i // count * cell))
+    return canvas
+
+
 def main() -> None:
     """Writes all of them."""
     bench = build(SETTINGS)
@@ -80,11 +95,10 @@ def main() -> None:
     ]
     sheet(guided, len(PROMPTS), side=96).quantize(128).save(folder / "guidance.png", optimize=True)
     for path in sorted((ROOT / "workflows").glob("*.json")):
-        made = pictures(bench, parse(json.loads(path.read_text(encoding="utf-8"))))
+        document = json.loads(path.read_text(encoding="utf-8"))
+        made = [] if "own files" in document["tags"] else pictures(bench, parse(document))
         if made:
-            thumbnail = made[-1].copy()
-            thumbnail.thumbnail((256, 256))
-            thumbnail.save(path.with_suffix(".webp"), quality=80, method=6)
+            thumbnail(made).save(path.with_suffix(".webp"), quality=80, method=6)
     bench.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from graphflow.api import (
     HookKeyframe,
     HookKeyframes,
     Hooks,
+    Multiline,
     Value,
     WeightHook,
     node,
@@ -142,6 +144,19 @@ class Floats(Value):
 
     wire: ClassVar[str] = "FLOATS"
     values: tuple[float, ...]
+
+
+@node("FloatsFromText", title="Floats from Text", category=f"{HOOKS}/scheduling")
+def floats_from_text(numbers: Multiline = "0.0, 0.5, 1.0") -> Floats:
+    """Numbers in a row, written with commas, spaces or lines between."""
+    words = [word for word in re.split(r"[\s,;]+", numbers) if word]
+    try:
+        values = tuple(float(word) for word in words)
+    except ValueError as error:
+        raise ValueError(f"{error}; write numbers with commas between them") from error
+    if not values or not all(map(math.isfinite, values)):
+        raise ValueError("write at least one number, each of them finite")
+    return Floats(values)
 
 
 @node("SetHookKeyframes", title="Set Hook Keyframes", category=f"{HOOKS}/scheduling", experimental=True)

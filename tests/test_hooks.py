@@ -240,6 +240,13 @@ def test_keyframes_are_spread_and_eased_and_sorted() -> None:
     assert told(numbers) == [(1.0, 0.25, 1), (7.0, 0.5, 1), (2.0, 0.75, 0)]
 
 
+def test_floats_are_read_from_a_text() -> None:
+    assert nodes.floats_from_text("0.5, -1\n2e-1").values == (0.5, -1.0, 0.2)
+    for wrong in ("", "a", "inf"):
+        with pytest.raises(ValueError, match="number"):
+            nodes.floats_from_text(wrong)
+
+
 def test_hooks_pile_up_and_one_counts_once(lora: File) -> None:
     one = nodes.create_hook_lora(lora, 0.5, 0.25)
     two = nodes.create_hook_lora(lora, 1.0, 1.0, one)

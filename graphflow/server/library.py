@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +130,16 @@ FIRST = "text-to-image"
 """The template that a fresh editor opens: it leads the list."""
 
 
+SECTIONS = ("first steps", "prompts", "samplers", "tools", "own files")
+"""The templates' first tags, in the order in which they are offered; `own files` need models that are not on board."""
+
+
 def _templates(folder: Path) -> list[schemas.Template]:
     templates = []
-    for file in sorted(folder.glob("*.json"), key=lambda file: (file.stem != FIRST, file.stem)):
-        document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    documents: dict[Path, dict[str, Any]] = {
+        file: json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")
+    }
+    for file, document in sorted(documents.items(), key=lambda item: _place(*item)):
         picture = f"v1/templates/{file.stem}/thumbnail" if _picture(folder, file.stem) else None
         values = {
             "name": file.stem,
@@ -143,6 +150,27 @@ def _templates(folder: Path) -> list[schemas.Template]:
         }
         templates.append(checked(schemas.Template, values, file.name))
     return templates
+
+
+def _place(file: Path, document: Mapping[str, Any]) -> tuple[bool, int, str]:
+    tag = next(iter(document.get("tags", ())), "")
+    return file.stem != FIRST, SECTIONS.index(tag) if tag in SECTIONS else len(SECTIONS), file.stem
+
+
+def shown_by(folder: Path | None = None) -> dict[str, list[str]]:
+    """For each node type the templates that use it: those that run as they are first, then those of fewest nodes."""
+    found: dict[str, list[str]] = {}
+    files = (folder or paths.workflows_folder()).glob("*.json")
+    documents = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
+
+    def rank(name: str) -> tuple[bool, int, str]:
+        return "own files" in documents[name].get("tags", ()), len(documents[name]["nodes"]), name
+
+    for name in sorted(documents, key=rank):
+        inner = [sub["nodes"] for sub in documents[name].get("subgraphs", {}).values()]
+        for type in sorted({node["type"] for nodes in [documents[name]["nodes"], *inner] for node in nodes.values()}):
+            found.setdefault(type, []).append(name)
+    return found
 
 
 def _picture(folder: Path, name: str) -> Path | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,9 +12,11 @@ from aiohttp import web
 
 from graphflow.errors import GraphflowError
 from graphflow.files import FOLDERS, ModelFiles
+from graphflow.node import NodeDef
 from graphflow.registry import BrokenPack, Definitions
 from graphflow.server import schemas
 from graphflow.server.call import Call, Nothing
+from graphflow.server.library import shown_by
 
 
 async def list_nodes(call: Call[Nothing, Nothing]) -> web.StreamResponse:
@@ -41,10 +43,19 @@ class Catalog:
         """Their ETag, and the answer as text."""
         if self._of is None or self._of[0] is not definitions or self._of[1] != broken:
             told = [schemas.BrokenPackAnswer(pack=pack.pack, reason=pack.reason) for pack in broken]
-            text = schemas.NodesAnswer(nodes=list(definitions.values()), broken=told).model_dump_json()
+            shown = shown_by()
+            nodes = [_with_example(definition, shown) for definition in definitions.values()]
+            text = schemas.NodesAnswer(nodes=nodes, broken=told).model_dump_json()
             self._written = (f'"{hashlib.sha256(text.encode()).hexdigest()[:16]}"', text)
             self._of = (definitions, broken)
         return self._written
+
+
+def _with_example(definition: NodeDef, shown: Mapping[str, Sequence[str]]) -> NodeDef:
+    """With a template that shows it, if the node names none itself."""
+    if definition.example or definition.type not in shown:
+        return definition
+    return definition.model_copy(update={"example": shown[definition.type][0]})
 
 
 CATALOG = web.AppKey("catalog", Catalog)

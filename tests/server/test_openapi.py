@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jsonschema
@@ -9,6 +10,9 @@ import pytest
 from aiohttp.test_utils import TestClient
 from openapi_spec_validator import validate
 
+from graphflow.node import NodeDef
+from graphflow.registry import Definitions
+from graphflow.server.nodes import Catalog
 from graphflow.server.openapi import describe
 from graphflow.server.routes import ROUTES
 from tests.fakes import World, png, workflow
@@ -129,3 +133,21 @@ async def test_every_unknown_thing_is_told_in_the_one_shape(client: TestClient[A
     if response.status not in (204, 200):
         assert response.status == 404
         check(route.method, route.path, 404, await response.json())
+
+
+async def test_templates_come_with_the_first_steps_first_and_those_that_need_other_files_last(
+    client: TestClient[Any, Any],
+) -> None:
+    templates = (await (await client.get("/v1/templates")).json())["templates"]
+    tags = [template["workflow"]["tags"][0] for template in templates]
+    assert templates[0]["name"] == "text-to-image"
+    assert list(dict.fromkeys(tags)) == ["first steps", "prompts", "samplers", "tools", "own files"]
+
+
+def test_a_node_names_a_template_that_shows_it_or_is_given_one() -> None:
+    node = NodeDef(type="SamplerLMS", title="SamplerLMS", category="sampling")
+    named = node.model_copy(update={"type": "KSampler", "example": "text-to-image"})
+    unknown = node.model_copy(update={"type": "Nowhere"})
+    _, text = Catalog().written(Definitions({one.type: one for one in (node, named, unknown)}), ())
+    told = {one["type"]: one["example"] for one in json.loads(text)["nodes"]}
+    assert told == {"SamplerLMS": "samplers", "KSampler": "text-to-image", "Nowhere": ""}
