@@ -128,13 +128,18 @@ class Workflows:
         name: str | None = None,
         tags: Sequence[str] | None = None,
         thumbnail: str | None = None,
+        version_name: str | None = None,
     ) -> Saved:
         """A new version when the document changed; otherwise only what is told about it.
+
+        `version_name` names the version that is the newest afterwards, new or not.
 
         Raises `NotFound`, or `Changed` when `expected` is not the newest version.
         """
         text = None if document is None else canonical(parse(document))
-        return await self._database.write(lambda db: _save(db, id, expected, text, name, tags, thumbnail), durable=True)
+        return await self._database.write(
+            lambda db: _save(db, id, expected, text, name, tags, thumbnail, version_name), durable=True
+        )
 
     async def delete(self, id: str) -> None:
         """With all its versions and its share link. Raises `NotFound`."""
@@ -289,6 +294,7 @@ def _save(
     name: str | None = None,
     tags: Sequence[str] | None = None,
     thumbnail: str | None = None,
+    version_name: str | None = None,
 ) -> Saved:
     old, now = _get(db, id), time.time()
     if expected is not None and expected != old.version:
@@ -303,6 +309,9 @@ def _save(
         linked = select(shares.c.version).where(shares.c.workflow == id)
         db.execute(delete(versions).where(*outdated, versions.c.version.not_in(linked)))
     db.execute(update(workflows).where(workflows.c.id == id).values(values))
+    if version_name:
+        newest = (versions.c.workflow == id, versions.c.version == values.get("version", old.version))
+        db.execute(update(versions).where(*newest).values(name=version_name))
     return _get(db, id)
 
 

@@ -37,6 +37,16 @@ async def test_every_changed_save_is_a_version(library: Workflows) -> None:
     assert (await library.version(first.id, 1)).workflow == document("1")
 
 
+async def test_a_version_has_a_name_of_its_own_when_it_is_given_one(library: Workflows) -> None:
+    first = await library.create(document("1"), "Apple")
+    await library.save(first.id, 1, document=document("1"), version_name="Before the rain")
+    await library.save(first.id, 1, document=document("2"))
+    saved = await library.save(first.id, 2, document=document("3"), version_name="Final")
+
+    assert [version.name for version in await library.versions(first.id)] == ["Final", "Apple", "Before the rain"]
+    assert saved.name == "Apple"
+
+
 async def test_nobody_overwrites_what_somebody_saved_meanwhile(library: Workflows) -> None:
     saved = await library.create(document("1"))
     await library.save(saved.id, 1, document=document("mine"))

@@ -48,6 +48,7 @@ async def save_workflow(call: Call[Nothing, schemas.SaveBody]) -> Answer:
         name=body.name,
         tags=body.tags,
         thumbnail=body.thumbnail,
+        version_name=body.version_name,
     )
     return _tagged(saved)
 

@@ -245,6 +245,8 @@ class SaveBody(Strict):
     name: str | None = Field(None, max_length=500)
     tags: Tags | None = None
     thumbnail: str | None = Field(None, pattern="^[0-9a-f]{32}$")
+    version_name: str | None = Field(None, max_length=500)
+    """What this version is called; without it, it is called like the workflow."""
 
 
 class WorkflowsAnswer(Answer):

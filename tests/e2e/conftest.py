@@ -14,15 +14,17 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Browser, BrowserContext  # noqa: E402 - only with playwright
+from playwright.sync_api import Browser, BrowserContext, Error  # noqa: E402 - only with playwright
 
-from tests.e2e.editor import Editor  # noqa: E402
+from tests.e2e.editor import Allow, Editor, Watch  # noqa: E402
 
 FLAGS = [
     "--no-sandbox",
@@ -33,6 +35,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+ON_PAGE = "location.protocol.startsWith('http')"
+"""Not on the empty page that a window begins with, which may keep nothing."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -109,28 +113,55 @@ def _warm_up(address: str) -> None:
         events.read()  # ends with the job
 
 
-@pytest.fixture
-def context(chromium: Browser, server: str) -> Iterator[BrowserContext]:
-    """One person's browser: windows of it share what it keeps."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900}, locale="en-US")
-    context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server)
-    context.set_default_timeout(10_000)
-    context.add_init_script("localStorage.setItem('graphflow.tour', '1')")
-    yield context
-    context.close()
+People = Callable[..., BrowserContext]
 
 
 @pytest.fixture
-def window(context: BrowserContext, server: str) -> Iterator[Callable[[], Editor]]:
-    """Opens windows; at the end none of them may have complained: no console error, no request to anyone else."""
-    opened: list[Editor] = []
+def watches() -> Iterator[list[Watch]]:
+    """Of every browser context; at the end none of them may have heard a complaint that the test did not name."""
+    watches: list[Watch] = []
+    yield watches
+    assert [complaint for watch in watches for complaint in watch.left()] == []
 
-    def new() -> Editor:
-        opened.append(Editor(context.new_page(), server))
-        return opened[-1]
+
+@pytest.fixture
+def person(chromium: Browser, server: str, watches: list[Watch]) -> Iterator[People]:
+    """Makes browsers of persons of their own: windows of one share what it keeps. `fresh` has never been here."""
+    contexts: list[BrowserContext] = []
+
+    def new(fresh: bool = False, browser: Browser = chromium, **options: Any) -> BrowserContext:
+        size = {"width": 1440, "height": 900}
+        context = browser.new_context(**{"viewport": size, "locale": "en-US", **options})
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server)
+        context.set_default_timeout(10_000)
+        if not fresh:
+            context.add_init_script(f"if ({ON_PAGE}) localStorage.setItem('graphflow.tour', '1')")
+        watches.append(Watch(context, server))
+        contexts.append(context)
+        return context
 
     yield new
-    assert [complaint for editor in opened for complaint in editor.complaints] == []
+    for context in contexts:
+        with suppress(Error):  # its browser was killed by the test
+            context.close()
+
+
+@pytest.fixture
+def context(person: People) -> BrowserContext:
+    """One person's browser."""
+    return person()
+
+
+@pytest.fixture
+def allow(context: BrowserContext, watches: list[Watch]) -> Allow:
+    """Names complaints that the test provokes: `allow("500 POST .*/v1/jobs")`."""
+    return watches[0].allow
+
+
+@pytest.fixture
+def window(context: BrowserContext, server: str) -> Callable[[], Editor]:
+    """Opens windows of one person."""
+    return lambda: Editor(context.new_page(), server)
 
 
 @pytest.fixture

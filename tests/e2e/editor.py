@@ -4,12 +4,61 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Locator, Page, Request, Response, expect
 
-BLANK: dict[str, Any] = {"graphflow": 1, "name": "", "nodes": {}, "layout": {}}
+REPORT_CSP = (
+    "addEventListener('securitypolicyviolation', e => console.error(`CSP: ${e.violatedDirective} ${e.blockedURI}`))"
+)
+
+
+class Watch:
+    """Hears every complaint of every page of a browser context: of the console, of scripts, of requests, of the CSP."""
+
+    def __init__(self, context: BrowserContext, server: str) -> None:
+        self.server = server
+        self.complaints: list[str] = []
+        self.allowed: list[str] = []
+        """Patterns of what the test provokes itself, such as `409 .*/v1/jobs`."""
+        context.add_init_script(REPORT_CSP)
+        context.on("console", lambda message: self._console(message.type, message.text))
+        context.on("weberror", lambda error: self.complaints.append(f"script: {error.error}"))
+        context.on("request", lambda request: self._request(request.url))
+        context.on("response", lambda response: self._response(response))
+        context.on("requestfailed", lambda request: self._failed(request))
+
+    def _console(self, type: str, text: str) -> None:
+        if (
+            type == "error" and "Failed to load resource" not in text
+        ):  # those of the network are told by the requests themselves
+            self.complaints.append(f"console: {text}")
+
+    def _request(self, url: str) -> None:
+        if not url.startswith((self.server, self.server.replace("http", "ws", 1), "blob:", "data:")):
+            self.complaints.append(f"left the server: {url}")
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"{response.status} {response.request.method} {response.url}")
+
+    def _failed(self, request: Request) -> None:
+        reason = request.failure or ""
+        if "ERR_ABORTED" not in reason:  # what a page that is left no longer waits for
+            self.complaints.append(f"{reason} {request.method} {request.url}")
+
+    def allow(self, *patterns: str) -> None:
+        """Names what this test provokes."""
+        self.allowed.extend(patterns)
+
+    def left(self) -> list[str]:
+        """Complaints that nobody expected."""
+        return [text for text in self.complaints if not any(re.search(one, text) for one in self.allowed)]
+
+
+Allow = Callable[..., None]
+"""Names complaints that a test provokes: `allow(r"500 POST .*/v1/jobs")`."""
 
 
 class Editor:
@@ -18,21 +67,6 @@ class Editor:
     def __init__(self, page: Page, server: str) -> None:
         self.page = page
         self.server = server
-        self.complaints: list[str] = []
-        """Errors of the console and of the page, and requests that left the server."""
-        page.on("console", lambda message: self._complain(message.type == "error", message.text))
-        page.on("pageerror", lambda error: self._complain(True, str(error)))
-        page.on("request", lambda request: self._complain(not self._is_ours(request.url), f"asked {request.url}"))
-
-    def _is_ours(self, url: str) -> bool:
-        return url.startswith((self.server, self.server.replace("http", "ws", 1), "blob:", "data:"))
-
-    def _complain(self, wrong: bool, text: str) -> None:
-        expected = re.search(
-            r"status of (404|412|422|400|415|500)|ERR_CONNECTION|ERR_FAILED|ERR_INTERNET|WebSocket", text
-        )
-        if wrong and not expected:
-            self.complaints.append(text)
 
     # --- opening
 

@@ -22,12 +22,23 @@ def test_double_click_two_letters_and_enter_add_a_node_under_the_pointer(blank: 
     assert abs(box["y"] - y) < 12
 
 
-def test_tab_on_the_canvas_opens_the_search(blank: Editor) -> None:
+def test_tab_opens_the_search_and_adds_a_node_where_the_pointer_rests(blank: Editor) -> None:
     blank.focus_canvas()
+    x, y = blank.empty_spot(0.6, 0.3)
+    blank.page.mouse.move(x, y)
     blank.page.keyboard.press("Tab")
-    expect(blank.page.get_by_role("dialog", name="Add a node")).to_be_visible()
+    dialog = blank.page.get_by_role("dialog", name="Add a node")
+    expect(dialog).to_be_visible()
     blank.page.keyboard.press("Escape")
-    expect(blank.page.get_by_role("dialog", name="Add a node")).to_be_hidden()
+    expect(dialog).to_be_hidden()
+    blank.page.keyboard.press("Tab")
+    blank.page.keyboard.type("ks")
+    expect(blank.page.get_by_role("option").first).to_have_attribute("aria-selected", "true")
+    blank.page.keyboard.press("Enter")
+    box = blank.card("KSampler").bounding_box()
+    assert box is not None
+    assert abs(box["x"] - x) < 12
+    assert abs(box["y"] - y) < 12
 
 
 def test_a_link_dropped_on_empty_canvas_lists_only_fitting_nodes_and_adds_one_connected(editor: Editor) -> None:
@@ -131,6 +142,106 @@ def test_toggles_and_colours_are_set_by_mouse_and_keys(blank: Editor) -> None:
     assert (nodes["b"]["inputs"]["value"], nodes["c"]["inputs"]["color"]) == (True, 0xFF8000)
 
 
+def test_every_kind_of_field_takes_a_pasted_value(blank: Editor) -> None:
+    """Those with a cursor take it as text does; a slider, a choice, a toggle and a colour picker take what it means."""
+    blank.open_workflow(
+        workflow(
+            {
+                "k": (
+                    "KSampler",
+                    {"seed": 1, "steps": 4, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0},
+                ),
+                "b": ("PrimitiveBoolean", {"value": False}),
+                "c": ("EmptyImage", {"width": 64, "height": 64, "batch_size": 1, "color": 0}),
+                "s": ("PrimitiveString", {"value": ""}),
+            }
+        )
+    )
+    sampler, toggle, image, string = (blank.cards.nth(index) for index in range(4))
+    page = blank.page
+    for place, text in (
+        (sampler.get_by_label("seed", exact=True), "18446744073709551557"),
+        (sampler.get_by_label("steps", exact=True), "12"),
+        (sampler.get_by_role("slider", name="denoise slider"), "0.5"),
+        (sampler.get_by_label("cfg", exact=True), "7,25"),
+        (sampler.get_by_label("sampler_name", exact=True), "heun"),
+        (toggle.get_by_role("switch"), "yes"),
+        (image.get_by_label("color picker"), "#ff8000"),
+        (string.get_by_label("value", exact=True), "a pear"),
+    ):
+        place.focus()
+        page.evaluate("text => navigator.clipboard.writeText(text)", text)
+        if place.evaluate("field => field.matches('input[type=text]')"):
+            page.keyboard.press("Control+a")
+        page.keyboard.press("Control+v")
+        page.keyboard.press("Tab")
+    nodes = blank.document()["nodes"]
+    assert nodes["k"]["inputs"] == {
+        "seed": 18446744073709551557, "steps": 12, "cfg": 7.25, "sampler_name": "heun", "scheduler": "normal", "denoise": 0.5,
+    }  # fmt: skip
+    assert (nodes["b"]["inputs"]["value"], nodes["c"]["inputs"]["color"]) == (True, 0xFF8000)
+    assert nodes["s"]["inputs"]["value"] == "a pear"
+    expect(blank.cards).to_have_count(4)  # nothing was taken for nodes
+
+
+def test_every_kind_of_field_is_set_by_mouse_and_by_keys(blank: Editor) -> None:
+    blank.open_workflow(
+        workflow(
+            {
+                "k": (
+                    "KSampler",
+                    {"seed": 1, "steps": 4, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0},
+                ),
+                "b": ("PrimitiveBoolean", {"value": False}),
+            }
+        )
+    )
+    sampler, toggle = blank.cards.nth(0), blank.cards.nth(1)
+    for name in ("seed", "steps"):
+        sampler.get_by_role("button", name=f"{name}: more").click()
+        sampler.get_by_label(name, exact=True).press("ArrowUp")
+    slider = sampler.get_by_role("slider", name="denoise slider")
+    box = slider.bounding_box()
+    assert box is not None
+    blank.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    half = float(sampler.get_by_label("denoise", exact=True).input_value())
+    assert 0.3 < half < 0.7
+    slider.press("ArrowRight")
+    choice = sampler.get_by_label("sampler_name", exact=True)
+    choice.focus()
+    choice.press("h")
+    expect(choice.locator("option:checked")).to_have_text("heun")
+    sampler.get_by_label("scheduler", exact=True).select_option(label="karras")
+    toggle.get_by_role("switch").click()
+    toggle.get_by_role("switch").press("Space")
+    toggle.get_by_role("switch").click()
+    nodes = blank.document()["nodes"]
+    inputs = nodes["k"]["inputs"]
+    assert (inputs["seed"], inputs["steps"], inputs["sampler_name"], inputs["scheduler"]) == (3, 6, "heun", "karras")
+    assert round(inputs["denoise"] - half, 6) == 0.01
+    assert nodes["b"]["inputs"]["value"] is True
+
+
+def test_a_picture_is_dropped_and_pasted_into_its_field_and_a_file_is_chosen(blank: Editor, picture: bytes) -> None:
+    blank.open_workflow(workflow({"load": ("LoadImage", {}), "sound": ("LoadAudio", {})}))
+    card = blank.card("Load Image")
+    give = """(element, [bytes, name, type, kind]) => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([new Uint8Array(bytes)], name, {type}));
+      element.dispatchEvent(kind === 'drop' ? new DragEvent('drop', {dataTransfer: transfer, bubbles: true, cancelable: true})
+        : new ClipboardEvent('paste', {clipboardData: transfer, bubbles: true, cancelable: true}));
+    }"""
+    for name, kind in (("dropped.png", "drop"), ("pasted.png", "paste")):
+        card.locator(".file-field select").evaluate(give, [list(picture), name, "image/png", kind])
+        expect(card.get_by_role("img", name=name)).to_be_visible()
+    card.get_by_label("image", exact=True).select_option(label="dropped.png")
+    sound = blank.page.get_by_label("Upload a file for audio")
+    sound.set_input_files({"name": "beep.flac", "mimeType": "audio/flac", "buffer": b"fLaC" + bytes(60)})
+    expect(blank.page.get_by_label("audio", exact=True).locator("option:checked")).to_have_text("beep.flac")
+    nodes = blank.document()["nodes"]
+    assert (nodes["load"]["inputs"]["image"], nodes["sound"]["inputs"]["audio"]) == ("dropped.png", "beep.flac")
+
+
 def test_a_picture_is_uploaded_into_its_field(blank: Editor, picture: bytes) -> None:
     blank.open_workflow(workflow({"load": ("LoadImage", {})}))
     field = blank.card("Load Image").get_by_label("Upload a file for image")
@@ -145,7 +256,13 @@ def test_prompt_words_get_weight_with_ctrl_and_arrows(editor: Editor) -> None:
     prompt.press("Control+ArrowUp")
     expect(prompt).to_have_value("(apple:1.05)")
     editor.card("Prompt").get_by_role("button", name="Edit in a large field").click()
-    expect(editor.page.get_by_role("dialog").get_by_label("text")).to_have_value("(apple:1.05)")
+    large = editor.page.get_by_role("dialog", name="Prompt · text").get_by_label("text")
+    expect(large).to_have_value("(apple:1.05)")
+    expect(large).to_be_focused()
+    with editor.page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/jobs")):
+        large.press("Control+Enter")
+    expect(editor.page.get_by_role("dialog")).to_have_count(0)
+    assert prompt.evaluate("area => getComputedStyle(area).resize") == "vertical"
 
 
 def test_inputs_that_grow_offer_the_first_free_one(blank: Editor) -> None:

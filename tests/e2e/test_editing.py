@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.e2e.editor import Editor, middle, workflow
+from tests.e2e.editor import Allow, Editor, middle, workflow
 
 
 def test_deleting_nodes_and_undoing_restores_their_links(editor: Editor) -> None:
@@ -52,6 +52,7 @@ def test_copy_paste_and_paste_with_links_between_windows(editor: Editor, window:
     nodes = editor.document()["nodes"]
     assert "model" not in nodes["sample2"]["inputs"]
     assert nodes["sample3"]["inputs"]["model"] == {"from": "load.MODEL"}
+    assert "KSampler" in json.dumps(json.loads(editor.page.evaluate("navigator.clipboard.readText()")))
     other = window().open("#new")
     other.focus_canvas()
     other.page.keyboard.press("Control+v")
@@ -124,13 +125,16 @@ def test_arrows_move_the_focused_node_and_delete_still_works_after_shifted_keys(
     expect(editor.card("Result")).to_have_count(0)
 
 
-def test_a_frame_carries_and_bypasses_what_lies_in_it(editor: Editor) -> None:
+def test_a_frame_carries_and_bypasses_what_lies_in_it(editor: Editor, allow: Allow) -> None:
+    allow(r"422 POST .*/v1/plans")
     editor.select("KSampler", "VAE Decode")
     editor.page.keyboard.press("Control+g")
     frame = editor.page.get_by_role("region", name="Frame Frame")
     expect(frame).to_be_visible()
     frame.get_by_label("Title of the frame").fill("Sampling")
     frame = editor.page.get_by_role("region", name="Frame Sampling")
+    frame.get_by_role("button", name="Next colour").click()
+    expect(frame).to_have_attribute("data-tint", "red")
     frame.get_by_role("button", name="Bypass everything in the frame").click()
     assert [editor.document()["nodes"][id].get("mode") for id in ("sample", "decode", "load")] == [
         "bypass",
@@ -155,7 +159,15 @@ def test_a_link_bends_at_points_that_are_kept(editor: Editor) -> None:
     )
     editor.page.mouse.dblclick(*point)
     expect(editor.page.get_by_role("button", name="Point on the link")).to_be_visible()
-    assert len(editor.document()["layout"]["sample"]["bends"]["latent_image"]) == 1
+    [before] = editor.document()["layout"]["sample"]["bends"]["latent_image"]
+    bend = editor.page.get_by_role("button", name="Point on the link")
+    x, y = middle(bend)
+    editor.drag(bend, (x + 60, y + 30))
+    editor.page.mouse.up()
+    [after] = editor.document()["layout"]["sample"]["bends"]["latent_image"]
+    assert (after[0] > before[0] + 30, after[1] > before[1] + 10) == (True, True)
+    bend.dblclick()
+    expect(bend).to_have_count(0)
 
 
 def test_a_node_dropped_on_a_link_is_put_into_it(blank: Editor) -> None:
@@ -196,8 +208,13 @@ def test_a_subgraph_is_made_entered_edited_and_unpacked(editor: Editor) -> None:
     expect(editor.card("Subgraph")).to_be_visible()
     editor.card("Subgraph").get_by_role("button", name="Look inside").click()
     expect(editor.page.get_by_role("navigation", name="Where you are")).to_contain_text("Subgraph")
-    editor.field("KSampler", "steps").fill("3")
-    editor.field("KSampler", "steps").press("Enter")
+    steps = editor.field("KSampler", "steps")
+    steps.fill("3")
+    steps.press("Enter")
+    editor.page.get_by_role("button", name="Undo").click()  # inside, too
+    expect(steps).to_have_value("20")
+    editor.page.get_by_role("button", name="Redo").click()
+    expect(steps).to_have_value("3")
     editor.page.get_by_role("navigation", name="Where you are").get_by_role("button").first.click()
     editor.select("Subgraph")
     editor.command("Unpack the subgraph")
@@ -250,3 +267,8 @@ def test_node_help_shows_what_the_node_says_of_itself(editor: Editor) -> None:
     expect(panel).to_contain_text("KSampler")
     expect(panel.get_by_role("heading", name="Inputs")).to_be_visible()
     expect(panel).to_contain_text(re.compile("latent_image"))
+    expect(panel.get_by_role("heading", name="Outputs")).to_be_visible()
+    expect(panel).to_contain_text("puts noise on a latent")
+    panel.get_by_role("button", name="Open an example that uses it").click()
+    editor.settled()
+    expect(editor.page.locator(".card-name[title^='KSampler ']")).not_to_have_count(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.e2e.editor import Editor, workflow
+from tests.e2e.editor import Allow, Editor, workflow
 
 
 def quick(editor: Editor, steps: int) -> Editor:
@@ -53,7 +53,10 @@ def test_a_frozen_node_keeps_its_result_through_edits_and_a_reload(editor: Edito
     expect(editor.card("KSampler")).to_contain_text("Needs a link")
 
 
-def test_what_was_never_run_cannot_be_frozen_and_a_lost_result_is_a_problem_at_its_node(editor: Editor) -> None:
+def test_what_was_never_run_cannot_be_frozen_and_a_lost_result_is_a_problem_at_its_node(
+    editor: Editor, allow: Allow
+) -> None:
+    allow(r"422 POST .*/v1/plans")
     editor.select("KSampler")
     editor.page.keyboard.press("Shift+f")
     editor.says("Run it once")

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.e2e.editor import Editor, middle, workflow
+from tests.e2e.screens import SCREENS
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -43,6 +44,11 @@ def test_zoom_fit_snap_and_the_overview(editor: Editor) -> None:
     expect(editor.card("Result")).to_be_in_viewport()
     snap = tools.get_by_role("button", name="Snap to grid")
     expect(snap).to_have_attribute("aria-pressed", "true")
+    tools.get_by_role("button", name="Zoom out").click()
+    x, y = middle(editor.card("Result").locator(".card-name"))
+    editor.drag(editor.card("Result").locator(".card-name"), (x - 41, y + 53))
+    editor.page.mouse.up()
+    assert [part % 8 for part in editor.document()["layout"]["save"]["position"]] == [0, 0]
     snap.click()
     expect(snap).to_have_attribute("aria-pressed", "false")
     expect(editor.page.get_by_role("img", name="Overview of the graph")).to_be_visible()
@@ -89,38 +95,56 @@ def test_sockets_differ_by_shape_and_letter(editor: Editor) -> None:
     assert len(set(looks.values())) == 4
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", ["graph", "form", "library", "menu", "node"])
-def test_axe_finds_nothing(editor: Editor, scheme: str, screen: str) -> None:
+LOOKS: tuple[tuple[int, str, str], ...] = (
+    (1440, "light", "no-preference"),
+    (1440, "dark", "no-preference"),
+    (1440, "light", "more"),
+    (1440, "dark", "more"),
+    (390, "light", "no-preference"),
+    (390, "dark", "no-preference"),
+)
+RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"
+TOLD = "v.id + ': ' + v.nodes.slice(0, 3).map(n => n.target + ' ' + n.failureSummary).join('; ')"
+
+
+@pytest.mark.parametrize("screen", ["first", "done", "failed", "form", "library", "menu", "help", "outline", "palette"])
+def test_axe_finds_nothing_in_any_theme_nor_on_a_phone(editor: Editor, screen: str) -> None:
     if not AXE.exists():
         pytest.skip("axe-core is not installed: run npm ci --ignore-scripts in web/")
-    editor.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-    if screen == "graph":
-        editor.page.get_by_role("button", name="Zoom to 100 %").click()
-        expect(editor.page.locator(".view-tools")).to_contain_text("100 %")
-    elif screen == "form":
-        editor.page.get_by_role("button", name="Form", exact=True).click()
-    elif screen == "menu":
-        editor.page.get_by_role("button", name="Menu", exact=True).click()
-        expect(editor.page.get_by_role("menuitem").first).to_be_focused()
-    elif screen == "node":
-        editor.select("KSampler")
-        expect(editor.panel("Node")).to_contain_text("latent_image")
-        editor.page.get_by_role("button", name="Zoom to 100 %").click()
-    else:
-        editor.command("Workflows and templates")
-        expect(editor.page.get_by_role("dialog")).to_contain_text("Text to image")
-    session = editor.page.context.new_cdp_session(editor.page)
+    page = editor.page
+    SCREENS[screen](editor)
+    if screen in ("first", "done", "failed", "help", "outline"):
+        page.get_by_role("button", name="Zoom to 100 %").click()
+        expect(page.locator(".view-tools")).to_contain_text("100 %")
+    session = page.context.new_cdp_session(page)
     session.send("Runtime.evaluate", {"expression": AXE.read_text()})
-    answer = session.send(
-        "Runtime.evaluate",
-        {
-            "expression": "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}).then(r => r.violations.map(v => v.id + ': ' + v.nodes.slice(0, 3).map(n => n.target + ' ' + n.failureSummary).join('; ')))",
-            "awaitPromise": True,
-            "returnByValue": True,
-        },
-    )
-    assert answer["result"]["value"] == []
+    check = f"axe.run(document, {RULES}).then(r => r.violations.map(v => {TOLD}))"
+    found = []
+    for width, scheme, contrast in LOOKS:
+        page.set_viewport_size({"width": width, "height": 900 if width > 700 else 844})
+        page.emulate_media(color_scheme=scheme, contrast=contrast, reduced_motion="reduce")  # type: ignore[arg-type]
+        asked = {"expression": check, "awaitPromise": True, "returnByValue": True}
+        violations = session.send("Runtime.evaluate", asked)["result"]["value"]
+        found += [f"{width} {scheme} {contrast}: {one}" for one in violations]
+    assert found == []
+
+
+def test_every_action_is_in_the_command_list_and_so_within_reach_of_the_keyboard(editor: Editor) -> None:
+    editor.focus_canvas()
+    editor.page.keyboard.press("?")
+    shown = editor.page.get_by_role("dialog", name="Keyboard shortcuts").locator("dt").all_inner_texts()
+    editor.page.keyboard.press("Escape")
+    editor.page.keyboard.press("Control+k")
+    offered = editor.page.get_by_role("dialog").get_by_role("option").locator(".picker-label").all_inner_texts()
+    of_the_browser = {"Cut", "Copy", "Paste", "Paste with incoming links", "Close or deselect"}
+    assert set(shown) - of_the_browser <= set(offered)
+    assert {
+        "Copy a share link",
+        "Revoke the share link",
+        "Download as JSON",
+        "Short tour",
+        "Unpack the subgraph",
+    } <= set(offered)
 
 
 def test_the_page_allows_nothing_unsafe(editor: Editor) -> None:
@@ -131,43 +155,11 @@ def test_the_page_allows_nothing_unsafe(editor: Editor) -> None:
 
 
 def test_every_visible_sentence_comes_in_german_too(window: Callable[[], Editor], context: BrowserContext) -> None:
-    context.add_init_script("localStorage.setItem('graphflow.language', 'de')")
+    context.add_init_script("if (location.protocol !== 'about:') localStorage.setItem('graphflow.language', 'de')")
     page = window()
     page.page.goto(f"{page.server}/#template=text-to-image")
     expect(page.page.get_by_role("button", name="Starten", exact=True)).to_be_visible()
     expect(page.page.locator("html")).to_have_attribute("lang", "de")
-
-
-def test_the_tour_has_five_steps_and_stays_closed(chromium, server: str) -> None:
-    context = chromium.new_context()
-    context.add_init_script(
-        "if (!sessionStorage.seen) { localStorage.removeItem('graphflow.tour'); sessionStorage.seen = 1 }"
-    )
-    editor = Editor(context.new_page(), server).open()
-    editor.command("Short tour")
-    tour = editor.page.get_by_role("dialog", name="Short tour")
-    for step in range(1, 6):
-        expect(tour).to_contain_text(f"Step {step} of 5")
-        tour.get_by_role("button", name="Next" if step < 5 else "Done").click()
-    expect(tour).to_have_count(0)
-    assert editor.page.evaluate("localStorage.getItem('graphflow.tour')") == "1"
-    context.close()
-
-
-def test_a_new_server_build_asks_for_a_reload(editor: Editor) -> None:
-    hello = '{"type": "hello", "build": "%s", "version": "9", "paused": false, "workers": [], "jobs": []}'
-
-    def talk(socket) -> None:
-        socket.send(hello % len(sockets))
-        sockets.append(socket)
-
-    sockets: list[object] = []
-    editor.page.route_web_socket("**/v1/live", talk)
-    editor.page.reload()
-    expect(editor.page.locator(".react-flow__pane")).to_be_visible()
-    expect(editor.page.get_by_text("Connecting…")).to_have_count(0)
-    sockets[0].close()  # type: ignore[attr-defined]
-    expect(editor.page.get_by_role("alert").filter(has_text="GraphFlow was updated.")).to_be_visible()
 
 
 def test_500_nodes_stay_quick_to_type_in_and_to_drag(blank: Editor) -> None:

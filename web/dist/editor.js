@@ -1,6 +1,6 @@
 const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./dagre.js","./rolldown-runtime.js","./more.js","./vendor.js"])))=>i.map(i=>d[i]);
 import { r as __toESM } from "./rolldown-runtime.js";
-import { S as require_react, _ as getBezierPath, a as NodeResizer, b as create, c as applyEdgeChanges, d as useNodesInitialized, f as useReactFlow, g as SelectionMode, h as Position, i as Handle, l as applyNodeChanges, m as useStoreApi, n as BackgroundVariant, o as Panel, p as useStore, r as BaseEdge, s as ReactFlowProvider, t as Background, u as index, v as require_jsx_runtime, x as require_client, y as useShallow } from "./vendor.js";
+import { C as require_react, S as require_client, _ as SelectionMode, a as NodeResizer, b as useShallow, c as ViewportPortal, d as index, f as useNodesInitialized, g as Position, h as useStoreApi, i as Handle, l as applyEdgeChanges, m as useStore, n as BackgroundVariant, o as Panel, p as useReactFlow, r as BaseEdge, s as ReactFlowProvider, t as Background, u as applyNodeChanges, v as getBezierPath, x as create, y as require_jsx_runtime } from "./vendor.js";
 // src/graph/json.ts
 var import_client = require_client();
 var raw = JSON.rawJSON;
@@ -32,7 +32,8 @@ function depth(value, limit = 100) {
 var LIMITS = {
 	bytes: 1e7,
 	nodes: 1e4,
-	depth: 64
+	depth: 64,
+	parts: 4e5
 };
 var UnreadableFile = class extends Error {
 	problem;
@@ -144,17 +145,27 @@ function cleanWorkflow(json) {
 function isOurs(json) {
 	return isRecord(json) && "graphflow" in json && isRecord(json.nodes);
 }
+function parts(source) {
+	let count = 0;
+	for (let i = 0; i < source.length; i += 1) {
+		const code = source.charCodeAt(i);
+		if (code === 123 || code === 91 || code === 44) count += 1;
+	}
+	return count;
+}
+var size = (json) => Object.keys(json.nodes ?? {}).length + entries(json.subgraphs).reduce((sum, [, inner]) => sum + Object.keys(inner.nodes ?? {}).length, 0);
 function readWorkflow(source) {
 	if (source.length > LIMITS.bytes) throw new UnreadableFile("file.tooLarge");
+	if (parts(source) > LIMITS.parts) throw new UnreadableFile("file.tooMany");
 	let json;
 	try {
 		json = parseJson(source);
-	} catch {
-		throw new UnreadableFile("file.notJson");
+	} catch (error) {
+		throw new UnreadableFile(error instanceof RangeError ? "file.tooDeep" : "file.notJson");
 	}
 	if (depth(json) > LIMITS.depth) throw new UnreadableFile("file.tooDeep");
 	if (!isOurs(json)) throw new UnreadableFile("file.foreign");
-	if (Object.keys(json.nodes).length > LIMITS.nodes) throw new UnreadableFile("file.tooMany");
+	if (size(json) > LIMITS.nodes) throw new UnreadableFile("file.tooMany");
 	return cleanWorkflow(json);
 }
 var writeWorkflow = (workflow) => `${writeJson(workflow, 2)}\n`;
@@ -267,6 +278,465 @@ function inOrder(graph) {
 	}
 	return order;
 }
+// src/words/en.json
+var en_default = {
+	"badge.cached": "cached",
+	"badge.failed": "failed",
+	"badge.frozen": "frozen",
+	"badge.frozenHint": "Frozen: this was made at {time}",
+	"badge.peak": "Memory at its peak: {memory}",
+	"badge.skipped": "skipped",
+	"badge.took": "Took {time}; its results take {memory}",
+	"badge.unchanged": "Inputs unchanged since {time}",
+	"badge.unchangedBefore": "Inputs unchanged since an earlier run",
+	"badge.why": "Ran again: {names} changed",
+	"bar.form": "Form",
+	"bar.graph": "Graph",
+	"bar.menu": "Menu",
+	"bar.name": "Name of the workflow",
+	"bar.run": "Run",
+	"bar.view": "View",
+	"batch.across": "Across",
+	"batch.down": "Down",
+	"batch.hint": "1, 2, 3 or 1..4 or 0..1 by 0.25; texts one a line",
+	"batch.input": "Input that varies {axis}",
+	"batch.many": "Queue {count} runs",
+	"batch.nothing": "nothing",
+	"batch.one": "Queue {count} run",
+	"batch.values": "Values {axis}",
+	"canvas.label": "Canvas",
+	"canvas.minimap": "Overview of the graph",
+	"card.advanced": "More settings",
+	"card.collapse": "Collapse",
+	"card.color": "Colour",
+	"card.expand": "Expand",
+	"card.frozen": "Frozen: it gives its kept result, whatever its inputs say",
+	"card.menu": "Actions of this node",
+	"card.name": "Name of the node",
+	"card.openResult": "Open {name}",
+	"card.preview": "Preview",
+	"card.progress": "Progress of the node",
+	"choice.missing": "{name} (missing)",
+	"choice.none": "Nothing chosen",
+	"commands.add": "Add {title}",
+	"commands.hint": "Type an action or a node",
+	"compare.chooseTwo": "Choose two pictures",
+	"compare.hover": "Hover",
+	"compare.how": "How to compare",
+	"compare.settings": "Settings that differ",
+	"compare.side": "Side by side",
+	"compare.slider": "Slider",
+	"compare.start": "Compare two",
+	"compare.title": "Compare pictures",
+	"conflict.compare": "Compare",
+	"conflict.copyOf": "{name} (copy)",
+	"conflict.keep": "Keep mine as a copy",
+	"conflict.take": "Take theirs",
+	"conflict.text": "Another window changed this workflow. Nothing was overwritten.",
+	"conflict.title": "Changed elsewhere",
+	"connect.from": "Connect {title}",
+	"connect.input": "Choose where the link goes",
+	"connect.newNode": "New node…",
+	"connect.output": "Choose an output",
+	"connect.to": "Connect {title} · {output}",
+	"copy.curl": "Copied: a curl command that runs this workflow",
+	"copy.python": "Copied: a Python program that runs this workflow",
+	"copy.refused": "The browser did not allow copying",
+	"dialog.cancel": "Cancel",
+	"dialog.close": "Close",
+	"do.actualSize": "Zoom to 100 %",
+	"do.add": "Add a node",
+	"do.arrange": "Arrange all or the selection",
+	"do.batch": "Vary values in a grid",
+	"do.bypass": "Bypass",
+	"do.cancel": "Cancel this run",
+	"do.collapse": "Collapse or expand",
+	"do.commands": "Commands",
+	"do.connect": "Connect…",
+	"do.copy": "Copy",
+	"do.curl": "Copy as curl",
+	"do.cut": "Cut",
+	"do.delete": "Delete",
+	"do.download": "Download as JSON",
+	"do.duplicate": "Duplicate",
+	"do.escape": "Close or deselect",
+	"do.find": "Find in the workflow",
+	"do.fit": "Show everything",
+	"do.form": "Form or graph",
+	"do.frame": "Frame the selection",
+	"do.freeze": "Freeze at its last result",
+	"do.help": "Help on the node",
+	"do.library": "Workflows and templates",
+	"do.mute": "Mute",
+	"do.new": "New workflow",
+	"do.open": "Open a file…",
+	"do.outline": "Outline",
+	"do.paste": "Paste",
+	"do.pasteLinked": "Paste with incoming links",
+	"do.pause": "Pause or resume the queue",
+	"do.problems": "Problems",
+	"do.python": "Copy as Python",
+	"do.queue": "Queue",
+	"do.redo": "Redo",
+	"do.rename": "Rename",
+	"do.replace": "Replace…",
+	"do.results": "Results",
+	"do.run": "Run",
+	"do.runFront": "Run before everything that waits",
+	"do.runTo": "Run to here",
+	"do.save": "Save",
+	"do.saveAs": "Save as…",
+	"do.selectAll": "Select all",
+	"do.share": "Copy a share link",
+	"do.shortcuts": "Keyboard shortcuts",
+	"do.snap": "Snap to grid",
+	"do.subgraph": "Make a subgraph",
+	"do.tour": "Short tour",
+	"do.undo": "Undo",
+	"do.unpack": "Unpack the subgraph",
+	"do.unshare": "Revoke the share link",
+	"do.versions": "Versions",
+	"do.zoomIn": "Zoom in",
+	"do.zoomOut": "Zoom out",
+	"field.clamped": "Set to {value}, the limit",
+	"field.less": "{label}: less",
+	"field.more": "{label}: more",
+	"field.notJson": "Not valid JSON yet",
+	"field.slider": "{label} slider",
+	"file.drop": "Drop or paste a picture here",
+	"file.foreign": "This is not a workflow that GraphFlow knows.",
+	"file.noWorkflow": "{name} holds no workflow; a Load Image node was added for it instead.",
+	"file.notJson": "This is no workflow: it is neither a picture nor valid JSON.",
+	"file.opened": "Opened {name}",
+	"file.openedWith": "Opened. {notes}",
+	"file.saved": "Saved {name}",
+	"file.tooDeep": "The file is nested too deeply to be a workflow.",
+	"file.tooLarge": "The file is larger than 10 MB, too large for a workflow.",
+	"file.tooMany": "The workflow has more than 10,000 nodes.",
+	"file.untitled": "Untitled",
+	"file.upload": "Upload a file",
+	"file.uploadTo": "Upload a file for {label}",
+	"file.uploading": "Uploading…",
+	"find.hint": "Title, id, type or value",
+	"form.arrange": "Arrange the form",
+	"form.down": "Move down",
+	"form.empty": "Pin inputs of nodes to show them here.",
+	"form.group": "Group",
+	"form.label": "Label",
+	"form.mark": "Show {input} in the form",
+	"form.noResult": "The result appears here.",
+	"form.up": "Move up",
+	"frame.bypass": "Bypass everything in the frame",
+	"frame.color": "Next colour",
+	"frame.label": "Frame {title}",
+	"frame.new": "Frame",
+	"frame.note": "Note",
+	"frame.remove": "Remove the frame",
+	"frame.title": "Title of the frame",
+	"freeze.many": "{count} nodes are frozen at their last results.",
+	"freeze.notSubgraph": "A subgraph cannot be frozen as a whole: look inside and freeze a node there.",
+	"freeze.one": "Frozen: it keeps its last result.",
+	"freeze.runFirst": "Run it once: what it gives then can be frozen.",
+	"freeze.thawed": "Thawed: it is computed again.",
+	"gallery.empty": "Pictures that you make appear here.",
+	"group.edit": "Edit",
+	"group.file": "Workflow",
+	"group.node": "Nodes",
+	"group.run": "Run",
+	"group.view": "View",
+	"help.example": "Open an example that uses it",
+	"help.inputs": "Inputs",
+	"help.outputs": "Outputs",
+	"job.cancelled": "cancelled",
+	"job.done": "done",
+	"job.failed": "failed",
+	"job.peak": "peak {memory}",
+	"job.queued": "waiting",
+	"job.running": "running",
+	"library.drafts": "Drafts that were not saved",
+	"library.mine": "Saved on this server",
+	"library.none": "Nothing saved yet.",
+	"library.remove": "Delete {name}",
+	"library.search": "Search by name or tag",
+	"library.templates": "Templates",
+	"link.bend": "Point on the link; double-click removes it",
+	"mask.brush": "Brush",
+	"mask.canvas": "Mask; paint what shall be redrawn",
+	"mask.erase": "Erase",
+	"mask.invert": "Invert",
+	"mask.paint": "Paint a mask",
+	"mask.save": "Use this mask",
+	"mask.size": "Size",
+	"mask.unreadable": "The picture cannot be shown, so there is nothing to paint on.",
+	"mode.bypass": "bypassed",
+	"mode.mute": "muted",
+	"node.none": "Select a node to see its settings and help.",
+	"node.thaw": "Thaw: compute it again",
+	"outline.search": "Search the workflow",
+	"palette.gives": "Nodes that give {type}",
+	"palette.label": "Add a node",
+	"palette.search": "Search nodes",
+	"palette.takes": "Nodes that take {type}",
+	"panel.node": "Node",
+	"panel.outline": "Outline",
+	"panel.problems": "Problems",
+	"panel.queue": "Queue",
+	"panel.results": "Results",
+	"panel.versions": "Versions",
+	"picker.nothing": "Nothing fits",
+	"problem.broken_link": "The link comes from {from}, which is gone or has no such output; link it again.",
+	"problem.missing_file": "{name} is not on this server; choose another file.",
+	"problem.nearest": "Nearest: {names}.",
+	"problem.needs_link": "Needs a link from a {type} output.",
+	"problem.needs_value": "Needs a value.",
+	"problem.no_output": "Nothing to run: add a node that saves or shows a result.",
+	"problem.none": "No problems",
+	"problem.too_large": "Must be at most {max}.",
+	"problem.too_small": "Must be at least {min}.",
+	"problem.unknown_choice": "{name} is no choice here.",
+	"problem.unknown_node": "This server has no node of type {type}; its values are kept.",
+	"problem.use": "Use {name}",
+	"problem.workflow": "Workflow",
+	"problem.wrong_type": "A {from} output does not fit a {to} input.",
+	"queue.active": "Running and waiting",
+	"queue.cancel": "Cancel",
+	"queue.clear": "Clear waiting",
+	"queue.empty": "Nothing is running.",
+	"queue.finished": "Finished",
+	"queue.next": "Run next",
+	"queue.open": "Open its workflow",
+	"queue.pause": "Pause",
+	"queue.paused": "The queue is paused",
+	"queue.resume": "Resume",
+	"queue.resumed": "The queue runs again",
+	"refused.bothInputs": "Both ends are inputs; a link goes from an output to an input.",
+	"refused.bothOutputs": "Both ends are outputs; a link goes from an output to an input.",
+	"refused.cycle": "That would make a circle: this node already depends on the other.",
+	"refused.gone": "One end of the link is gone.",
+	"refused.nothingFits": "{title} has nothing that fits {type}.",
+	"refused.self": "A node cannot be linked to itself.",
+	"refused.type": "{input} takes {to}, not {from}.",
+	"replace.keepsAll": "keeps all {kept}",
+	"replace.loses": "keeps {kept}, loses {lost}",
+	"replace.title": "Replace {title}",
+	"run.count": "Number of runs",
+	"run.done": "Run finished",
+	"run.left": "{time} left",
+	"run.problem": "{count} problem: nothing was sent.",
+	"run.problems": "{count} problems: nothing was sent.",
+	"run.problemsShort": "problems",
+	"run.progress": "Progress of the run",
+	"run.waiting": "waiting",
+	"save.asNew": "Save as new",
+	"save.folderHint": "A slash makes a folder: Portraits/Fox",
+	"save.name": "Name",
+	"save.save": "Save",
+	"save.tags": "Tags",
+	"save.tagsHint": "separated by commas",
+	"save.title": "Save the workflow",
+	"saved.conflict": "changed elsewhere",
+	"saved.offline": "kept in this browser",
+	"saved.saved": "draft saved",
+	"saved.saving": "saving…",
+	"saved.shared": "a shared copy, yours to change",
+	"seed.isFixed": "Fixed: the same number for each run",
+	"seed.isNew": "New for each run",
+	"seed.new": "New {label} for each run",
+	"server.away": "The server cannot be reached; nothing was lost here.",
+	"server.failed": "The server answered {status}; nothing was lost here. Try again.",
+	"share.copied": "Link copied: {address}",
+	"share.opened": "A shared workflow: your changes stay yours.",
+	"share.revoked": "The share link no longer works.",
+	"share.saveFirst": "Save the workflow first; a link shows the version saved.",
+	"shortcuts.mouse": "Drag with Shift to select, drag a link to empty canvas to add a node, double-click a link to bend it, drop a file to open it.",
+	"side.close": "Close the panel",
+	"side.label": "Panels",
+	"side.tabs": "Panels",
+	"socket.input": "Input {name}, {type}",
+	"socket.output": "Output {name}, {type}",
+	"status.connecting": "Connecting…",
+	"status.dead": "A worker died and is being started again: {message}",
+	"status.lost": "Connection lost; trying again…",
+	"status.outdated": "GraphFlow was updated.",
+	"status.paused": "Queue paused",
+	"status.reload": "Reload",
+	"status.starting": "Getting ready…",
+	"subgraph.enter": "Look inside",
+	"subgraph.new": "Subgraph",
+	"subgraph.onlyOutside": "Subgraphs can be made in the outermost graph only.",
+	"subgraph.path": "Where you are",
+	"text.keys": "Ctrl+Enter runs. Ctrl+Up and Ctrl+Down change the weight of the selected words.",
+	"text.large": "Edit in a large field",
+	"theme.dark": "Dark theme",
+	"theme.light": "Light theme",
+	"theme.system": "Theme of the system",
+	"tint.amber": "Amber",
+	"tint.blue": "Blue",
+	"tint.green": "Green",
+	"tint.none": "No colour",
+	"tint.red": "Red",
+	"tint.violet": "Violet",
+	"tour.add": "Double-click empty canvas to add a node, or drag from a socket and let go: only what fits is offered.",
+	"tour.close": "Close for good",
+	"tour.done": "Done",
+	"tour.next": "Next",
+	"tour.nodes": "A workflow is made of nodes. This one turns a sentence into a picture, from left to right.",
+	"tour.prompt": "Write here what you want to see.",
+	"tour.results": "Results, the queue, help and an outline of the workflow are here.",
+	"tour.run": "Run it: nodes show their progress, and the preview sharpens step by step.",
+	"tour.step": "Step {step} of {of}",
+	"versions.name": "Name of this version",
+	"versions.number": "Version {number}",
+	"versions.restore": "Restore",
+	"versions.restored": "Version {number} is open again",
+	"versions.same": "No difference in nodes, links or values.",
+	"versions.since": "Changed since version {number}",
+	"versions.unsaved": "Save the workflow to keep versions of it.",
+	"view.actualSize": "{zoom} %, zoom to 100 %",
+	"view.fit": "Show everything",
+	"view.snap": "Snap to grid",
+	"view.zoomIn": "Zoom in",
+	"view.zoomOut": "Zoom out",
+	"viewer.branch": "Open only its branch",
+	"viewer.download": "Download",
+	"viewer.noWorkflow": "No workflow is kept in this file.",
+	"viewer.open": "Open its workflow",
+	"welcome.add": "Add a node",
+	"welcome.template": "Start from a template",
+	"welcome.text": "Double-click the canvas to add a node, or drop a picture or a workflow file here.",
+	"welcome.title": "An empty workflow"
+};
+// \0vite/preload-helper.js
+var scriptRel = (function detectScriptRel() {
+	const relList = typeof document !== "undefined" && document.createElement("link").relList;
+	return relList && relList.supports && relList.supports("modulepreload") ? "modulepreload" : "preload";
+})();
+var assetsURL = function(dep, importerUrl) {
+	return new URL(dep, importerUrl).href;
+};
+var seen = {};
+var isCssPreloadUrl = function isCssPreloadUrl(url) {
+	return url.pathname.endsWith(".css");
+};
+var preloadOnce = function preloadOnce(seen, href, preload) {
+	if (href in seen) return seen[href];
+	const promise = preload();
+	if (!promise) {
+		seen[href] = void 0;
+		return;
+	}
+	const preloadPromise = promise.then(() => {
+		seen[href] = void 0;
+	}, (err) => {
+		seen[href] = void 0;
+		throw err;
+	});
+	seen[href] = preloadPromise;
+	return preloadPromise;
+};
+var __vitePreload = function preload(baseModule, deps, importerUrl) {
+	let promise = Promise.resolve();
+	if (deps && deps.length > 0) {
+		let preloadedHrefs;
+		const cspNonceMeta = document.querySelector("meta[property=csp-nonce]");
+		const cspNonce = cspNonceMeta?.nonce || cspNonceMeta?.getAttribute("nonce");
+		function allSettled(promises) {
+			return Promise.all(promises.map((p) => Promise.resolve(p).then((value) => ({
+				status: "fulfilled",
+				value
+			}), (reason) => ({
+				status: "rejected",
+				reason
+			}))));
+		}
+		function importMetaResolve(specifier) {
+			if (import.meta.resolve) return new URL(import.meta.resolve(specifier));
+			return new URL(specifier, import.meta.url);
+		}
+		promise = allSettled(deps.map((depString) => {
+			depString = assetsURL(depString, importerUrl);
+			const dep = importMetaResolve(depString);
+			const isCss = isCssPreloadUrl(dep);
+			return preloadOnce(seen, dep.href, () => {
+				if (preloadedHrefs === void 0) {
+					preloadedHrefs = {
+						all: new Set(),
+						styles: new Set()
+					};
+					const links = document.getElementsByTagName("link");
+					for (let i = links.length - 1; i >= 0; i--) {
+						const link = links[i];
+						preloadedHrefs.all.add(link.href);
+						if (link.rel === "stylesheet") preloadedHrefs.styles.add(link.href);
+					}
+				}
+				if ((isCss ? preloadedHrefs.styles : preloadedHrefs.all).has(dep.href)) return;
+				const link = document.createElement("link");
+				link.rel = isCss ? "stylesheet" : scriptRel;
+				if (!isCss) link.as = "script";
+				link.crossOrigin = "";
+				link.href = dep.href;
+				if (cspNonce) link.setAttribute("nonce", cspNonce);
+				document.head.appendChild(link);
+				if (isCss) return new Promise((res, rej) => {
+					const handleSettle = (e) => {
+						link.removeEventListener("load", handleSettle);
+						link.removeEventListener("error", handleSettle);
+						if (e.type === "error") rej(new Error(`Unable to preload CSS for ${dep}`));
+						else res(e);
+					};
+					link.addEventListener("load", handleSettle);
+					link.addEventListener("error", handleSettle);
+				});
+			});
+		}).filter((p) => p !== void 0));
+	}
+	function handlePreloadError(err) {
+		const e = new Event("vite:preloadError", { cancelable: true });
+		e.payload = err;
+		window.dispatchEvent(e);
+		if (!e.defaultPrevented) throw err;
+	}
+	return promise.then((res) => {
+		for (const item of res || []) {
+			if (item.status !== "rejected") continue;
+			handlePreloadError(item.reason);
+		}
+		return baseModule().catch(handlePreloadError);
+	});
+};
+// src/words/index.ts
+var LANGUAGES = {
+	en: "English",
+	de: "Deutsch"
+};
+var SETTING$1 = "graphflow.language";
+var loaders = { de: () => __vitePreload(() => import("./de.js"), [], import.meta.url) };
+var language = () => {
+	const wish = localStorage.getItem(SETTING$1) ?? navigator.language.slice(0, 2);
+	return wish in LANGUAGES ? wish : "en";
+};
+var words = en_default;
+async function loadWords() {
+	const load = loaders[language()];
+	if (load) words = (await load()).default;
+	document.documentElement.lang = language();
+}
+function chooseLanguage(name) {
+	localStorage.setItem(SETTING$1, name);
+	location.reload();
+}
+function t(key, values = {}) {
+	return (words[key] ?? en_default[key]).replace(/\{(\w+)\}/g, (whole, name) => name in values ? String(values[name]) : whole);
+}
+var maybe = (key, values) => key in en_default ? t(key, values) : null;
+var count = (number, one, many) => t(number === 1 ? one : many, { count: number });
+var seconds = (value) => value < 10 ? `${value.toFixed(value < 1 ? 2 : 1)} s` : value < 90 ? `${Math.round(value)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+var clock = (time) => new Date(time * 1e3).toLocaleTimeString(language(), {
+	hour: "2-digit",
+	minute: "2-digit"
+});
+var bytes = (value) => value < 1e3 ? `${value} B` : value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
 // src/server/api.ts
 var ServerError = class extends Error {
 	status;
@@ -300,7 +770,7 @@ function toError(status, body) {
 			return new ServerError(String(error.message), status, String(error.code), list.map(toProblem));
 		}
 	} catch {}
-	return new ServerError(`The server answered ${status}.`, status, "http");
+	return new ServerError(t("server.failed", { status }), status, "http");
 }
 async function send(path, options = {}) {
 	const { method = options.json === void 0 ? "GET" : "POST", json, body, headers = {}, keepalive = false } = options;
@@ -317,7 +787,7 @@ async function send(path, options = {}) {
 			...json === void 0 ? body === void 0 ? {} : { body } : { body: writeJson(json) }
 		});
 	} catch {
-		throw new ServerError("The server cannot be reached.", 0, "offline");
+		throw new ServerError(t("server.away"), 0, "offline");
 	}
 	if (!response.ok) throw toError(response.status, await response.text());
 	return response;
@@ -363,7 +833,9 @@ var BARE = {
 	aliases: [],
 	pack: "",
 	digest: "",
-	example: ""
+	example: "",
+	more: null,
+	checks: false
 };
 var port = (name, type, more = {}) => ({
 	name,
@@ -376,6 +848,7 @@ var port = (name, type, more = {}) => ({
 	grows: "",
 	advanced: false,
 	description: "",
+	judged: [],
 	...more
 });
 var output = (name, type) => ({
@@ -1065,458 +1538,6 @@ function connectLive(listener) {
 	};
 	open();
 }
-// src/words/en.json
-var en_default = {
-	"badge.cached": "cached",
-	"badge.failed": "failed",
-	"badge.frozen": "frozen",
-	"badge.frozenHint": "Frozen: this was made at {time}",
-	"badge.peak": "Memory at its peak: {memory}",
-	"badge.skipped": "skipped",
-	"badge.took": "Took {time}; its results take {memory}",
-	"badge.unchanged": "Inputs unchanged since {time}",
-	"badge.unchangedBefore": "Inputs unchanged since an earlier run",
-	"badge.why": "Ran again: {names} changed",
-	"bar.form": "Form",
-	"bar.graph": "Graph",
-	"bar.menu": "Menu",
-	"bar.name": "Name of the workflow",
-	"bar.run": "Run",
-	"bar.view": "View",
-	"batch.across": "Across",
-	"batch.down": "Down",
-	"batch.hint": "1, 2, 3 or 1..4 or 0..1 by 0.25; texts one a line",
-	"batch.input": "Input that varies {axis}",
-	"batch.many": "Queue {count} runs",
-	"batch.nothing": "nothing",
-	"batch.one": "Queue {count} run",
-	"batch.values": "Values {axis}",
-	"canvas.label": "Canvas",
-	"canvas.minimap": "Overview of the graph",
-	"card.advanced": "More settings",
-	"card.collapse": "Collapse",
-	"card.color": "Colour",
-	"card.expand": "Expand",
-	"card.frozen": "Frozen: it gives its kept result, whatever its inputs say",
-	"card.menu": "Actions of this node",
-	"card.name": "Name of the node",
-	"card.openResult": "Open {name}",
-	"card.preview": "Preview",
-	"card.progress": "Progress of the node",
-	"choice.missing": "{name} (missing)",
-	"choice.none": "Nothing chosen",
-	"commands.add": "Add {title}",
-	"commands.hint": "Type an action or a node",
-	"compare.chooseTwo": "Choose two pictures",
-	"compare.hover": "Hover",
-	"compare.how": "How to compare",
-	"compare.settings": "Settings that differ",
-	"compare.side": "Side by side",
-	"compare.slider": "Slider",
-	"compare.start": "Compare two",
-	"compare.title": "Compare pictures",
-	"conflict.compare": "Compare",
-	"conflict.copyOf": "{name} (copy)",
-	"conflict.keep": "Keep mine as a copy",
-	"conflict.take": "Take theirs",
-	"conflict.text": "Another window changed this workflow. Nothing was overwritten.",
-	"conflict.title": "Changed elsewhere",
-	"connect.from": "Connect {title}",
-	"connect.input": "Choose where the link goes",
-	"connect.newNode": "New node…",
-	"connect.output": "Choose an output",
-	"connect.to": "Connect {title} · {output}",
-	"copy.curl": "Copied: a curl command that runs this workflow",
-	"copy.python": "Copied: a Python program that runs this workflow",
-	"copy.refused": "The browser did not allow copying",
-	"dialog.cancel": "Cancel",
-	"dialog.close": "Close",
-	"do.actualSize": "Zoom to 100 %",
-	"do.add": "Add a node",
-	"do.arrange": "Arrange all or the selection",
-	"do.batch": "Vary values in a grid",
-	"do.bypass": "Bypass",
-	"do.cancel": "Cancel this run",
-	"do.collapse": "Collapse or expand",
-	"do.commands": "Commands",
-	"do.connect": "Connect…",
-	"do.copy": "Copy",
-	"do.curl": "Copy as curl",
-	"do.cut": "Cut",
-	"do.delete": "Delete",
-	"do.download": "Download as JSON",
-	"do.duplicate": "Duplicate",
-	"do.escape": "Close or deselect",
-	"do.find": "Find in the workflow",
-	"do.fit": "Show everything",
-	"do.form": "Form or graph",
-	"do.frame": "Frame the selection",
-	"do.freeze": "Freeze at its last result",
-	"do.help": "Help on the node",
-	"do.library": "Workflows and templates",
-	"do.mute": "Mute",
-	"do.new": "New workflow",
-	"do.open": "Open a file…",
-	"do.outline": "Outline",
-	"do.paste": "Paste",
-	"do.pasteLinked": "Paste with incoming links",
-	"do.pause": "Pause or resume the queue",
-	"do.problems": "Problems",
-	"do.python": "Copy as Python",
-	"do.queue": "Queue",
-	"do.redo": "Redo",
-	"do.rename": "Rename",
-	"do.replace": "Replace…",
-	"do.results": "Results",
-	"do.run": "Run",
-	"do.runFront": "Run before everything that waits",
-	"do.runTo": "Run to here",
-	"do.save": "Save",
-	"do.saveAs": "Save as…",
-	"do.selectAll": "Select all",
-	"do.share": "Copy a share link",
-	"do.shortcuts": "Keyboard shortcuts",
-	"do.snap": "Snap to grid",
-	"do.subgraph": "Make a subgraph",
-	"do.tour": "Short tour",
-	"do.undo": "Undo",
-	"do.unpack": "Unpack the subgraph",
-	"do.unshare": "Revoke the share link",
-	"do.versions": "Versions",
-	"do.zoomIn": "Zoom in",
-	"do.zoomOut": "Zoom out",
-	"field.clamped": "Set to {value}, the limit",
-	"field.less": "{label}: less",
-	"field.more": "{label}: more",
-	"field.notJson": "Not valid JSON yet",
-	"field.slider": "{label} slider",
-	"file.drop": "Drop or paste a picture here",
-	"file.foreign": "This is not a workflow that GraphFlow knows.",
-	"file.noWorkflow": "{name} holds no workflow; a Load Image node was added for it instead.",
-	"file.notJson": "The file is no valid JSON.",
-	"file.opened": "Opened {name}",
-	"file.openedWith": "Opened. {notes}",
-	"file.saved": "Saved {name}",
-	"file.tooDeep": "The file is nested too deeply to be a workflow.",
-	"file.tooLarge": "The file is larger than 10 MB.",
-	"file.tooMany": "The workflow has more than 10,000 nodes.",
-	"file.untitled": "Untitled",
-	"file.upload": "Upload a file",
-	"file.uploadTo": "Upload a file for {label}",
-	"file.uploading": "Uploading…",
-	"find.hint": "Title, id, type or value",
-	"form.arrange": "Arrange the form",
-	"form.down": "Move down",
-	"form.empty": "Pin inputs of nodes to show them here.",
-	"form.group": "Group",
-	"form.label": "Label",
-	"form.mark": "Show {input} in the form",
-	"form.noResult": "The result appears here.",
-	"form.up": "Move up",
-	"frame.bypass": "Bypass everything in the frame",
-	"frame.color": "Next colour",
-	"frame.label": "Frame {title}",
-	"frame.new": "Frame",
-	"frame.note": "Note",
-	"frame.remove": "Remove the frame",
-	"frame.title": "Title of the frame",
-	"freeze.many": "{count} nodes are frozen at their last results.",
-	"freeze.notSubgraph": "A subgraph cannot be frozen as a whole: look inside and freeze a node there.",
-	"freeze.one": "Frozen: it keeps its last result.",
-	"freeze.runFirst": "Run it once: what it gives then can be frozen.",
-	"freeze.thawed": "Thawed: it is computed again.",
-	"gallery.empty": "Pictures that you make appear here.",
-	"group.edit": "Edit",
-	"group.file": "Workflow",
-	"group.node": "Nodes",
-	"group.run": "Run",
-	"group.view": "View",
-	"help.example": "Open an example that uses it",
-	"help.inputs": "Inputs",
-	"help.outputs": "Outputs",
-	"job.cancelled": "cancelled",
-	"job.done": "done",
-	"job.failed": "failed",
-	"job.peak": "peak {memory}",
-	"job.queued": "waiting",
-	"job.running": "running",
-	"library.drafts": "Drafts that were not saved",
-	"library.mine": "Saved on this server",
-	"library.none": "Nothing saved yet.",
-	"library.remove": "Delete {name}",
-	"library.search": "Search by name or tag",
-	"library.templates": "Templates",
-	"link.bend": "Point on the link; double-click removes it",
-	"mask.brush": "Brush",
-	"mask.canvas": "Mask; paint what shall be redrawn",
-	"mask.erase": "Erase",
-	"mask.invert": "Invert",
-	"mask.paint": "Paint a mask",
-	"mask.save": "Use this mask",
-	"mask.size": "Size",
-	"mode.bypass": "bypassed",
-	"mode.mute": "muted",
-	"node.none": "Select a node to see its settings and help.",
-	"outline.search": "Search the workflow",
-	"palette.gives": "Nodes that give {type}",
-	"palette.label": "Add a node",
-	"palette.search": "Search nodes",
-	"palette.takes": "Nodes that take {type}",
-	"panel.node": "Node",
-	"panel.outline": "Outline",
-	"panel.problems": "Problems",
-	"panel.queue": "Queue",
-	"panel.results": "Results",
-	"panel.versions": "Versions",
-	"picker.nothing": "Nothing fits",
-	"problem.broken_link": "The link comes from {from}, which is gone or has no such output; link it again.",
-	"problem.missing_file": "{name} is not on this server; choose another file.",
-	"problem.nearest": "Nearest: {names}.",
-	"problem.needs_link": "Needs a link from a {type} output.",
-	"problem.needs_value": "Needs a value.",
-	"problem.no_output": "Nothing to run: add a node that saves or shows a result.",
-	"problem.none": "No problems",
-	"problem.too_large": "Must be at most {max}.",
-	"problem.too_small": "Must be at least {min}.",
-	"problem.unknown_choice": "{name} is no choice here.",
-	"problem.unknown_node": "This server has no node of type {type}; its values are kept.",
-	"problem.use": "Use {name}",
-	"problem.workflow": "Workflow",
-	"problem.wrong_type": "A {from} output does not fit a {to} input.",
-	"queue.active": "Running and waiting",
-	"queue.cancel": "Cancel",
-	"queue.clear": "Clear waiting",
-	"queue.empty": "Nothing is running.",
-	"queue.finished": "Finished",
-	"queue.next": "Run next",
-	"queue.open": "Open its workflow",
-	"queue.pause": "Pause",
-	"queue.paused": "The queue is paused",
-	"queue.resume": "Resume",
-	"queue.resumed": "The queue runs again",
-	"refused.bothInputs": "Both ends are inputs; a link goes from an output to an input.",
-	"refused.bothOutputs": "Both ends are outputs; a link goes from an output to an input.",
-	"refused.cycle": "That would make a circle: this node already depends on the other.",
-	"refused.gone": "One end of the link is gone.",
-	"refused.nothingFits": "{title} has nothing that fits {type}.",
-	"refused.self": "A node cannot be linked to itself.",
-	"refused.type": "{input} takes {to}, not {from}.",
-	"replace.keepsAll": "keeps all {kept}",
-	"replace.loses": "keeps {kept}, loses {lost}",
-	"replace.title": "Replace {title}",
-	"run.count": "Number of runs",
-	"run.done": "Run finished",
-	"run.left": "{time} left",
-	"run.problem": "{count} problem: nothing was sent.",
-	"run.problems": "{count} problems: nothing was sent.",
-	"run.problemsShort": "problems",
-	"run.progress": "Progress of the run",
-	"run.waiting": "waiting",
-	"save.asNew": "Save as new",
-	"save.name": "Name",
-	"save.save": "Save",
-	"save.tags": "Tags",
-	"save.tagsHint": "separated by commas",
-	"save.title": "Save the workflow",
-	"saved.conflict": "changed elsewhere",
-	"saved.offline": "kept in this browser",
-	"saved.saved": "draft saved",
-	"saved.saving": "saving…",
-	"seed.isFixed": "Fixed: the same number for each run",
-	"seed.isNew": "New for each run",
-	"seed.new": "New {label} for each run",
-	"share.copied": "Link copied: {address}",
-	"share.opened": "A shared workflow: your changes stay yours.",
-	"share.revoked": "The share link no longer works.",
-	"share.saveFirst": "Save the workflow first; a link shows the version saved.",
-	"shortcuts.mouse": "Drag with Shift to select, drag a link to empty canvas to add a node, double-click a link to bend it, drop a file to open it.",
-	"side.close": "Close the panel",
-	"side.label": "Panels",
-	"side.tabs": "Panels",
-	"socket.input": "Input {name}, {type}",
-	"socket.output": "Output {name}, {type}",
-	"status.connecting": "Connecting…",
-	"status.dead": "A worker died and is being started again: {message}",
-	"status.lost": "Connection lost; trying again…",
-	"status.outdated": "GraphFlow was updated.",
-	"status.paused": "Queue paused",
-	"status.reload": "Reload",
-	"status.starting": "Getting ready…",
-	"subgraph.enter": "Look inside",
-	"subgraph.new": "Subgraph",
-	"subgraph.onlyOutside": "Subgraphs can be made in the outermost graph only.",
-	"subgraph.path": "Where you are",
-	"text.keys": "Ctrl+Enter runs. Ctrl+Up and Ctrl+Down change the weight of the selected words.",
-	"text.large": "Edit in a large field",
-	"theme.dark": "Dark theme",
-	"theme.light": "Light theme",
-	"theme.system": "Theme of the system",
-	"tint.amber": "Amber",
-	"tint.blue": "Blue",
-	"tint.green": "Green",
-	"tint.none": "No colour",
-	"tint.red": "Red",
-	"tint.violet": "Violet",
-	"tour.add": "Double-click empty canvas to add a node, or drag from a socket and let go: only what fits is offered.",
-	"tour.close": "Close for good",
-	"tour.done": "Done",
-	"tour.next": "Next",
-	"tour.nodes": "A workflow is made of nodes. This one turns a sentence into a picture, from left to right.",
-	"tour.prompt": "Write here what you want to see.",
-	"tour.results": "Results, the queue, help and an outline of the workflow are here.",
-	"tour.run": "Run it: nodes show their progress, and the preview sharpens step by step.",
-	"tour.step": "Step {step} of {of}",
-	"versions.number": "Version {number}",
-	"versions.restore": "Restore",
-	"versions.restored": "Version {number} is open again",
-	"versions.same": "No difference in nodes, links or values.",
-	"versions.since": "Changed since version {number}",
-	"versions.unsaved": "Save the workflow to keep versions of it.",
-	"view.actualSize": "{zoom} %, zoom to 100 %",
-	"view.fit": "Show everything",
-	"view.snap": "Snap to grid",
-	"view.zoomIn": "Zoom in",
-	"view.zoomOut": "Zoom out",
-	"viewer.branch": "Open only its branch",
-	"viewer.download": "Download",
-	"viewer.noWorkflow": "No workflow is kept in this file.",
-	"viewer.open": "Open its workflow",
-	"welcome.add": "Add a node",
-	"welcome.template": "Start from a template",
-	"welcome.text": "Double-click the canvas to add a node, or drop a picture or a workflow file here.",
-	"welcome.title": "An empty workflow"
-};
-// \0vite/preload-helper.js
-var scriptRel = (function detectScriptRel() {
-	const relList = typeof document !== "undefined" && document.createElement("link").relList;
-	return relList && relList.supports && relList.supports("modulepreload") ? "modulepreload" : "preload";
-})();
-var assetsURL = function(dep, importerUrl) {
-	return new URL(dep, importerUrl).href;
-};
-var seen = {};
-var isCssPreloadUrl = function isCssPreloadUrl(url) {
-	return url.pathname.endsWith(".css");
-};
-var preloadOnce = function preloadOnce(seen, href, preload) {
-	if (href in seen) return seen[href];
-	const promise = preload();
-	if (!promise) {
-		seen[href] = void 0;
-		return;
-	}
-	const preloadPromise = promise.then(() => {
-		seen[href] = void 0;
-	}, (err) => {
-		seen[href] = void 0;
-		throw err;
-	});
-	seen[href] = preloadPromise;
-	return preloadPromise;
-};
-var __vitePreload = function preload(baseModule, deps, importerUrl) {
-	let promise = Promise.resolve();
-	if (deps && deps.length > 0) {
-		let preloadedHrefs;
-		const cspNonceMeta = document.querySelector("meta[property=csp-nonce]");
-		const cspNonce = cspNonceMeta?.nonce || cspNonceMeta?.getAttribute("nonce");
-		function allSettled(promises) {
-			return Promise.all(promises.map((p) => Promise.resolve(p).then((value) => ({
-				status: "fulfilled",
-				value
-			}), (reason) => ({
-				status: "rejected",
-				reason
-			}))));
-		}
-		function importMetaResolve(specifier) {
-			if (import.meta.resolve) return new URL(import.meta.resolve(specifier));
-			return new URL(specifier, import.meta.url);
-		}
-		promise = allSettled(deps.map((depString) => {
-			depString = assetsURL(depString, importerUrl);
-			const dep = importMetaResolve(depString);
-			const isCss = isCssPreloadUrl(dep);
-			return preloadOnce(seen, dep.href, () => {
-				if (preloadedHrefs === void 0) {
-					preloadedHrefs = {
-						all: new Set(),
-						styles: new Set()
-					};
-					const links = document.getElementsByTagName("link");
-					for (let i = links.length - 1; i >= 0; i--) {
-						const link = links[i];
-						preloadedHrefs.all.add(link.href);
-						if (link.rel === "stylesheet") preloadedHrefs.styles.add(link.href);
-					}
-				}
-				if ((isCss ? preloadedHrefs.styles : preloadedHrefs.all).has(dep.href)) return;
-				const link = document.createElement("link");
-				link.rel = isCss ? "stylesheet" : scriptRel;
-				if (!isCss) link.as = "script";
-				link.crossOrigin = "";
-				link.href = dep.href;
-				if (cspNonce) link.setAttribute("nonce", cspNonce);
-				document.head.appendChild(link);
-				if (isCss) return new Promise((res, rej) => {
-					const handleSettle = (e) => {
-						link.removeEventListener("load", handleSettle);
-						link.removeEventListener("error", handleSettle);
-						if (e.type === "error") rej(new Error(`Unable to preload CSS for ${dep}`));
-						else res(e);
-					};
-					link.addEventListener("load", handleSettle);
-					link.addEventListener("error", handleSettle);
-				});
-			});
-		}).filter((p) => p !== void 0));
-	}
-	function handlePreloadError(err) {
-		const e = new Event("vite:preloadError", { cancelable: true });
-		e.payload = err;
-		window.dispatchEvent(e);
-		if (!e.defaultPrevented) throw err;
-	}
-	return promise.then((res) => {
-		for (const item of res || []) {
-			if (item.status !== "rejected") continue;
-			handlePreloadError(item.reason);
-		}
-		return baseModule().catch(handlePreloadError);
-	});
-};
-// src/words/index.ts
-var LANGUAGES = {
-	en: "English",
-	de: "Deutsch"
-};
-var SETTING$1 = "graphflow.language";
-var loaders = { de: () => __vitePreload(() => import("./de.js"), [], import.meta.url) };
-var language = () => {
-	const wish = localStorage.getItem(SETTING$1) ?? navigator.language.slice(0, 2);
-	return wish in LANGUAGES ? wish : "en";
-};
-var words = en_default;
-async function loadWords() {
-	const load = loaders[language()];
-	if (load) words = (await load()).default;
-	document.documentElement.lang = language();
-}
-function chooseLanguage(name) {
-	localStorage.setItem(SETTING$1, name);
-	location.reload();
-}
-function t(key, values = {}) {
-	return (words[key] ?? en_default[key]).replace(/\{(\w+)\}/g, (whole, name) => name in values ? String(values[name]) : whole);
-}
-var maybe = (key, values) => key in en_default ? t(key, values) : null;
-var count = (number, one, many) => t(number === 1 ? one : many, { count: number });
-var seconds = (value) => value < 10 ? `${value.toFixed(value < 1 ? 2 : 1)} s` : value < 90 ? `${Math.round(value)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
-var clock = (time) => new Date(time * 1e3).toLocaleTimeString(language(), {
-	hour: "2-digit",
-	minute: "2-digit"
-});
-var bytes = (value) => value < 1e3 ? `${value} B` : value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
 // src/graph/difference.ts
 function difference(before, after) {
 	const changed = {};
@@ -1636,6 +1657,7 @@ var useView = create(() => ({
 	toast: null,
 	snap: true,
 	marks: {},
+	ghosts: [],
 	tour: null,
 	far: false,
 	settled: false,
@@ -1720,11 +1742,13 @@ var NEW = {
 };
 function learn(job) {
 	useRun.setState((state) => {
+		const known = state.jobs[job.id];
+		if (known && !isActive(known) && isActive(job)) return state;
 		return { jobs: {
 			...state.jobs,
 			[job.id]: {
 				...NEW,
-				...state.jobs[job.id],
+				...known,
 				...job
 			}
 		} };
@@ -1877,6 +1901,11 @@ function hello(message) {
 		};
 	});
 	for (const job of message.jobs) adopt(job);
+	if (!useSchema.getState().definitions.size) Promise.all([
+		loadDefinitions(),
+		loadModels(),
+		loadUploads()
+	]);
 	loadHistory();
 }
 async function loadHistory() {
@@ -1950,17 +1979,27 @@ var useSession = create(() => ({
 }));
 var local = (draft) => `graphflow.draft.${draft}`;
 var LAST = "graphflow.last";
-function openWorkflow(workflow, file = null, readOnly = false) {
+var OPENED = "graphflow.opened";
+function openWorkflow(workflow, file = null, readOnly = false, draft = newKey()) {
 	forgetRun();
 	useSession.setState({
-		draft: newKey(),
+		draft,
 		revision: null,
 		file,
 		saved: "saved",
 		readOnly
 	});
 	open(workflow);
-	sessionStorage.setItem(LAST, useSession.getState().draft);
+	sessionStorage.setItem(LAST, draft);
+	try {
+		sessionStorage.setItem(OPENED, writeJson({
+			workflow,
+			file,
+			readOnly
+		}));
+	} catch {
+		sessionStorage.removeItem(OPENED);
+	}
 	loadHistory();
 }
 var record = () => ({
@@ -1968,6 +2007,7 @@ var record = () => ({
 	file: useSession.getState().file
 });
 function keepHere(draft = useSession.getState().draft) {
+	sessionStorage.removeItem(OPENED);
 	localStorage.setItem(local(draft), writeJson({
 		...record(),
 		revision: useSession.getState().revision
@@ -2026,19 +2066,20 @@ function read$1(json) {
 	return {
 		workflow: cleanWorkflow(body.workflow),
 		file,
-		revision: typeof body.revision === "string" ? body.revision : null
+		revision: typeof body.revision === "string" ? body.revision : null,
+		readOnly: body.readOnly === true
 	};
 }
 async function openDraft(draft) {
 	const kept = localStorage.getItem(local(draft));
 	let revision = null;
 	let found = null;
-	try {
+	const own = kept ? read$1(parseJson(kept)) : null;
+	if (!own || own.revision !== null) try {
 		const response = await send(`v1/drafts/${draft}`);
 		revision = response.headers.get("ETag");
 		found = read$1(parseJson(await response.text()));
 	} catch {}
-	const own = kept ? read$1(parseJson(kept)) : null;
 	if (own && found && own.revision !== revision && !sameJson(own.workflow, found.workflow)) {
 		localStorage.removeItem(local(draft));
 		draft = newKey();
@@ -2056,12 +2097,19 @@ async function openDraft(draft) {
 	});
 	open(found.workflow);
 	sessionStorage.setItem(LAST, draft);
+	sessionStorage.removeItem(OPENED);
 	if (kept) put();
 	loadHistory();
 	return true;
 }
 async function openLast() {
 	const last = sessionStorage.getItem(LAST);
+	const opened = sessionStorage.getItem(OPENED);
+	const found = last && opened ? read$1(parseJson(opened)) : null;
+	if (last && found) {
+		openWorkflow(found.workflow, found.file, found.readOnly, last);
+		return true;
+	}
 	if (last && await openDraft(last)) return true;
 	for (const key of Object.keys(localStorage)) {
 		const prefix = local("");
@@ -2071,7 +2119,7 @@ async function openLast() {
 	const newest = [...drafts].sort((a, b) => b.updated - a.updated)[0];
 	return newest ? openDraft(newest.id) : false;
 }
-async function saveFile(name, tags, asNew) {
+async function saveFile(name, tags, asNew, version) {
 	amend((workflow) => ({
 		...workflow,
 		name
@@ -2081,6 +2129,7 @@ async function saveFile(name, tags, asNew) {
 	const body = {
 		name,
 		...tags ? { tags } : {},
+		...version ? { version_name: version } : {},
 		workflow
 	};
 	const saved = file && !asNew ? await call(`v1/workflows/${file.id}`, {
@@ -2094,6 +2143,12 @@ async function saveFile(name, tags, asNew) {
 			version: saved.version
 		},
 		readOnly: false
+	});
+	const picture = Object.values(useRun.getState().results).flat().findLast((output) => output.media_type.startsWith("image/"));
+	if (picture && saved.thumbnail !== picture.asset) await call(`v1/workflows/${saved.id}`, {
+		method: "PUT",
+		json: { thumbnail: picture.asset },
+		headers: { "If-Match": `"${saved.version}"` }
 	});
 	put();
 }
@@ -2177,7 +2232,7 @@ async function workflowOf(asset) {
 	return cleanWorkflow(isRecord(inner) ? inner : {});
 }
 // src/files.ts
-var isPicture = (file) => file.type.startsWith("image/") || file.type.startsWith("video/");
+var isPicture = (file) => file.type.startsWith("image/") && file.type !== "image/svg+xml" || file.type.startsWith("video/");
 function fixSeeds(workflow) {
 	return Object.entries(workflow.layout).reduce((next, [id, box]) => (box.draw ?? []).reduce((one, input) => setDrawn(one, id, input, false), next), workflow);
 }
@@ -2196,6 +2251,7 @@ async function read(file) {
 			workflow: fixSeeds(converted.workflow)
 		};
 	}
+	if (file.size > LIMITS.bytes) throw new UnreadableFile("file.tooLarge");
 	const text = await file.text();
 	try {
 		return {
@@ -2204,7 +2260,9 @@ async function read(file) {
 		};
 	} catch (error) {
 		if (!(error instanceof UnreadableFile) || error.problem !== "file.foreign") throw error;
-		return convert(new Blob([text], { type: "application/json" }));
+		const converted = await convert(new Blob([text], { type: "application/json" }));
+		if (!Object.keys(converted.workflow.nodes).length) throw error;
+		return converted;
 	}
 }
 async function openFile(file, at = [0, 0]) {
@@ -2332,6 +2390,52 @@ async function unshare() {
 var origin = () => url("").replace(/\/$/, "");
 var copyCurl = () => copyText(asCurl(origin(), current().workflow), t("copy.curl"));
 var copyPython = () => copyText(asPython(origin(), current().workflow), t("copy.python"));
+// src/actions/view.ts
+var flow = () => useView.getState().flow;
+var QUICK = { duration: 150 };
+var READABLE = .85;
+var zoomIn = () => void flow()?.zoomIn(QUICK);
+var zoomOut = () => void flow()?.zoomOut(QUICK);
+var actualSize = () => void flow()?.zoomTo(1, QUICK);
+var PADDING = .05;
+var fitAll = () => void flow()?.fitView({
+	padding: PADDING,
+	maxZoom: 1,
+	duration: 200
+});
+async function showOpened() {
+	const view = flow();
+	const boxes = view?.getNodes() ?? [];
+	const { width } = view?.getNodesBounds(boxes) ?? { width: 0 };
+	const first = boxes.reduce((best, one) => one.position.x + one.position.y < best.position.x + best.position.y ? one : best, boxes[0]);
+	if (innerWidth >= 700 || width * READABLE < innerWidth) await view?.fitView({
+		padding: PADDING,
+		maxZoom: 1,
+		minZoom: .2
+	});
+	else await view?.setViewport({
+		x: 24 - first.position.x * READABLE,
+		y: 64 - first.position.y * READABLE,
+		zoom: READABLE
+	});
+}
+var toggleSnap = () => useView.setState((view) => ({ snap: !view.snap }));
+var selectAll = () => select(Object.keys(current().graph.nodes).filter((id) => id !== "$inputs" && id !== "$outputs"));
+function setMode(mode) {
+	if (mode === "form" && current().path.length) enter([]);
+	useView.setState({ mode });
+	history.replaceState(null, "", mode === "form" ? "#form" : location.pathname + location.search);
+}
+var toggleForm = () => setMode(useView.getState().mode === "form" ? "canvas" : "form");
+function escape() {
+	const view = useView.getState();
+	if (view.menu) useView.setState({ menu: null });
+	else if (view.palette) {
+		useView.setState({ palette: null });
+		document.querySelector(".canvas")?.focus({ preventScroll: true });
+	} else if (view.dialog) useView.setState({ dialog: null });
+	else select([]);
+}
 // src/canvas/types.ts
 var KNOWN = {
 	MODEL: {
@@ -2682,6 +2786,15 @@ function FrameCard({ data: { index }, selected }) {
 		]
 	});
 }
+// src/canvas/Ghosts.tsx
+function Ghosts() {
+	const ghosts = useView((view) => view.ghosts);
+	return (0, import_jsx_runtime.jsx)(ViewportPortal, { children: ghosts.map(({ id, title, position: [x, y] }) => (0, import_jsx_runtime.jsx)("del", {
+		className: "ghost-card",
+		style: { transform: `translate(${x}px, ${y}px)` },
+		children: title
+	}, id)) });
+}
 // src/canvas/Link.tsx
 var SOCKET_MARGIN = 6;
 function pathThrough(points) {
@@ -2874,7 +2987,7 @@ function checkHere(targets) {
 }
 async function checkThere(local) {
 	const { workflow } = current();
-	if (!Object.keys(workflow.nodes).length) return useProblems.setState({ rerun: null });
+	if (local.some((one) => one.code === "no_output")) return useProblems.setState({ rerun: null });
 	try {
 		const plan = await call("v1/plans", { json: { workflow } });
 		if (workflow !== current().workflow) return;
@@ -3353,6 +3466,27 @@ function MultilineField({ id, value, set, node, input }) {
 		})]
 	});
 }
+// src/widgets/paste.ts
+function readPasted(text, widget, choices = []) {
+	const trimmed = text.trim();
+	switch (widget.kind) {
+		case "toggle": return /^(true|yes|on|1)$/i.test(trimmed) ? true : /^(false|no|off|0)$/i.test(trimmed) ? false : void 0;
+		case "number":
+		case "slider":
+		case "seed": {
+			const typed = readNumber(trimmed, widget);
+			return typed === null ? void 0 : clamp(typed, widget);
+		}
+		case "color": {
+			const hex = /^#?([0-9a-f]{6})$/i.exec(trimmed)?.[1];
+			return hex === void 0 ? void 0 : widget.whole ? Number.parseInt(hex, 16) : `#${hex}`;
+		}
+		case "choice":
+		case "image":
+		case "file": return choices.find((choice) => String(choice) === trimmed);
+		default: return;
+	}
+}
 // src/widgets/Field.tsx
 var WIDGETS = {
 	number: NumberField,
@@ -3392,12 +3526,23 @@ function Field({ node, port, label }) {
 		const words = typeof next === "string" ? next.split(/\s+/).length : 0;
 		edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name} ${words}`);
 	};
+	const paste = (event) => {
+		if (event.target.matches("textarea, input:not([type=range], [type=checkbox], [type=color])")) return;
+		const names = widget.folder ? [...widget.extra ?? [], ...choices(widget.folder) ?? []] : widget.choices;
+		const pasted = readPasted(event.clipboardData.getData("text/plain"), widget, names);
+		if (pasted === void 0) return;
+		event.preventDefault();
+		event.stopPropagation();
+		set(pasted);
+	};
 	return (0, import_jsx_runtime.jsxs)("div", {
 		className: `field ${widget.kind}`,
 		title: port.description || void 0,
+		onPaste: paste,
 		children: [
 			(0, import_jsx_runtime.jsx)("label", {
 				htmlFor: id,
+				title: label === void 0 ? port.name : void 0,
 				children: label ?? port.name
 			}),
 			label === void 0 && (0, import_jsx_runtime.jsx)(Mark, {
@@ -4011,6 +4156,11 @@ function dropLink(event, state, loose) {
 	}
 	openPalette([x, y], loose);
 }
+var rest = null;
+var noteRest = (at) => {
+	rest = at;
+};
+var openPaletteHere = () => openPalette(rest ?? [innerWidth / 2 - 180, innerHeight / 4]);
 function openPalette(screen, loose = null) {
 	const { flow } = useView.getState();
 	const { x, y } = flow?.screenToFlowPosition({
@@ -4271,7 +4421,7 @@ function frame$1(index, graph, before) {
 			type: "frame",
 			data: { index },
 			dragHandle: ".frame-title",
-			zIndex: -1
+			zIndex: -2e3
 		},
 		position: {
 			x,
@@ -4365,32 +4515,6 @@ function startProjection() {
 		project();
 	});
 	useSchema.subscribe((state, before) => state.definitions !== before.definitions && project());
-}
-// src/actions/view.ts
-var flow = () => useView.getState().flow;
-var QUICK = { duration: 150 };
-var zoomIn = () => void flow()?.zoomIn(QUICK);
-var zoomOut = () => void flow()?.zoomOut(QUICK);
-var actualSize = () => void flow()?.zoomTo(1, QUICK);
-var fitAll = () => void flow()?.fitView({
-	padding: .1,
-	maxZoom: 1,
-	duration: 200
-});
-var toggleSnap = () => useView.setState((view) => ({ snap: !view.snap }));
-var selectAll = () => select(Object.keys(current().graph.nodes).filter((id) => id !== "$inputs" && id !== "$outputs"));
-function setMode(mode) {
-	if (mode === "form" && current().path.length) enter([]);
-	useView.setState({ mode });
-	history.replaceState(null, "", mode === "form" ? "#form" : location.pathname + location.search);
-}
-var toggleForm = () => setMode(useView.getState().mode === "form" ? "canvas" : "form");
-function escape() {
-	const view = useView.getState();
-	if (view.menu) useView.setState({ menu: null });
-	else if (view.palette) useView.setState({ palette: null });
-	else if (view.dialog) useView.setState({ dialog: null });
-	else select([]);
 }
 // src/canvas/ViewTools.tsx
 function ViewTools() {
@@ -4506,11 +4630,7 @@ function Fit() {
 		const done = () => useView.setState({ fitted: opened });
 		if (fitted === opened) return;
 		if (nodes.length === 0) done();
-		else if (ready && flow) flow.fitView({
-			padding: .1,
-			maxZoom: 1,
-			minZoom: .2
-		}).then(done);
+		else if (ready && flow) showOpened().then(done);
 	}, [ready, opened]);
 	return null;
 }
@@ -4604,6 +4724,8 @@ function Canvas() {
 				});
 				area.current?.focus({ preventScroll: true });
 			},
+			onPaneMouseMove: (event) => noteRest([event.clientX, event.clientY]),
+			onPaneMouseLeave: () => useView.getState().palette === null && noteRest(null),
 			deleteKeyCode: null,
 			disableKeyboardA11y: true,
 			selectionMode: SelectionMode.Partial,
@@ -4626,6 +4748,7 @@ function Canvas() {
 				}),
 				(0, import_jsx_runtime.jsx)(Overview, {}),
 				(0, import_jsx_runtime.jsx)(ViewTools, {}),
+				(0, import_jsx_runtime.jsx)(Ghosts, {}),
 				(0, import_jsx_runtime.jsx)(Fit, {}),
 				(0, import_jsx_runtime.jsx)(Far, {})
 			]
@@ -4955,7 +5078,7 @@ function Picker({ label, search, choose }) {
 function matching(defs, query, loose) {
 	return defs.filter((def) => !loose || fittingPort(def, loose)).map((def) => ({
 		def,
-		points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : 0)
+		points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : def.category.startsWith("_") ? .5 : 0)
 	})).filter(({ points }) => points > 0).sort((a, b) => b.points - a.points || a.def.category.localeCompare(b.def.category) || a.def.title.localeCompare(b.def.title)).map(({ def }) => def);
 }
 function Dot({ def }) {
@@ -5070,13 +5193,18 @@ function SidePanel() {
 // src/panels/Toast.tsx
 function Toast() {
 	const toast = useView((view) => view.toast);
+	const box = (0, import_react.useRef)(null);
 	(0, import_react.useEffect)(() => {
 		if (!toast) return;
+		box.current?.hidePopover();
+		box.current?.showPopover();
 		const timer = setTimeout(() => useView.setState((view) => view.toast === toast ? { toast: null } : view), toast.tone === "error" ? 8e3 : 3500);
 		return () => clearTimeout(timer);
 	}, [toast]);
 	return (0, import_jsx_runtime.jsxs)("div", {
+		ref: box,
 		className: "toasts",
+		popover: "manual",
 		children: [(0, import_jsx_runtime.jsx)("p", {
 			role: "status",
 			className: toast?.tone === "info" ? "toast" : "hidden",
@@ -5142,14 +5270,14 @@ var command = async (path, method, json) => {
 	await call(path, {
 		method,
 		...json === void 0 ? {} : { json }
-	}).catch((error) => say(error.message, "error"));
+	});
 };
 var cancelJob = (id) => command(`v1/jobs/${id}`, "DELETE");
 var clearQueue = () => command("v1/jobs?status=queued", "DELETE");
 var placeJob = (id, position) => command(`v1/jobs/${id}`, "PATCH", { position });
 async function setPaused(paused) {
-	useRun.setState({ paused });
 	await command("v1/queue", "PATCH", { paused });
+	useRun.setState({ paused });
 	say(t(paused ? "queue.paused" : "queue.resumed"));
 }
 function cancelShown() {
@@ -5313,7 +5441,7 @@ var COMMANDS = [
 		label: "do.add",
 		keys: ["Tab", "Shift+N"],
 		icon: "plus",
-		run: () => openPalette([innerWidth / 2 - 180, innerHeight / 4])
+		run: openPaletteHere
 	},
 	{
 		id: "rename",
@@ -5676,7 +5804,7 @@ function focusedAsSelection(wanted) {
 }
 var keepLinks = false;
 function clipboard(event) {
-	if (isTyping(event.target) || useView.getState().dialog) return;
+	if (event.defaultPrevented || isTyping(event.target) || useView.getState().dialog) return;
 	if (event.type === "paste") return pasteEvent(event);
 	const text = copied();
 	if (text === null || !event.clipboardData || !document.getSelection()?.isCollapsed) return;
@@ -6052,6 +6180,7 @@ function ThemeButton() {
 function Name() {
 	const name = useDocument((state) => state.workflow.name);
 	const saved = useSession((state) => state.saved);
+	const shared = useSession((state) => state.readOnly);
 	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "document-name",
 		children: [(0, import_jsx_runtime.jsx)("input", {
@@ -6065,7 +6194,7 @@ function Name() {
 			}), "name")
 		}), (0, import_jsx_runtime.jsx)("small", {
 			className: `saved ${saved}`,
-			children: t(`saved.${saved}`)
+			children: t(shared && saved === "saved" ? "saved.shared" : `saved.${saved}`)
 		})]
 	});
 }
@@ -6188,6 +6317,11 @@ async function start() {
 		panel: narrow ? null : lastPanel(),
 		mode: location.hash === "#form" || narrow && !location.hash ? "form" : "canvas"
 	});
+	addEventListener("unhandledrejection", (event) => {
+		if (!(event.reason instanceof ServerError)) return;
+		event.preventDefault();
+		say(event.reason.message, "error");
+	});
 	startProjection();
 	startProblems();
 	(0, import_client.createRoot)(document.getElementById("app")).render((0, import_jsx_runtime.jsx)(App, {}));
@@ -6204,4 +6338,4 @@ async function start() {
 	setTimeout(() => useView.setState({ settled: true }), 1500);
 }
 start();
-export { useView as $, changeItem as A, widgetOf as At, saveAs as B, wires as Bt, proposal as C, remove as Ct, badgeText as D, definitionOf as Dt, badgeHint as E, toggleMode as Et, Icon as F, url as Ft, openDraft as G, upload as H, isRecord as Ht, colorOf as I, ancestors as It, useSession as J, openWorkflow as K, newWorkflow as L, inOrder as Lt, moveItem as M, call as Mt, explain as N, newKey as Nt, Field as O, fits as Ot, useProblems as P, thumbnailUrl as Pt, show as Q, openSaved as R, linkTo as Rt, openPlaces as S, disconnect as St, TextOutput as T, setValue as Tt, workflowOf as U, parseJson as Ut, templates as V, cleanWorkflow as Vt, keepMine as W, writeJson as Wt, reveal as X, TOUR as Y, say as Z, addAt as _, edit as _t, cancelShown as a, visibleNode as at, openPalette as b, open as bt, run as c, bytes as ct, Dot as d, seconds as dt, definitionIn as et, matching as f, t as ft, titleOf as g, current as gt, score as h, useRun as ht, cancelJob as i, useNodeRun as it, formItems as j, assetUrl as jt, weightKey as k, outputOf as kt, runGrid as l, clock as lt, find as m, isActive as mt, display as n, useDefinition as nt, clearQueue as o, difference as ot, Picker as p, activeJobs as pt, takeTheirs as q, COMMANDS as r, useSchema as rt, placeJob as s, isSame as st, NodeMenu as t, loadUploads as tt, setPaused as u, count as ut, toggleFrozen as v, editWorkflow as vt, toAsset as w, setTitle as wt, tryConnect as x, useDocument as xt, looseEnd as y, enter as yt, openTemplate as z, sourceOf as zt };
+export { show as $, changeItem as A, thumbnailUrl as At, saveAs as B, sourceOf as Bt, proposal as C, definitionOf as Ct, badgeText as D, assetUrl as Dt, badgeHint as E, widgetOf as Et, Icon as F, seconds as Ft, openDraft as G, writeJson as Gt, upload as H, cleanWorkflow as Ht, colorOf as I, t as It, takeTheirs as J, openWorkflow as K, newWorkflow as L, ancestors as Lt, moveItem as M, bytes as Mt, explain as N, clock as Nt, Field as O, call as Ot, useProblems as P, count as Pt, say as Q, openSaved as R, inOrder as Rt, openPlaces as S, toggleMode as St, TextOutput as T, outputOf as Tt, workflowOf as U, isRecord as Ut, templates as V, wires as Vt, keepMine as W, parseJson as Wt, TOUR as X, useSession as Y, reveal as Z, addAt as _, useDocument as _t, cancelShown as a, useNodeRun as at, openPalette as b, setTitle as bt, run as c, isSame as ct, Dot as d, useRun as dt, useView as et, matching as f, current as ft, titleOf as g, open as gt, score as h, enter as ht, cancelJob as i, useSchema as it, formItems as j, url as jt, weightKey as k, newKey as kt, runGrid as l, activeJobs as lt, find as m, editWorkflow as mt, display as n, loadUploads as nt, clearQueue as o, visibleNode as ot, Picker as p, edit as pt, saveFile as q, COMMANDS as r, useDefinition as rt, placeJob as s, difference as st, NodeMenu as t, definitionIn as tt, setPaused as u, isActive as ut, toggleFrozen as v, disconnect as vt, toAsset as w, fits as wt, tryConnect as x, setValue as xt, looseEnd as y, remove as yt, openTemplate as z, linkTo as zt };

@@ -1,6 +1,6 @@
 import { r as __toESM } from "./rolldown-runtime.js";
-import { $ as useView, A as changeItem, At as widgetOf, B as saveAs, Bt as wires, C as proposal, Ct as remove, D as badgeText, Dt as definitionOf, E as badgeHint, Et as toggleMode, F as Icon, Ft as url, G as openDraft, H as upload, Ht as isRecord, I as colorOf, It as ancestors, J as useSession, K as openWorkflow, L as newWorkflow, Lt as inOrder, M as moveItem, Mt as call, N as explain, Nt as newKey, O as Field, Ot as fits, P as useProblems, Pt as thumbnailUrl, Q as show, R as openSaved, Rt as linkTo, S as openPlaces, St as disconnect, T as TextOutput, Tt as setValue, U as workflowOf, Ut as parseJson, V as templates, Vt as cleanWorkflow, W as keepMine, Wt as writeJson, X as reveal, Y as TOUR, Z as say, _ as addAt, _t as edit, a as cancelShown, at as visibleNode, b as openPalette, bt as open, c as run, ct as bytes, d as Dot, dt as seconds, et as definitionIn, f as matching, ft as t, g as titleOf, gt as current, h as score, ht as useRun, i as cancelJob, it as useNodeRun, j as formItems, jt as assetUrl, k as weightKey, kt as outputOf, l as runGrid, lt as clock, m as find, mt as isActive, n as display, nt as useDefinition, o as clearQueue, ot as difference, p as Picker, pt as activeJobs, q as takeTheirs, r as COMMANDS, rt as useSchema, s as placeJob, st as isSame, t as NodeMenu, tt as loadUploads, u as setPaused, ut as count, v as toggleFrozen, vt as editWorkflow, w as toAsset, wt as setTitle, x as tryConnect, xt as useDocument, y as looseEnd, yt as enter, z as openTemplate, zt as sourceOf } from "./editor.js";
-import { S as require_react, v as require_jsx_runtime } from "./vendor.js";
+import { $ as show, A as changeItem, At as thumbnailUrl, B as saveAs, Bt as sourceOf, C as proposal, Ct as definitionOf, D as badgeText, Dt as assetUrl, E as badgeHint, Et as widgetOf, F as Icon, Ft as seconds, G as openDraft, Gt as writeJson, H as upload, Ht as cleanWorkflow, I as colorOf, It as t, J as takeTheirs, K as openWorkflow, L as newWorkflow, Lt as ancestors, M as moveItem, Mt as bytes, N as explain, Nt as clock, O as Field, Ot as call, P as useProblems, Pt as count, Q as say, R as openSaved, Rt as inOrder, S as openPlaces, St as toggleMode, T as TextOutput, Tt as outputOf, U as workflowOf, Ut as isRecord, V as templates, Vt as wires, W as keepMine, Wt as parseJson, X as TOUR, Y as useSession, Z as reveal, _ as addAt, _t as useDocument, a as cancelShown, at as useNodeRun, b as openPalette, bt as setTitle, c as run, ct as isSame, d as Dot, dt as useRun, et as useView, f as matching, ft as current, g as titleOf, gt as open, h as score, ht as enter, i as cancelJob, it as useSchema, j as formItems, jt as url, k as weightKey, kt as newKey, l as runGrid, lt as activeJobs, m as find, mt as editWorkflow, n as display, nt as loadUploads, o as clearQueue, ot as visibleNode, p as Picker, pt as edit, q as saveFile, r as COMMANDS, rt as useDefinition, s as placeJob, st as difference, t as NodeMenu, tt as definitionIn, u as setPaused, ut as isActive, v as toggleFrozen, vt as disconnect, w as toAsset, wt as fits, x as tryConnect, xt as setValue, y as looseEnd, yt as remove, z as openTemplate, zt as linkTo } from "./editor.js";
+import { C as require_react, y as require_jsx_runtime } from "./vendor.js";
 // src/panels/Dialog.tsx
 var import_react = __toESM(require_react(), 1);
 var import_jsx_runtime = require_jsx_runtime();
@@ -9,6 +9,7 @@ function Dialog({ label, className = "", children }) {
 	(0, import_react.useEffect)(() => {
 		const before = document.activeElement;
 		if (dialog.current && !dialog.current.open) dialog.current.showModal();
+		dialog.current?.querySelector("input:not([type=range]), textarea, select")?.focus();
 		return () => before?.focus?.({ preventScroll: true });
 	}, []);
 	return (0, import_jsx_runtime.jsx)("dialog", {
@@ -118,7 +119,7 @@ function BatchDialog() {
 	const columns = across.key ? readValues(across.text) : [];
 	const rows = down.key && down.key !== across.key ? readValues(down.text) : [];
 	const cells = (rows.length ? rows : [void 0]).flatMap((row) => columns.map((column) => ({
-		label: row === void 0 ? String(column) : `${String(column)} · ${String(row)}`,
+		label: [[across.key, column], ...row === void 0 ? [] : [[down.key, row]]].map(([key, value]) => `${key.split(".").at(-1) ?? ""} ${String(value)}`).join(" · "),
 		overrides: {
 			[across.key]: column,
 			...row === void 0 ? {} : { [down.key]: row }
@@ -156,8 +157,15 @@ function BatchDialog() {
 	});
 }
 // src/panels/Versions.tsx
-var short = (value) => (value === void 0 ? "–" : writeJson(value)).slice(0, 60);
+function short(value) {
+	const source = sourceOf(value);
+	if (source) return `← ${source.node}.${source.output}`;
+	return value === void 0 ? "–" : typeof value === "string" ? value : writeJson(value).slice(0, 60);
+}
 function Changes({ found }) {
+	const defs = useSchema((state) => state.definitions);
+	const workflow = useDocument((state) => state.workflow);
+	const title = (id) => titleOf(defs, workflow, workflow, id);
 	if (isSame(found)) return (0, import_jsx_runtime.jsx)("p", {
 		className: "nothing",
 		children: t("versions.same")
@@ -170,7 +178,7 @@ function Changes({ found }) {
 				children: (0, import_jsx_runtime.jsxs)("button", {
 					type: "button",
 					onClick: () => reveal(id),
-					children: ["+ ", id]
+					children: ["+ ", title(id)]
 				})
 			}, id)),
 			found.removed.map((id) => (0, import_jsx_runtime.jsxs)("li", {
@@ -182,10 +190,10 @@ function Changes({ found }) {
 				children: [(0, import_jsx_runtime.jsx)("button", {
 					type: "button",
 					onClick: () => reveal(id),
-					children: id
+					children: title(id)
 				}), changes.map((change) => (0, import_jsx_runtime.jsxs)("span", { children: [
-					change.input,
-					": ",
+					(0, import_jsx_runtime.jsx)("b", { children: change.input }),
+					" ",
 					(0, import_jsx_runtime.jsx)("del", { children: short(change.before) }),
 					" ",
 					(0, import_jsx_runtime.jsx)("ins", { children: short(change.after) })
@@ -194,9 +202,17 @@ function Changes({ found }) {
 		]
 	});
 }
-function mark(found) {
+function mark(found, old) {
 	const changed = Object.keys(found?.changed ?? {}).map((id) => [id, "changed"]);
-	useView.setState({ marks: Object.fromEntries([...changed, ...(found?.added ?? []).map((id) => [id, "added"])]) });
+	const ghosts = (found?.removed ?? []).map((id) => ({
+		id,
+		title: old?.nodes[id]?.title || (old?.nodes[id]?.type ?? id),
+		position: old?.layout[id]?.position ?? [0, 0]
+	}));
+	useView.setState({
+		ghosts,
+		marks: Object.fromEntries([...changed, ...(found?.added ?? []).map((id) => [id, "added"])])
+	});
 }
 async function versionOf(id, number) {
 	const version = await call(`v1/workflows/${id}/versions/${number}`);
@@ -216,10 +232,11 @@ async function restore(id, number) {
 }
 function Versions() {
 	const file = useSession((state) => state.file);
+	const name = useDocument((state) => state.workflow.name);
 	const [versions, setVersions] = (0, import_react.useState)([]);
 	const [chosen, setChosen] = (0, import_react.useState)(null);
 	(0, import_react.useEffect)(() => {
-		if (file) call(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions), () => setVersions([]));
+		if (file) call(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions));
 		return () => mark(null);
 	}, [file]);
 	if (!file) return (0, import_jsx_runtime.jsx)("p", {
@@ -227,32 +244,57 @@ function Versions() {
 		children: t("versions.unsaved")
 	});
 	const choose = async (number) => {
-		const found = difference(await versionOf(file.id, number), current().workflow);
+		const old = await versionOf(file.id, number);
+		const found = difference(old, current().workflow);
 		setChosen({
 			number,
 			found
 		});
-		mark(found);
+		mark(found, old);
+	};
+	const keep = async (event) => {
+		event.preventDefault();
+		const form = event.currentTarget;
+		await saveFile(current().workflow.name, null, false, String(new FormData(form).get("name")));
+		form.reset();
 	};
 	return (0, import_jsx_runtime.jsxs)("div", {
 		className: "versions",
-		children: [(0, import_jsx_runtime.jsx)("ul", {
-			"aria-label": t("panel.versions"),
-			children: versions.map((version) => (0, import_jsx_runtime.jsxs)("li", { children: [(0, import_jsx_runtime.jsxs)("button", {
-				type: "button",
-				"aria-pressed": chosen?.number === version.version,
-				onClick: () => void choose(version.version),
-				children: [(0, import_jsx_runtime.jsx)("b", { children: version.name || t("versions.number", { number: version.version }) }), (0, import_jsx_runtime.jsxs)("small", { children: [
-					new Date(version.created * 1e3).toLocaleDateString(),
-					" ",
-					clock(version.created)
-				] })]
-			}), (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				onClick: () => void restore(file.id, version.version),
-				children: t("versions.restore")
-			})] }, version.version))
-		}), chosen && (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("h3", { children: t("versions.since", { number: chosen.number }) }), (0, import_jsx_runtime.jsx)(Changes, { found: chosen.found })] })]
+		children: [
+			(0, import_jsx_runtime.jsxs)("form", {
+				className: "name-version",
+				onSubmit: (event) => void keep(event),
+				children: [(0, import_jsx_runtime.jsx)("input", {
+					name: "name",
+					required: true,
+					maxLength: 80,
+					"aria-label": t("versions.name"),
+					placeholder: t("versions.name")
+				}), (0, import_jsx_runtime.jsx)("button", {
+					type: "submit",
+					children: t("save.save")
+				})]
+			}),
+			(0, import_jsx_runtime.jsx)("ul", {
+				"aria-label": t("panel.versions"),
+				children: versions.map((version) => (0, import_jsx_runtime.jsxs)("li", { children: [(0, import_jsx_runtime.jsxs)("button", {
+					type: "button",
+					"aria-pressed": chosen?.number === version.version,
+					onClick: () => void choose(version.version),
+					children: [(0, import_jsx_runtime.jsx)("b", { children: version.name && version.name !== name ? version.name : t("versions.number", { number: version.version }) }), (0, import_jsx_runtime.jsxs)("small", { children: [
+						new Date(version.created * 1e3).toLocaleDateString(),
+						" ",
+						clock(version.created)
+					] })]
+				}), (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "ghost",
+					onClick: () => void restore(file.id, version.version),
+					children: t("versions.restore")
+				})] }, version.version))
+			}),
+			chosen && (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("h3", { children: t("versions.since", { number: chosen.number }) }), (0, import_jsx_runtime.jsx)(Changes, { found: chosen.found })] })
+		]
 	});
 }
 // src/panels/Compare.tsx
@@ -353,17 +395,17 @@ function ConflictDialog() {
 	});
 }
 // src/panels/MiniGraph.tsx
-var [WIDTH, HEIGHT] = [240, 150];
+var [WIDTH, HEIGHT$1] = [240, 150];
 function MiniGraph({ document }) {
 	const graph = cleanWorkflow(document);
 	const places = Object.keys(graph.nodes).map((id) => [id, graph.layout[id]?.position ?? [0, 0]]);
 	const [xs, ys] = [places.map(([, p]) => p[0]), places.map(([, p]) => p[1])];
 	const [left, top] = [Math.min(...xs) - 80, Math.min(...ys) - 80];
-	const [width, height] = [Math.max(...xs) + WIDTH + 80 - left, Math.max(...ys) + HEIGHT + 80 - top];
+	const [width, height] = [Math.max(...xs) + WIDTH + 80 - left, Math.max(...ys) + HEIGHT$1 + 80 - top];
 	const at = new Map(places);
 	const line = (from, to) => {
 		const [a, b] = [at.get(from), at.get(to)];
-		return a && b ? `M${a[0] + WIDTH},${a[1] + HEIGHT / 2} C${a[0] + WIDTH + 80},${a[1] + HEIGHT / 2} ${b[0] - 80},${b[1] + HEIGHT / 2} ${b[0]},${b[1] + HEIGHT / 2}` : "";
+		return a && b ? `M${a[0] + WIDTH},${a[1] + HEIGHT$1 / 2} C${a[0] + WIDTH + 80},${a[1] + HEIGHT$1 / 2} ${b[0] - 80},${b[1] + HEIGHT$1 / 2} ${b[0]},${b[1] + HEIGHT$1 / 2}` : "";
 	};
 	return (0, import_jsx_runtime.jsxs)("svg", {
 		className: "library-blank mini-graph",
@@ -373,7 +415,7 @@ function MiniGraph({ document }) {
 			x,
 			y,
 			width: WIDTH,
-			height: HEIGHT,
+			height: HEIGHT$1,
 			rx: "24"
 		}, id))]
 	});
@@ -455,20 +497,39 @@ function Card({ title, text, picture, open, workflow, children }) {
 	});
 }
 var pictureOf = (thumbnail) => !thumbnail ? null : /^[0-9a-f]{32}$/.test(thumbnail) ? thumbnailUrl(thumbnail) : url(thumbnail);
+var folderOf = (name) => name.slice(0, Math.max(0, name.lastIndexOf("/"))).trim();
 function LibraryDialog() {
 	const [query, setQuery] = (0, import_react.useState)("");
 	const [shipped, setShipped] = (0, import_react.useState)([]);
 	const [saved, setSaved] = (0, import_react.useState)([]);
-	const refresh = () => void call("v1/workflows").then((answer) => setSaved(answer.workflows), () => void 0);
+	const refresh = () => void call("v1/workflows").then((answer) => setSaved(answer.workflows));
 	(0, import_react.useEffect)(() => {
-		templates().then(setShipped, () => void 0);
+		templates().then(setShipped);
 		refresh();
 	}, []);
 	const remove = async (one) => {
-		await call(`v1/workflows/${one.id}`, { method: "DELETE" }).catch((error) => say(error.message, "error"));
+		await call(`v1/workflows/${one.id}`, { method: "DELETE" });
 		refresh();
 	};
 	const mine = saved.filter((one) => score(query, one.name, ...one.tags) > 0);
+	const folders = [...new Set(mine.map((one) => folderOf(one.name)))].sort();
+	const cards = (folder) => (0, import_jsx_runtime.jsx)("ul", {
+		className: "library-cards",
+		"aria-label": folder || t("library.mine"),
+		children: mine.filter((one) => folderOf(one.name) === folder).map((one) => (0, import_jsx_runtime.jsx)(Card, {
+			title: one.name.slice(folder ? folder.length + 1 : 0) || t("file.untitled"),
+			text: one.tags.join(" · ") || new Date(one.updated * 1e3).toLocaleDateString(),
+			picture: pictureOf(one.thumbnail),
+			open: () => void openSaved(one.id),
+			children: (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "ghost remove",
+				"aria-label": t("library.remove", { name: one.name }),
+				onClick: () => void remove(one),
+				children: (0, import_jsx_runtime.jsx)(Icon, { name: "trash" })
+			})
+		}, one.id))
+	});
 	const offered = shipped.filter((one) => score(query, one.title, one.description) > 0);
 	return (0, import_jsx_runtime.jsxs)(Dialog, {
 		label: t("do.library"),
@@ -493,25 +554,19 @@ function LibraryDialog() {
 				})]
 			}),
 			(0, import_jsx_runtime.jsx)("h3", { children: t("library.mine") }),
-			(0, import_jsx_runtime.jsxs)("ul", {
-				className: "library-cards",
-				"aria-label": t("library.mine"),
-				children: [mine.map((one) => (0, import_jsx_runtime.jsx)(Card, {
-					title: one.name || t("file.untitled"),
-					text: one.tags.join(" · ") || new Date(one.updated * 1e3).toLocaleDateString(),
-					picture: pictureOf(one.thumbnail),
-					open: () => void openSaved(one.id),
-					children: (0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost remove",
-						"aria-label": t("library.remove", { name: one.name }),
-						onClick: () => void remove(one),
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "trash" })
-					})
-				}, one.id)), !mine.length && (0, import_jsx_runtime.jsx)("li", {
-					className: "nothing",
-					children: t("library.none")
-				})]
+			folders.map((folder) => folder && (0, import_jsx_runtime.jsxs)("details", {
+				className: "folder",
+				open: Boolean(query),
+				children: [(0, import_jsx_runtime.jsxs)("summary", { children: [
+					folder,
+					" ",
+					(0, import_jsx_runtime.jsx)("small", { children: mine.filter((one) => folderOf(one.name) === folder).length })
+				] }), cards(folder)]
+			}, folder)),
+			cards(""),
+			!mine.length && (0, import_jsx_runtime.jsx)("p", {
+				className: "nothing",
+				children: t("library.none")
 			}),
 			!query && (0, import_jsx_runtime.jsx)(Drafts, {}),
 			(0, import_jsx_runtime.jsx)("h3", { children: t("library.templates") }),
@@ -783,12 +838,14 @@ function MaskDialog({ node, input, asset }) {
 	const [size, setSize] = (0, import_react.useState)(32);
 	const [erase, setErase] = (0, import_react.useState)(false);
 	const [steps, setSteps] = (0, import_react.useState)(0);
+	const [ratio, setRatio] = (0, import_react.useState)(1);
 	(0, import_react.useEffect)(() => {
 		load(assetUrl(asset)).then((image) => {
 			picture.current = image;
 			if (canvas.current) [canvas.current.width, canvas.current.height] = [image.naturalWidth, image.naturalHeight];
 			setSize(Math.max(4, Math.round(image.naturalWidth / 16)));
-		});
+			setRatio(image.naturalWidth / image.naturalHeight);
+		}, () => say(t("mask.unreadable"), "error"));
 	}, [asset]);
 	const keep = () => {
 		const [context, area] = [contextOf(canvas.current), canvas.current];
@@ -886,6 +943,7 @@ function MaskDialog({ node, input, asset }) {
 			]
 		}), (0, import_jsx_runtime.jsxs)("div", {
 			className: "mask-area",
+			style: { "--ratio": ratio },
 			children: [(0, import_jsx_runtime.jsx)("img", {
 				src: assetUrl(asset),
 				alt: ""
@@ -921,12 +979,20 @@ function SaveDialog() {
 		children: (0, import_jsx_runtime.jsxs)("form", {
 			onSubmit: submit(true),
 			children: [
-				(0, import_jsx_runtime.jsxs)("label", { children: [t("save.name"), (0, import_jsx_runtime.jsx)("input", {
-					name: "name",
-					defaultValue: current().workflow.name,
-					autoFocus: true,
-					required: true
-				})] }),
+				(0, import_jsx_runtime.jsxs)("label", { children: [
+					t("save.name"),
+					(0, import_jsx_runtime.jsx)("input", {
+						name: "name",
+						defaultValue: current().workflow.name,
+						autoFocus: true,
+						required: true,
+						"aria-describedby": "folder-hint"
+					}),
+					(0, import_jsx_runtime.jsx)("small", {
+						id: "folder-hint",
+						children: t("save.folderHint")
+					})
+				] }),
 				(0, import_jsx_runtime.jsxs)("label", { children: [t("save.tags"), (0, import_jsx_runtime.jsx)("input", {
 					name: "tags",
 					placeholder: t("save.tagsHint")
@@ -970,7 +1036,7 @@ function TextDialog({ node, input }) {
 	const value = useDocument((state) => state.graph.nodes[node]?.inputs[input]);
 	const set = (text) => edit((graph) => setValue(graph, node, input, text), `value ${node}.${input}`);
 	return (0, import_jsx_runtime.jsxs)(Dialog, {
-		label: input,
+		label: `${titleOf(useSchema.getState().definitions, current().workflow, current().graph, node)} · ${input}`,
 		className: "text",
 		children: [(0, import_jsx_runtime.jsx)("textarea", {
 			"aria-label": input,
@@ -1008,7 +1074,9 @@ function branchOf(workflow, node) {
 }
 function Viewer({ asset }) {
 	const [workflow, setWorkflow] = (0, import_react.useState)(null);
-	(0, import_react.useEffect)(() => void workflowOf(asset.id).then(setWorkflow, () => void 0), [asset.id]);
+	(0, import_react.useEffect)(() => void workflowOf(asset.id).then(setWorkflow, (error) => {
+		if (error.status !== 404) throw error;
+	}), [asset.id]);
 	const openIt = (opened) => {
 		if (!opened) return;
 		show(null);
@@ -1115,7 +1183,7 @@ function useOutputs() {
 	const [end, setEnd] = (0, import_react.useState)(false);
 	const load = async (before) => {
 		const query = before ? `&before=${before.id}` : "";
-		const answer = await call(`v1/assets?kind=output&limit=${PAGE}${query}`).catch(() => ({ assets: [] }));
+		const answer = await call(`v1/assets?kind=output&limit=${PAGE}${query}`);
 		setEnd(answer.assets.length < PAGE);
 		setAssets((known) => {
 			const list = before ? [...known, ...answer.assets] : [...answer.assets, ...known];
@@ -1389,7 +1457,7 @@ function Chosen({ id }) {
 					type: "button",
 					"aria-pressed": Boolean(node.frozen),
 					onClick: () => void toggleFrozen([id]),
-					children: t("do.freeze")
+					children: t(node.frozen ? "node.thaw" : "do.freeze")
 				})
 			]
 		}),
@@ -1645,6 +1713,7 @@ function Queue() {
 	});
 }
 // src/panels/Tour.tsx
+var HEIGHT = 164;
 var STEPS = [
 	{
 		at: ".react-flow__node-card",
@@ -1682,10 +1751,11 @@ function Tour() {
 		if (to >= STEPS.length) localStorage.setItem(TOUR, "1");
 		useView.setState({ tour: to < STEPS.length ? to : null });
 	};
-	const wide = box && box.width > innerWidth / 2;
+	const wide = box && box.width > innerWidth / 2 && box.height > innerHeight / 2;
 	const tall = box && box.height > innerHeight / 2 && !wide;
-	const left = Math.max(12, Math.min(box ? wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x : innerWidth / 2 - 160, innerWidth - 336));
-	const top = Math.max(64, Math.min(box ? wide ? innerHeight / 2 : tall ? box.y + 24 : box.bottom + 12 : innerHeight / 3, innerHeight - 180));
+	const low = box && box.bottom + HEIGHT > innerHeight;
+	const left = Math.max(12, Math.min(box ? wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x : innerWidth / 2 - 160, innerWidth - 332));
+	const top = Math.max(60, Math.min(box ? wide ? innerHeight / 2 : tall ? box.y + 24 : low ? box.y - HEIGHT : box.bottom + 12 : innerHeight / 3, innerHeight - HEIGHT));
 	return (0, import_jsx_runtime.jsxs)("div", {
 		className: "tour popover",
 		role: "dialog",
@@ -1798,7 +1868,7 @@ function Outcome() {
 				})
 			}, output.asset)),
 			!busy && !pictures.length && (0, import_jsx_runtime.jsx)("p", {
-				className: "nothing",
+				className: "nothing place",
 				children: t("form.noResult")
 			})
 		]

@@ -2,7 +2,7 @@
 import * as edits from "./actions/edit";
 import * as library from "./actions/library";
 import * as looks from "./actions/view";
-import { openPalette } from "./canvas/gestures";
+import { openPaletteHere } from "./canvas/gestures";
 import { chooseFile, download } from "./files";
 import type { IconName } from "./icons";
 import { redo, undo } from "./state/document";
@@ -50,7 +50,7 @@ export const COMMANDS: readonly Command[] = [
   { id: "find", group: "edit", label: "do.find", keys: ["Ctrl+F"], icon: "search", inFields: true, run: () => show({ kind: "find" }) },
   { id: "arrange", group: "edit", label: "do.arrange", keys: ["Shift+A"], icon: "arrange", run: () => void edits.arrange() },
 
-  { id: "add", group: "node", label: "do.add", keys: ["Tab", "Shift+N"], icon: "plus", run: () => openPalette([innerWidth / 2 - 180, innerHeight / 4]) },
+  { id: "add", group: "node", label: "do.add", keys: ["Tab", "Shift+N"], icon: "plus", run: openPaletteHere },
   { id: "rename", group: "node", label: "do.rename", keys: ["F2"], needsNodes: true, run: edits.rename },
   { id: "bypass", group: "node", label: "do.bypass", keys: ["Ctrl+B"], icon: "bypass", needsNodes: true, run: edits.bypass },
   { id: "mute", group: "node", label: "do.mute", keys: ["Ctrl+M"], icon: "mute", needsNodes: true, run: edits.mute },

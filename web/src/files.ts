@@ -1,5 +1,5 @@
 /** Opening and saving: files, drops, pastes, links. Opening never runs anything. */
-import { UnreadableFile, isOurs, readWorkflow, writeWorkflow } from "./graph/file";
+import { LIMITS, UnreadableFile, isOurs, readWorkflow, writeWorkflow } from "./graph/file";
 import { isRecord, parseJson } from "./graph/json";
 import { addNode, setDrawn, setValue } from "./graph/edit";
 import { widgetOf } from "./graph/schema";
@@ -12,7 +12,7 @@ import { openWorkflow } from "./state/session";
 import { say } from "./state/view";
 import { t } from "./words";
 
-export const isPicture = (file: Blob): boolean => file.type.startsWith("image/") || file.type.startsWith("video/");
+export const isPicture = (file: Blob): boolean => (file.type.startsWith("image/") && file.type !== "image/svg+xml") || file.type.startsWith("video/");
 
 /** Seeds of a shared picture are fixed, so that its first run makes it again. */
 function fixSeeds(workflow: Workflow): Workflow {
@@ -35,12 +35,15 @@ async function read(file: Blob): Promise<{ workflow: Workflow; notes: readonly s
     const converted = await convert(file);
     return { ...converted, workflow: fixSeeds(converted.workflow) };
   }
+  if (file.size > LIMITS.bytes) throw new UnreadableFile("file.tooLarge");
   const text = await file.text();
   try {
     return { workflow: readWorkflow(text), notes: [] };
   } catch (error) {
     if (!(error instanceof UnreadableFile) || error.problem !== "file.foreign") throw error;
-    return convert(new Blob([text], { type: "application/json" }));
+    const converted = await convert(new Blob([text], { type: "application/json" }));
+    if (!Object.keys(converted.workflow.nodes).length) throw error; // understood, but there is nothing in it
+    return converted;
   }
 }
 

@@ -5,6 +5,7 @@ import { startProjection } from "./canvas/projection";
 import { startShortcuts } from "./shortcuts";
 import { startEvents } from "./state/events";
 import { startProblems } from "./state/problems";
+import { ServerError } from "./server/api";
 import { loadDefinitions, loadModels, loadUploads } from "./state/schema";
 import { openLast, startDrafts } from "./state/session";
 import { lastPanel, say, tourSeen, useView } from "./state/view";
@@ -41,6 +42,11 @@ async function start(): Promise<void> {
   await loadWords();
   const narrow = innerWidth < 700;
   useView.setState({ panel: narrow ? null : lastPanel(), mode: location.hash === "#form" || (narrow && !location.hash) ? "form" : "canvas" });
+  addEventListener("unhandledrejection", (event) => {
+    if (!(event.reason instanceof ServerError)) return;
+    event.preventDefault(); // what the server refused is said, whoever asked
+    say(event.reason.message, "error");
+  });
   startProjection();
   startProblems();
   createRoot(document.getElementById("app") as HTMLElement).render(<App />);

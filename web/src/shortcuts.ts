@@ -68,7 +68,7 @@ function focusedAsSelection(wanted: boolean | undefined): void {
 let keepLinks = false;
 
 function clipboard(event: ClipboardEvent): void {
-  if (isTyping(event.target) || useView.getState().dialog) return;
+  if (event.defaultPrevented || isTyping(event.target) || useView.getState().dialog) return;
   if (event.type === "paste") return pasteEvent(event);
   const text = copied();
   if (text === null || !event.clipboardData || !document.getSelection()?.isCollapsed) return;

@@ -5,6 +5,7 @@ import * as edits from "../src/graph/edit";
 import { addFrame, membersOf, toggleFrame } from "../src/graph/frames";
 import type { Graph } from "../src/graph/workflow";
 import { sourceOf, wires } from "../src/graph/workflow";
+import * as document from "../src/state/document";
 import { CHAIN, DEFS } from "./world";
 
 test("a linked input hides its value and gives it back when unlinked", () => {
@@ -76,6 +77,29 @@ test("whatever is edited, every link comes from a node that is there", () => {
       expect(broken).toEqual([]);
     }),
     { numRuns: 200 },
+  );
+});
+
+test("whatever is edited, undo leads back step by step, and redo forth", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 12 }), (steps) => {
+      document.open(CHAIN);
+      const seen = [CHAIN as Graph];
+      for (const change of steps) {
+        const before = document.current().past.length;
+        document.edit(change);
+        if (document.current().past.length > before) seen.push(document.current().graph);
+      }
+      for (const state of seen.slice(0, -1).reverse()) {
+        document.undo();
+        expect(document.current().graph).toEqual(state);
+      }
+      for (const state of seen.slice(1)) {
+        document.redo();
+        expect(document.current().graph).toEqual(state);
+      }
+    }),
+    { numRuns: 100 },
   );
 });
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { clamp, readNumber, stepped } from "../src/widgets/number";
+import { readPasted } from "../src/widgets/paste";
 import { weighted } from "../src/widgets/weight";
 
 test.each([
@@ -19,3 +20,11 @@ test.each([
   ["a (red:1.05) apple", 3, 6, -0.05, "a red apple"],
   ["apple", 2, 2, 0.05, "(apple:1.05)"],
 ])("the weight in %j changes", (text, start, end, by, expected) => expect(weighted(text, start, end, by).text).toBe(expected));
+
+test.each([
+  ["off", { kind: "toggle" as const }, false], ["yes", { kind: "toggle" as const }, true], ["perhaps", { kind: "toggle" as const }, undefined],
+  ["0,5", { kind: "slider" as const, min: 0, max: 1 }, 0.5], ["7", { kind: "slider" as const, min: 0, max: 1 }, 1], ["many", { kind: "number" as const }, undefined],
+  ["18446744073709551615", { kind: "seed" as const, whole: true }, 18446744073709551615n],
+  ["FF8000", { kind: "color" as const }, "#FF8000"], ["#ff8000", { kind: "color" as const, whole: true }, 0xff8000], ["orange", { kind: "color" as const }, undefined],
+  [" heun ", { kind: "choice" as const }, "heun"], ["hein", { kind: "choice" as const }, undefined],
+])("%s pasted onto a field %o", (text, widget, value) => expect(readPasted(text, widget, ["euler", "heun"])).toEqual(value));

@@ -5,12 +5,12 @@ import type { Workflow } from "../src/graph/workflow";
 import { EMPTY } from "../src/graph/workflow";
 
 export const port = (name: string, type: string, more: Partial<Port> = {}): Port => ({
-  name, type, required: true, default: null, field: null, lazy: false, list: false, grows: "", advanced: false, description: "", ...more,
+  name, type, required: true, default: null, field: null, lazy: false, list: false, grows: "", advanced: false, description: "", judged: [], ...more,
 });
 export const out = (name: string, type = name): OutputPort => ({ name, type, list: false, description: "" });
 export const def = (type: string, inputs: readonly Port[], outputs: readonly OutputPort[], more: Partial<NodeDef> = {}): NodeDef => ({
   type, title: type, category: "test", description: "", inputs, outputs, output_node: false, device: false, volatile: false, deprecated: false,
-  experimental: false, aliases: [], pack: "", digest: "", example: "", ...more,
+  experimental: false, more: null, checks: false, aliases: [], pack: "", digest: "", example: "", ...more,
 });
 
 const steps = port("steps", "INT", { default: 20, field: { type: "integer", minimum: 1, maximum: 100 } });

@@ -2,6 +2,7 @@ import { Background, BackgroundVariant, ReactFlow, SelectionMode, useNodesInitia
 import "@xyflow/react/dist/style.css";
 import { useEffect, useRef } from "react";
 import type { DragEvent, MouseEvent } from "react";
+import { showOpened } from "../actions/view";
 import { openFiles } from "../files";
 import { useDocument } from "../state/document";
 import type { ViewNode, WireEdge } from "../state/view";
@@ -9,6 +10,7 @@ import { useView } from "../state/view";
 import { t } from "../words";
 import { FAR } from "./FarCard";
 import { FrameCard } from "./FrameCard";
+import { Ghosts } from "./Ghosts";
 import { Link, addBend } from "./Link";
 import { NodeCard } from "./NodeCard";
 import * as gestures from "./gestures";
@@ -31,7 +33,7 @@ function Fit() {
     const done = () => useView.setState({ fitted: opened });
     if (fitted === opened) return;
     if (nodes.length === 0) done();
-    else if (ready && flow) void flow.fitView({ padding: 0.1, maxZoom: 1, minZoom: 0.2 }).then(done);
+    else if (ready && flow) void showOpened().then(done);
   }, [ready, opened]);
   return null;
 }
@@ -90,6 +92,7 @@ export function Canvas() {
           if (node.type === "card") useView.setState({ menu: { screen: [event.clientX, event.clientY], node: node.id } });
         }}
         onPaneClick={() => { useView.setState({ palette: null, menu: null }); area.current?.focus({ preventScroll: true }); }}
+        onPaneMouseMove={(event) => gestures.noteRest([event.clientX, event.clientY])} onPaneMouseLeave={() => useView.getState().palette === null && gestures.noteRest(null)}
         deleteKeyCode={null} disableKeyboardA11y selectionMode={SelectionMode.Partial} multiSelectionKeyCode={MULTI} selectionKeyCode="Shift"
         zoomOnDoubleClick={false} snapToGrid={snap} snapGrid={GRID} minZoom={0.05} maxZoom={2.5} connectionRadius={26} edgesFocusable={false}
         onlyRenderVisibleElements={nodes.length > CULL_FROM} elevateNodesOnSelect
@@ -97,6 +100,7 @@ export function Canvas() {
         <Background variant={BackgroundVariant.Dots} gap={24} size={1.2} />
         <Overview />
         <ViewTools />
+        <Ghosts />
         <Fit />
         <Far />
       </ReactFlow>

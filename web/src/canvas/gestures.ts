@@ -67,6 +67,14 @@ export function dropLink(event: MouseEvent | TouchEvent, state: FinalConnectionS
   openPalette([x, y], loose);
 }
 
+let rest: Position | null = null;
+
+/** Where the pointer rests on empty canvas; null when it is elsewhere. */
+export const noteRest = (at: Position | null): void => { rest = at; };
+
+/** Opens the search for a node: where the pointer rests on the canvas, else in its middle. */
+export const openPaletteHere = (): void => openPalette(rest ?? [innerWidth / 2 - 180, innerHeight / 4]);
+
 export function openPalette(screen: Position, loose: Loose | null = null): void {
   const { flow } = useView.getState();
   const { x, y } = flow?.screenToFlowPosition({ x: screen[0], y: screen[1] }) ?? { x: 0, y: 0 };

@@ -51,7 +51,7 @@ function frame(index: number, graph: Graph, before: ViewNode | undefined): Frame
   const [x, y, width, height] = graph.groups?.[index]?.bounds ?? [0, 0, 0, 0];
   if (before?.type === "frame" && before.position.x === x && before.position.y === y && before.width === width && before.height === height) return before;
   return {
-    ...(before?.type === "frame" ? before : { id: `frame:${index}`, type: "frame" as const, data: { index }, dragHandle: ".frame-title", zIndex: -1 }),
+    ...(before?.type === "frame" ? before : { id: `frame:${index}`, type: "frame" as const, data: { index }, dragHandle: ".frame-title", zIndex: -2000 }),
     position: { x, y }, width, height,
   };
 }

@@ -51,7 +51,7 @@ function Outcome() {
           <img src={assetUrl(output.asset)} alt={output.name} />
         </button>
       ))}
-      {!busy && !pictures.length && <p className="nothing">{t("form.noResult")}</p>}
+      {!busy && !pictures.length && <p className="nothing place">{t("form.noResult")}</p>}
     </section>
   );
 }

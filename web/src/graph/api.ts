@@ -160,10 +160,12 @@ export interface NodeDef {
   readonly category: string;
   readonly description: string;
   readonly inputs: readonly Port[];
+  readonly more: Port | null;
   readonly outputs: readonly OutputPort[];
   readonly output_node: boolean;
   readonly device: boolean;
   readonly volatile: boolean;
+  readonly checks: boolean;
   readonly deprecated: boolean;
   readonly experimental: boolean;
   readonly aliases: readonly string[];
@@ -278,6 +280,7 @@ export interface Port {
   readonly list: boolean;
   readonly grows: string;
   readonly advanced: boolean;
+  readonly judged: readonly ("value" | "link")[];
   readonly description: string;
 }
 

@@ -3,7 +3,7 @@ import type { Json } from "./json";
 import { depth, isRecord, parseJson, writeJson } from "./json";
 import type { Box, Graph, Group, Position, Subgraph, SubgraphPort, Workflow, WorkflowNode } from "./workflow";
 
-export const LIMITS = { bytes: 10_000_000, nodes: 10_000, depth: 64 } as const;
+export const LIMITS = { bytes: 10_000_000, nodes: 10_000, depth: 64, parts: 400_000 } as const;
 
 export type FileProblem = "file.notJson" | "file.tooLarge" | "file.tooMany" | "file.tooDeep" | "file.foreign";
 
@@ -102,18 +102,33 @@ export function isOurs(json: Json): json is Record<string, Json> {
   return isRecord(json) && "graphflow" in json && isRecord(json.nodes);
 }
 
+/** How many objects, lists and strings a text may hold at most: told before it is read, so that no file freezes the page. */
+function parts(source: string): number {
+  let count = 0;
+  for (let i = 0; i < source.length; i += 1) {
+    const code = source.charCodeAt(i);
+    if (code === 123 || code === 91 || code === 44) count += 1; // { [ ,
+  }
+  return count;
+}
+
+/** Nodes of a workflow and of its subgraphs. */
+const size = (json: Record<string, Json>): number =>
+  Object.keys(json.nodes ?? {}).length + entries(json.subgraphs).reduce((sum, [, inner]) => sum + Object.keys(inner.nodes ?? {}).length, 0);
+
 /** Reads a workflow. Throws `UnreadableFile`; `file.foreign` means that the server may still convert it. */
 export function readWorkflow(source: string): Workflow {
   if (source.length > LIMITS.bytes) throw new UnreadableFile("file.tooLarge");
+  if (parts(source) > LIMITS.parts) throw new UnreadableFile("file.tooMany");
   let json: Json;
   try {
     json = parseJson(source);
-  } catch {
-    throw new UnreadableFile("file.notJson");
+  } catch (error) {
+    throw new UnreadableFile(error instanceof RangeError ? "file.tooDeep" : "file.notJson");
   }
   if (depth(json) > LIMITS.depth) throw new UnreadableFile("file.tooDeep");
   if (!isOurs(json)) throw new UnreadableFile("file.foreign");
-  if (Object.keys(json.nodes as object).length > LIMITS.nodes) throw new UnreadableFile("file.tooMany");
+  if (size(json) > LIMITS.nodes) throw new UnreadableFile("file.tooMany");
   return cleanWorkflow(json);
 }
 

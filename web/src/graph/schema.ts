@@ -39,10 +39,10 @@ export function fits(source: string, target: string): boolean {
 
 const BARE = {
   category: "", description: "", output_node: false, device: false, volatile: false, deprecated: false, experimental: false,
-  aliases: [], pack: "", digest: "", example: "",
+  aliases: [], pack: "", digest: "", example: "", more: null, checks: false,
 };
 const port = (name: string, type: string, more: Partial<Port> = {}): Port => ({
-  name, type, required: false, default: null, field: null, lazy: false, list: false, grows: "", advanced: false, description: "", ...more,
+  name, type, required: false, default: null, field: null, lazy: false, list: false, grows: "", advanced: false, description: "", judged: [], ...more,
 });
 const output = (name: string, type: string): OutputPort => ({ name, type, list: false, description: "" });
 

@@ -80,7 +80,7 @@ export function BatchDialog() {
   const columns = across.key ? readValues(across.text) : [];
   const rows = down.key && down.key !== across.key ? readValues(down.text) : [];
   const cells = (rows.length ? rows : [undefined]).flatMap((row) => columns.map((column) => ({
-    label: row === undefined ? String(column) : `${String(column)} · ${String(row)}`,
+    label: [[across.key, column] as const, ...(row === undefined ? [] : [[down.key, row] as const])].map(([key, value]) => `${key.split(".").at(-1) ?? ""} ${String(value)}`).join(" · "),
     overrides: { [across.key]: column, ...(row === undefined ? {} : { [down.key]: row }) },
   })));
   return (

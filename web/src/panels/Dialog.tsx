@@ -16,6 +16,7 @@ export function Dialog({ label, className = "", children }: Props) {
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     if (dialog.current && !dialog.current.open) dialog.current.showModal();
+    dialog.current?.querySelector<HTMLElement>("input:not([type=range]), textarea, select")?.focus();
     return () => before?.focus?.({ preventScroll: true });
   }, []);
   return (

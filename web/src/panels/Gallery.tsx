@@ -15,7 +15,7 @@ function useOutputs(): { assets: readonly Asset[]; more: () => void; end: boolea
   const [end, setEnd] = useState(false);
   const load = async (before: Asset | null) => {
     const query = before ? `&before=${before.id}` : "";
-    const answer = await call<{ assets: readonly Asset[] }>(`v1/assets?kind=output&limit=${PAGE}${query}`).catch(() => ({ assets: [] as Asset[] }));
+    const answer = await call<{ assets: readonly Asset[] }>(`v1/assets?kind=output&limit=${PAGE}${query}`);
     setEnd(answer.assets.length < PAGE);
     setAssets((known) => {
       const list = before ? [...known, ...answer.assets] : [...answer.assets, ...known];

@@ -4,7 +4,7 @@ import { score } from "../graph/find";
 import { Icon } from "../icons";
 import { call, thumbnailUrl, url } from "../server/api";
 import type { SavedWorkflow, Template } from "../server/types";
-import { say, show } from "../state/view";
+import { show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 import { Drafts } from "./Drafts";
@@ -35,21 +35,34 @@ function Card({ title, text, picture, open, workflow, children }: CardProps) {
 const pictureOf = (thumbnail: string | null | undefined): string | null =>
   !thumbnail ? null : /^[0-9a-f]{32}$/.test(thumbnail) ? thumbnailUrl(thumbnail) : url(thumbnail);
 
+/** A slash in a name makes a folder: `Portraits/Fox`. */
+const folderOf = (name: string): string => name.slice(0, Math.max(0, name.lastIndexOf("/"))).trim();
+
 /** Shipped templates, and the workflows saved on this server. */
 export function LibraryDialog() {
   const [query, setQuery] = useState("");
   const [shipped, setShipped] = useState<readonly Template[]>([]);
   const [saved, setSaved] = useState<readonly SavedWorkflow[]>([]);
-  const refresh = () => void call<{ workflows: readonly SavedWorkflow[] }>("v1/workflows").then((answer) => setSaved(answer.workflows), () => undefined);
+  const refresh = () => void call<{ workflows: readonly SavedWorkflow[] }>("v1/workflows").then((answer) => setSaved(answer.workflows));
   useEffect(() => {
-    void templates().then(setShipped, () => undefined);
+    void templates().then(setShipped);
     refresh();
   }, []);
   const remove = async (one: SavedWorkflow) => {
-    await call(`v1/workflows/${one.id}`, { method: "DELETE" }).catch((error: Error) => say(error.message, "error"));
+    await call(`v1/workflows/${one.id}`, { method: "DELETE" });
     refresh();
   };
   const mine = saved.filter((one) => score(query, one.name, ...one.tags) > 0);
+  const folders = [...new Set(mine.map((one) => folderOf(one.name)))].sort();
+  const cards = (folder: string) => (
+    <ul className="library-cards" aria-label={folder || t("library.mine")}>
+      {mine.filter((one) => folderOf(one.name) === folder).map((one) => (
+        <Card key={one.id} title={one.name.slice(folder ? folder.length + 1 : 0) || t("file.untitled")} text={one.tags.join(" · ") || new Date(one.updated * 1000).toLocaleDateString()} picture={pictureOf(one.thumbnail)} open={() => void openSaved(one.id)}>
+          <button type="button" className="ghost remove" aria-label={t("library.remove", { name: one.name })} onClick={() => void remove(one)}><Icon name="trash" /></button>
+        </Card>
+      ))}
+    </ul>
+  );
   const offered = shipped.filter((one) => score(query, one.title, one.description) > 0);
   return (
     <Dialog label={t("do.library")} className="library">
@@ -58,14 +71,14 @@ export function LibraryDialog() {
         <button type="button" onClick={() => { newWorkflow(); show(null); }}><Icon name="plus" />{t("do.new")}</button>
       </p>
       <h3>{t("library.mine")}</h3>
-      <ul className="library-cards" aria-label={t("library.mine")}>
-        {mine.map((one) => (
-          <Card key={one.id} title={one.name || t("file.untitled")} text={one.tags.join(" · ") || new Date(one.updated * 1000).toLocaleDateString()} picture={pictureOf(one.thumbnail)} open={() => void openSaved(one.id)}>
-            <button type="button" className="ghost remove" aria-label={t("library.remove", { name: one.name })} onClick={() => void remove(one)}><Icon name="trash" /></button>
-          </Card>
-        ))}
-        {!mine.length && <li className="nothing">{t("library.none")}</li>}
-      </ul>
+      {folders.map((folder) => folder && (
+        <details key={folder} className="folder" open={Boolean(query)}>
+          <summary>{folder} <small>{mine.filter((one) => folderOf(one.name) === folder).length}</small></summary>
+          {cards(folder)}
+        </details>
+      ))}
+      {cards("")}
+      {!mine.length && <p className="nothing">{t("library.none")}</p>}
       {!query && <Drafts />}
       <h3>{t("library.templates")}</h3>
       <ul className="library-cards" aria-label={t("library.templates")}>

@@ -1,4 +1,4 @@
-import type { PointerEvent } from "react";
+import type { CSSProperties, PointerEvent } from "react";
 import { useEffect, useRef, useState } from "react";
 import { setValue } from "../graph/edit";
 import { Icon } from "../icons";
@@ -40,12 +40,14 @@ export function MaskDialog({ node, input, asset }: { readonly node: string; read
   const [size, setSize] = useState(32);
   const [erase, setErase] = useState(false);
   const [steps, setSteps] = useState(0);
+  const [ratio, setRatio] = useState(1);
   useEffect(() => {
     void load(assetUrl(asset)).then((image) => {
       picture.current = image;
       if (canvas.current) [canvas.current.width, canvas.current.height] = [image.naturalWidth, image.naturalHeight];
       setSize(Math.max(4, Math.round(image.naturalWidth / 16)));
-    });
+      setRatio(image.naturalWidth / image.naturalHeight);
+    }, () => say(t("mask.unreadable"), "error"));
   }, [asset]);
   const keep = () => {
     const [context, area] = [contextOf(canvas.current), canvas.current];
@@ -104,7 +106,7 @@ export function MaskDialog({ node, input, asset }: { readonly node: string; read
         <button type="button" onClick={invert}>{t("mask.invert")}</button>
         <button type="button" className="primary" onClick={() => void save()}>{t("mask.save")}</button>
       </p>
-      <div className="mask-area">
+      <div className="mask-area" style={{ "--ratio": ratio } as CSSProperties}>
         <img src={assetUrl(asset)} alt="" />
         <canvas
           ref={canvas} aria-label={t("mask.canvas")}

@@ -57,7 +57,7 @@ function Chosen({ id }: { id: string }) {
       <p className="buttons">
         <button type="button" aria-pressed={node.mode === "bypass"} onClick={() => edit((graph) => toggleMode(graph, [id], "bypass"))}>{t("do.bypass")}</button>
         <button type="button" aria-pressed={node.mode === "mute"} onClick={() => edit((graph) => toggleMode(graph, [id], "mute"))}>{t("do.mute")}</button>
-        <button type="button" aria-pressed={Boolean(node.frozen)} onClick={() => void toggleFrozen([id])}>{t("do.freeze")}</button>
+        <button type="button" aria-pressed={Boolean(node.frozen)} onClick={() => void toggleFrozen([id])}>{t(node.frozen ? "node.thaw" : "do.freeze")}</button>
       </p>
       {run && <p className="last-run"><span className={`badge ${run.state}`}>{badgeText(run)}</span> {badgeHint(run, id)}</p>}
       <Help def={def} />

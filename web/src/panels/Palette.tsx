@@ -21,7 +21,7 @@ interface NodeChoice extends Choice {
 export function matching(defs: readonly NodeDef[], query: string, loose: Loose | null): NodeDef[] {
   return defs
     .filter((def) => !loose || fittingPort(def, loose))
-    .map((def) => ({ def, points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : 0) }))
+    .map((def) => ({ def, points: score(query, def.title, def.type, def.category, ...def.aliases) - (def.deprecated ? 1 : def.category.startsWith("_") ? 0.5 : 0) }))
     .filter(({ points }) => points > 0)
     .sort((a, b) => b.points - a.points || a.def.category.localeCompare(b.def.category) || a.def.title.localeCompare(b.def.title))
     .map(({ def }) => def);

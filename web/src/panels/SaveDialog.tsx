@@ -17,7 +17,7 @@ export function SaveDialog() {
   return (
     <Dialog label={t("save.title")} className="small">
       <form onSubmit={submit(true)}>
-        <label>{t("save.name")}<input name="name" defaultValue={current().workflow.name} autoFocus required /></label>
+        <label>{t("save.name")}<input name="name" defaultValue={current().workflow.name} autoFocus required aria-describedby="folder-hint" /><small id="folder-hint">{t("save.folderHint")}</small></label>
         <label>{t("save.tags")}<input name="tags" placeholder={t("save.tagsHint")} /></label>
         <p className="buttons">
           <button type="submit" className="primary">{t(file ? "save.asNew" : "save.save")}</button>

@@ -1,5 +1,7 @@
 import { setValue } from "../graph/edit";
-import { edit, useDocument } from "../state/document";
+import { titleOf } from "../graph/find";
+import { current, edit, useDocument } from "../state/document";
+import { useSchema } from "../state/schema";
 import { run } from "../state/submit";
 import { show } from "../state/view";
 import { t } from "../words";
@@ -11,7 +13,7 @@ export function TextDialog({ node, input }: { readonly node: string; readonly in
   const value = useDocument((state) => state.graph.nodes[node]?.inputs[input]);
   const set = (text: string) => edit((graph) => setValue(graph, node, input, text), `value ${node}.${input}`);
   return (
-    <Dialog label={input} className="text">
+    <Dialog label={`${titleOf(useSchema.getState().definitions, current().workflow, current().graph, node)} · ${input}`} className="text">
       <textarea
         aria-label={input} autoFocus value={typeof value === "string" ? value : ""} onChange={(event) => set(event.target.value)}
         onKeyDown={(event) => {

@@ -58,13 +58,14 @@ function ThemeButton() {
 function Name() {
   const name = useDocument((state) => state.workflow.name);
   const saved = useSession((state) => state.saved);
+  const shared = useSession((state) => state.readOnly);
   return (
     <span className="document-name">
       <input
         aria-label={t("bar.name")} placeholder={t("file.untitled")} value={name} size={Math.min(Math.max(name.length, 10), 28)}
         onChange={(event) => editWorkflow((workflow) => ({ ...workflow, name: event.target.value }), "name")}
       />
-      <small className={`saved ${saved}`}>{t(`saved.${saved}`)}</small>
+      <small className={`saved ${saved}`}>{t(shared && saved === "saved" ? "saved.shared" : `saved.${saved}`)}</small>
     </span>
   );
 }

@@ -3,6 +3,7 @@ import { TOUR, useView } from "../state/view";
 import type { Key } from "../words";
 import { t } from "../words";
 
+const HEIGHT = 164;
 const STEPS: readonly { readonly at: string; readonly text: Key }[] = [
   { at: ".react-flow__node-card", text: "tour.nodes" },
   { at: ".field.multiline", text: "tour.prompt" },
@@ -27,10 +28,11 @@ export function Tour() {
     if (to >= STEPS.length) localStorage.setItem(TOUR, "1");
     useView.setState({ tour: to < STEPS.length ? to : null });
   };
-  const wide = box && box.width > innerWidth / 2;
+  const wide = box && box.width > innerWidth / 2 && box.height > innerHeight / 2; // the canvas: in its middle
   const tall = box && box.height > innerHeight / 2 && !wide;
-  const left = Math.max(12, Math.min(box ? (wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x) : innerWidth / 2 - 160, innerWidth - 336));
-  const top = Math.max(64, Math.min(box ? (wide ? innerHeight / 2 : tall ? box.y + 24 : box.bottom + 12) : innerHeight / 3, innerHeight - 180));
+  const low = box && box.bottom + HEIGHT > innerHeight; // no room below: above
+  const left = Math.max(12, Math.min(box ? (wide ? innerWidth / 2 - 160 : tall ? box.x - 336 : box.x) : innerWidth / 2 - 160, innerWidth - 332));
+  const top = Math.max(60, Math.min(box ? (wide ? innerHeight / 2 : tall ? box.y + 24 : low ? box.y - HEIGHT : box.bottom + 12) : innerHeight / 3, innerHeight - HEIGHT));
   return (
     <div className="tour popover" role="dialog" aria-label={t("do.tour")} style={{ left, top }}>
       <p><small>{t("tour.step", { step: step + 1, of: STEPS.length })}</small></p>

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import type { ServerError } from "../server/api";
 import { assetUrl } from "../server/api";
 import { workflowOf } from "../server/assets";
 import type { Asset } from "../server/types";
@@ -42,7 +43,7 @@ function branchOf(workflow: Workflow, node: string): Workflow {
 /** A result, what made it, and its workflow. */
 export function Viewer({ asset }: { readonly asset: Asset }) {
   const [workflow, setWorkflow] = useState<Workflow | null>(null);
-  useEffect(() => void workflowOf(asset.id).then(setWorkflow, () => undefined), [asset.id]);
+  useEffect(() => void workflowOf(asset.id).then(setWorkflow, (error: ServerError) => { if (error.status !== 404) throw error; }), [asset.id]);
   const openIt = (opened: Workflow | null) => {
     if (!opened) return;
     show(null);

@@ -2,6 +2,7 @@
 import type { Json } from "../graph/json";
 import { isRecord, parseJson, writeJson } from "../graph/json";
 import type { Problem } from "../graph/problems";
+import { t } from "../words";
 
 export class ServerError extends Error {
   constructor(message: string, readonly status: number, readonly code: string, readonly problems: readonly Problem[] = []) {
@@ -32,7 +33,7 @@ export function toError(status: number, body: string): ServerError {
   } catch {
     // not JSON: said below
   }
-  return new ServerError(`The server answered ${status}.`, status, "http");
+  return new ServerError(t("server.failed", { status }), status, "http");
 }
 
 interface Options {
@@ -54,7 +55,7 @@ export async function send(path: string, options: Options = {}): Promise<Respons
       ...(json === undefined ? (body === undefined ? {} : { body }) : { body: writeJson(json) }),
     });
   } catch {
-    throw new ServerError("The server cannot be reached.", 0, "offline");
+    throw new ServerError(t("server.away"), 0, "offline");
   }
   if (!response.ok) throw toError(response.status, await response.text());
   return response;

@@ -8,7 +8,7 @@ import { current } from "./document";
 import { visibleNode } from "./node-run";
 import { isActive, noteTiming, setJob, showJob, useRun } from "./run";
 import { useSession } from "./session";
-import { loadDefinitions, loadModels, loadUploads } from "./schema";
+import { loadDefinitions, loadModels, loadUploads, useSchema } from "./schema";
 import { reveal, say } from "./view";
 
 /** A job that this workflow's draft sent, from whichever window: it is shown on the canvas. */
@@ -38,7 +38,9 @@ const NEW = { nodes: {}, planned: 0 };
 /** Takes in a job that was just sent or that another window sent. */
 export function learn(job: Job | JobSnapshot): void {
   useRun.setState((state) => {
-    return { jobs: { ...state.jobs, [job.id]: { ...NEW, ...state.jobs[job.id], ...job } } };
+    const known = state.jobs[job.id];
+    if (known && !isActive(known) && isActive(job)) return state; // its end came before the answer to its sending
+    return { jobs: { ...state.jobs, [job.id]: { ...NEW, ...known, ...job } } };
   });
   adopt(job);
 }
@@ -122,6 +124,7 @@ function hello(message: Extract<LiveMessage, { type: "hello" }>): void {
     };
   });
   for (const job of message.jobs) adopt(job);
+  if (!useSchema.getState().definitions.size) void Promise.all([loadDefinitions(), loadModels(), loadUploads()]); // the server was away before
   void loadHistory();
 }
 

@@ -44,7 +44,7 @@ export function checkHere(targets?: readonly string[]): Problem[] {
 /** What the server finds; the local problems stay where it finds none. */
 async function checkThere(local: readonly Problem[]): Promise<void> {
   const { workflow } = current();
-  if (!Object.keys(workflow.nodes).length) return useProblems.setState({ rerun: null });
+  if (local.some((one) => one.code === "no_output")) return useProblems.setState({ rerun: null });
   try {
     const plan = await call<PlanAnswer>("v1/plans", { json: { workflow } });
     if (workflow !== current().workflow) return;

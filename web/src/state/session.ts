@@ -7,7 +7,7 @@ import type { Workflow } from "../graph/workflow";
 import { ServerError, call, newKey, send } from "../server/api";
 import type { SavedWorkflow } from "../server/types";
 import { amend, current, open, useDocument } from "./document";
-import { forgetRun } from "./run";
+import { forgetRun, useRun } from "./run";
 import { loadHistory } from "./events";
 import { show } from "./view";
 
@@ -27,13 +27,20 @@ export const useSession = create<SessionState>(() => ({ draft: newKey(), revisio
 
 const local = (draft: string) => `graphflow.draft.${draft}`;
 const LAST = "graphflow.last";
+/** What was opened and not changed since: a reload finds it here, for no draft of it is kept yet. */
+const OPENED = "graphflow.opened";
 
 /** Opens a workflow under a new draft. */
-export function openWorkflow(workflow: Workflow, file: SessionState["file"] = null, readOnly = false): void {
+export function openWorkflow(workflow: Workflow, file: SessionState["file"] = null, readOnly = false, draft = newKey()): void {
   forgetRun();
-  useSession.setState({ draft: newKey(), revision: null, file, saved: "saved", readOnly });
+  useSession.setState({ draft, revision: null, file, saved: "saved", readOnly });
   open(workflow);
-  sessionStorage.setItem(LAST, useSession.getState().draft);
+  sessionStorage.setItem(LAST, draft);
+  try {
+    sessionStorage.setItem(OPENED, writeJson({ workflow, file, readOnly }));
+  } catch {
+    sessionStorage.removeItem(OPENED); // too large for it: a reload before the first edit opens it no more
+  }
   void loadHistory();
 }
 
@@ -41,6 +48,7 @@ const record = () => ({ workflow: current().workflow, file: useSession.getState(
 
 /** Keeps the workflow in this browser, until the server has it. */
 function keepHere(draft = useSession.getState().draft): void {
+  sessionStorage.removeItem(OPENED);
   localStorage.setItem(local(draft), writeJson({ ...record(), revision: useSession.getState().revision }));
 }
 
@@ -92,6 +100,7 @@ interface Kept {
   readonly file: SessionState["file"];
   /** In this browser's copy: what the server had when it was last told. */
   readonly revision: string | null;
+  readonly readOnly: boolean;
 }
 
 function read(json: Json): Kept | null {
@@ -99,7 +108,7 @@ function read(json: Json): Kept | null {
   const body = isRecord(json.draft) ? json.draft : json;
   if (!isRecord(body.workflow)) return null;
   const file = isRecord(body.file) ? { id: String(body.file.id), version: Number(body.file.version) } : null;
-  return { workflow: cleanWorkflow(body.workflow), file, revision: typeof body.revision === "string" ? body.revision : null };
+  return { workflow: cleanWorkflow(body.workflow), file, revision: typeof body.revision === "string" ? body.revision : null, readOnly: body.readOnly === true };
 }
 
 /** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
@@ -107,14 +116,15 @@ export async function openDraft(draft: string): Promise<boolean> {
   const kept = localStorage.getItem(local(draft));
   let revision: string | null = null;
   let found: Kept | null = null;
-  try {
-    const response = await send(`v1/drafts/${draft}`);
-    revision = response.headers.get("ETag");
-    found = read(parseJson(await response.text()));
-  } catch {
-    // not on the server: this browser's copy may still be there
-  }
   const own = kept ? read(parseJson(kept)) : null;
+  if (!own || own.revision !== null) // else the server was never told of it
+    try {
+      const response = await send(`v1/drafts/${draft}`);
+      revision = response.headers.get("ETag");
+      found = read(parseJson(await response.text()));
+    } catch {
+      // not on the server: this browser's copy may still be there
+    }
   if (own && found && own.revision !== revision && !sameJson(own.workflow, found.workflow)) {
     localStorage.removeItem(local(draft)); // changed elsewhere while the server was away from here: both are kept
     draft = newKey();
@@ -126,6 +136,7 @@ export async function openDraft(draft: string): Promise<boolean> {
   useSession.setState({ draft, revision, file: found.file, saved: kept ? "offline" : "saved", readOnly: false });
   open(found.workflow);
   sessionStorage.setItem(LAST, draft);
+  sessionStorage.removeItem(OPENED);
   if (kept) void put();
   void loadHistory();
   return true;
@@ -134,6 +145,12 @@ export async function openDraft(draft: string): Promise<boolean> {
 /** Opens what this window had open, or the newest draft of this server. */
 export async function openLast(): Promise<boolean> {
   const last = sessionStorage.getItem(LAST);
+  const opened = sessionStorage.getItem(OPENED);
+  const found = last && opened ? read(parseJson(opened)) : null;
+  if (last && found) {
+    openWorkflow(found.workflow, found.file, found.readOnly, last);
+    return true;
+  }
   if (last && (await openDraft(last))) return true;
   for (const key of Object.keys(localStorage)) {
     const prefix = local("");
@@ -145,15 +162,18 @@ export async function openLast(): Promise<boolean> {
 }
 
 /** Saves into the library; 412 means that someone else saved meanwhile, and is thrown on. */
-export async function saveFile(name: string, tags: readonly string[] | null, asNew: boolean): Promise<void> {
+export async function saveFile(name: string, tags: readonly string[] | null, asNew: boolean, version?: string): Promise<void> {
   amend((workflow) => ({ ...workflow, name }));
   const { file } = useSession.getState();
   const { workflow } = current();
-  const body = { name, ...(tags ? { tags } : {}), workflow };
+  const body = { name, ...(tags ? { tags } : {}), ...(version ? { version_name: version } : {}), workflow };
   const saved = file && !asNew
     ? await call<SavedWorkflow>(`v1/workflows/${file.id}`, { method: "PUT", json: body, headers: { "If-Match": `"${file.version}"` } })
     : await call<SavedWorkflow>("v1/workflows", { json: body });
   useSession.setState({ file: { id: saved.id, version: saved.version }, readOnly: false });
+  const picture = Object.values(useRun.getState().results).flat().findLast((output) => output.media_type.startsWith("image/"));
+  if (picture && saved.thumbnail !== picture.asset)
+    await call(`v1/workflows/${saved.id}`, { method: "PUT", json: { thumbnail: picture.asset }, headers: { "If-Match": `"${saved.version}"` } });
   void put();
 }
 

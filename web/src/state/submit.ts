@@ -69,7 +69,7 @@ export async function run(options: RunOptions = {}): Promise<boolean> {
 }
 
 const command = async (path: string, method: string, json?: unknown): Promise<void> => {
-  await call(path, { method, ...(json === undefined ? {} : { json }) }).catch((error: Error) => say(error.message, "error"));
+  await call(path, { method, ...(json === undefined ? {} : { json }) });
 };
 
 export const cancelJob = (id: string) => command(`v1/jobs/${id}`, "DELETE");
@@ -77,8 +77,8 @@ export const clearQueue = () => command("v1/jobs?status=queued", "DELETE");
 export const placeJob = (id: string, position: "front" | number) => command(`v1/jobs/${id}`, "PATCH", { position });
 
 export async function setPaused(paused: boolean): Promise<void> {
-  useRun.setState({ paused });
   await command("v1/queue", "PATCH", { paused });
+  useRun.setState({ paused });
   say(t(paused ? "queue.paused" : "queue.resumed"));
 }
 

@@ -43,6 +43,8 @@ interface ViewState {
   readonly snap: boolean;
   /** Nodes to mark: those that would run again, or that a version changed. */
   readonly marks: Readonly<Record<string, "rerun" | "added" | "changed">>;
+  /** Nodes that only the version compared with has. */
+  readonly ghosts: readonly { readonly id: string; readonly title: string; readonly position: Position }[];
   readonly tour: number | null;
   /** Seen from so far that cards cannot be read. */
   readonly far: boolean;
@@ -54,7 +56,7 @@ interface ViewState {
 
 export const useView = create<ViewState>(() => ({
   nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: null, mode: "canvas",
-  renaming: null, toast: null, snap: true, marks: {}, tour: null, far: false, settled: false, fitted: 0,
+  renaming: null, toast: null, snap: true, marks: {}, ghosts: [], tour: null, far: false, settled: false, fitted: 0,
 }));
 
 export const show = (dialog: Dialog | null): void => useView.setState({ dialog });

@@ -1,4 +1,5 @@
 import { useId } from "react";
+import type { ClipboardEvent } from "react";
 import { isMarked, toggleMark } from "../graph/form";
 import { setValue } from "../graph/edit";
 import type { Json } from "../graph/json";
@@ -6,6 +7,7 @@ import type { Port, Widget } from "../graph/schema";
 import { widgetOf } from "../graph/schema";
 import { Icon } from "../icons";
 import { edit, editWorkflow, useDocument } from "../state/document";
+import { choices } from "../state/schema";
 import { t } from "../words";
 import { ChoiceField } from "./ChoiceField";
 import { FileField } from "./FileField";
@@ -14,6 +16,7 @@ import { NumberField } from "./NumberField";
 import { SeedField } from "./SeedField";
 import { ColorField, TextField, ToggleField } from "./simple";
 import { MultilineField } from "./MultilineField";
+import { readPasted } from "./paste";
 
 /** What every widget gets: it shows `value` and calls `set`; it knows nothing else of the document. */
 export interface WidgetProps {
@@ -55,9 +58,18 @@ export function Field({ node, port, label }: { readonly node: string; readonly p
     const words = typeof next === "string" ? next.split(/\s+/).length : 0; // a step of undo is a word
     edit((graph) => setValue(graph, node, port.name, next), `value ${node}.${port.name} ${words}`);
   };
+  const paste = (event: ClipboardEvent<HTMLElement>) => {
+    if ((event.target as HTMLElement).matches("textarea, input:not([type=range], [type=checkbox], [type=color])")) return; // has a cursor
+    const names = widget.folder ? [...(widget.extra ?? []), ...(choices(widget.folder) ?? [])] : widget.choices;
+    const pasted = readPasted(event.clipboardData.getData("text/plain"), widget, names);
+    if (pasted === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    set(pasted);
+  };
   return (
-    <div className={`field ${widget.kind}`} title={port.description || undefined}>
-      <label htmlFor={id}>{label ?? port.name}</label>
+    <div className={`field ${widget.kind}`} title={port.description || undefined} onPaste={paste}>
+      <label htmlFor={id} title={label === undefined ? port.name : undefined}>{label ?? port.name}</label>
       {label === undefined && <Mark node={node} input={port.name} />}
       <Show id={id} label={label ?? port.name} value={value} set={set} widget={widget} node={node} input={port.name} />
     </div>

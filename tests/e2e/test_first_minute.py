@@ -1,0 +1,61 @@
+"""The first minute of a fresh install: a data folder and a browser that nobody used before."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import BrowserContext, expect
+
+from tests.e2e.editor import Editor
+
+
+def test_a_fresh_page_runs_its_workflow_shows_the_preview_sharpen_and_a_picture_within_seconds(
+    person: Callable[..., BrowserContext], server: str
+) -> None:
+    context = person(fresh=True)
+    editor = Editor(context.new_page(), server).open("")
+    page = editor.page
+    expect(editor.card("KSampler")).to_be_visible()
+    tour = page.get_by_role("dialog", name="Short tour")
+    expect(tour).to_contain_text("Step 1 of 5")
+    tour.get_by_role("button", name="Close for good").click()
+    expect(page.get_by_label("Name of the workflow")).to_have_value("Text to image")
+    page.evaluate(
+        """() => {
+          window.previews = new Set(); window.progress = new Set();
+          new MutationObserver(() => {
+            for (const image of document.querySelectorAll('.card .preview')) window.previews.add(image.src);
+            for (const bar of document.querySelectorAll('.card [role=progressbar]')) window.progress.add(bar.getAttribute('aria-valuenow'));
+          }).observe(document.body, {subtree: true, childList: true, attributes: true});
+        }"""
+    )
+    began = time.monotonic()
+    editor.run()
+    expect(editor.card("Result").get_by_role("img")).to_be_visible(timeout=30_000)
+    assert time.monotonic() - began < 15
+    editor.says("Run finished")
+    assert page.evaluate("window.previews.size") >= 3, "the preview sharpens step by step"
+    assert page.evaluate("window.progress.size") >= 3, "the node shows its progress"
+    expect(editor.card("KSampler").locator(".badge.done")).to_have_text(re.compile(r"^[\d.]+ s$"))
+    again = Editor(context.new_page(), server).open("")
+    expect(again.card("KSampler")).to_be_visible()
+    again.page.wait_for_timeout(900)  # the tour would open 0.6 s after the page
+    expect(again.page.get_by_role("dialog", name="Short tour")).to_have_count(0)
+
+
+def test_the_tour_has_five_steps_each_beside_what_it_speaks_of(
+    person: Callable[..., BrowserContext], server: str
+) -> None:
+    for width, height in ((1440, 900), (390, 844)):
+        context = person(fresh=True, viewport={"width": width, "height": height})
+        editor = Editor(context.new_page(), server).open()
+        editor.command("Short tour")
+        tour = editor.page.get_by_role("dialog", name="Short tour")
+        for step in range(1, 6):
+            expect(tour).to_contain_text(f"Step {step} of 5")
+            expect(tour).to_be_in_viewport(ratio=1)
+            tour.get_by_role("button", name="Next" if step < 5 else "Done").click()
+        expect(tour).to_have_count(0)
+        assert editor.page.evaluate("localStorage.getItem('graphflow.tour')") == "1"
