@@ -131,6 +131,11 @@ class Run:
             case _:
                 return [*self._told_cached(event), *self._flushed(), *self._plain(event)]
 
+    def state_of(self, node: str) -> str | None:
+        """`running` or `finished`, as it was told last; None before it began."""
+        told = self._states.get(node)
+        return None if told is None else str(told["state"])
+
     def preview(self, preview: Preview, *, metadata: bool) -> bytes:
         """A preview's binary frame, in the form that the client asked for."""
         if not metadata:

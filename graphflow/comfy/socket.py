@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import uuid
+from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,8 @@ class _Socket:
     """Jobs that run, as far as they were told."""
     early: dict[str, Preview] = field(default_factory=dict)
     """Previews that overtook the events before them: they wait for the job's next progress."""
+    ended: deque[str] = field(default_factory=lambda: deque(maxlen=100))
+    """Jobs whose end was told: no preview of them comes any more."""
     seen: dict[str, int] = field(default_factory=dict)
     """Of jobs that ran before this connection: the last event that needs no telling."""
 
@@ -148,6 +151,8 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
         return
     if socket.id in socket.door.readers and socket.is_current and (line := entry_of(event)) is not None:
         await socket.response.send_json(message("logs", entries=[line]))
+    if isinstance(event, JobStarted) and event.job in socket.ended:
+        socket.ended.remove(event.job)  # another attempt
     if isinstance(event, JobQueued | JobStarted):
         await socket.response.send_json(status(await socket.door.remaining()))
     if isinstance(event, JobQueued):
@@ -176,6 +181,7 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
         socket.runs.pop(event.job, None)
         socket.early.pop(event.job, None)
         socket.seen.pop(event.job, None)
+        socket.ended.append(event.job)
 
 
 async def _tell_pictures(socket: _Socket, run: Run, event: NodeOutput, about: Particulars) -> None:
@@ -211,8 +217,12 @@ def _concerns(socket: _Socket, client: str | None) -> bool:
 
 async def _tell_preview(socket: _Socket, preview: Preview) -> None:
     run = socket.runs.get(preview.job)
-    if run is None:
-        socket.early[preview.job] = preview
+    state = run.state_of(preview.node) if run is not None else None
+    if run is None or state is None:
+        if preview.job not in socket.ended:
+            socket.early[preview.job] = preview
+        return
+    if state == "finished":
         return
     about = await socket.door.particulars(preview.job)
     if not (socket.metadata if about.previews is None else about.previews):
