@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NamedTuple, cast
 from pydantic import Field
 
 from graphflow.api import Clip, ClipVision, ControlNet, File, Filling, Folder, Model, Vae, Widget, node
-from graphflow.models import checkpoint, control_net, network, text_encoders, vae
+from graphflow.models import checkpoint, control_net, difference_control_net, network, text_encoders, vae
 
 
 class CheckpointParts(NamedTuple):
@@ -134,6 +134,15 @@ def quadruple_clip_loader(
 def control_net_loader(control_net_name: Annotated[File, Folder("controlnet")]) -> ControlNet:
     """Opens a ControlNet, control-LoRA or T2I-Adapter, which steers a model by a picture: edges, depth, a pose."""
     return control_net(control_net_name)
+
+
+@node("DiffControlNetLoader", title="Load ControlNet Model (diff)", category="loaders")
+def diff_control_net_loader(model: Model, control_net_name: Annotated[File, Folder("controlnet")]) -> ControlNet:
+    """Opens a ControlNet whose file holds only the difference from a model: it is added to the model's own weights.
+
+    LoRAs on the model are not in it. Other ControlNets are opened as they are.
+    """
+    return difference_control_net(control_net_name, model)
 
 
 @node("CLIPSetLastLayer", title="CLIP Set Last Layer", category="conditioning")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from graphflow.api import File, Folder, Image, Mask, Model, ModelPatch, Vae, node
 from graphflow.diffusion.sampling_patches import ReferencesApartPatch
-from graphflow.models import Steered, model_patch
+from graphflow.models import Hypernetwork, Steered, hypernetwork_file, model_patch
 
 from ._fields import span
 
@@ -43,3 +43,16 @@ def flux_kv_cache(model: Model) -> Model:
     So the references are worked on as these models learnt it. They are worked on in each step, not kept from the first.
     """
     return model.patched(ReferencesApartPatch())
+
+
+@node("HypernetworkLoader", category="loaders")
+def hypernetwork_loader(
+    model: Model,
+    hypernetwork_name: Annotated[File, Folder("hypernetworks")],
+    strength: Annotated[float, span(-10.0, 10.0, 0.01)] = 1.0,
+) -> Model:
+    """Changes what a U-Net's attention looks at by the small networks of a file, trained in the Web UI.
+
+    Those files are pickles, which are refused; in safetensors their tensors are named `768.0.linear.0.weight`.
+    """
+    return model.patched(Hypernetwork(hypernetwork_file(hypernetwork_name), strength))

@@ -276,6 +276,19 @@ def unet_self_attention_multiply(
     return model.patched(AttentionScalePatch(False, q, k, v, out))
 
 
+@node("UNetTemporalAttentionMultiply", category=ATTENTION, experimental=True)
+def unet_temporal_attention_multiply(
+    model: Model,
+    self_structural: Factor = 1.0,
+    self_temporal: Factor = 1.0,
+    cross_structural: Factor = 1.0,
+    cross_temporal: Factor = 1.0,
+) -> Model:
+    """Multiplies the output of attention, apart for places and for moments; networks for pictures have places alone."""
+    places = AttentionScalePatch(False, 1.0, 1.0, 1.0, self_structural)
+    return model.patched(places, AttentionScalePatch(True, 1.0, 1.0, 1.0, cross_structural))
+
+
 @node("UNetCrossAttentionMultiply", category=ATTENTION, experimental=True)
 def unet_cross_attention_multiply(
     model: Model, q: Factor = 1.0, k: Factor = 1.0, v: Factor = 1.0, out: Factor = 1.0

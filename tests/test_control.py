@@ -21,7 +21,7 @@ from graphflow.models.control.unets import ldm_control
 from graphflow.models.layouts import join
 from graphflow.node import File, Row
 from graphflow.values import Model, Weights
-from graphflow_nodes.loaders import control_net_loader
+from graphflow_nodes.loaders import control_net_loader, diff_control_net_loader
 from tests.tiny import TINY, config_of, file, network, single_file
 
 
@@ -207,6 +207,34 @@ def test_a_control_lora_is_its_network_changed(tmp_path: Path, layout: str) -> N
             outs.append(ask(tmp_path, "sdxl", live, 1.0))
 
     torch.testing.assert_close(outs[0], outs[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["original", "diffusers"])
+def test_a_difference_is_added_to_the_network_it_was_made_from(tmp_path: Path, layout: str) -> None:
+    base, module = network(TINY["sd15"]), control("sd15")
+    one = single_file(tmp_path, TINY["sd15"], base)
+    if layout == "diffusers":
+        save_file(base.state_dict(), one.path)
+        one = file(one.path)
+    model = Model(Weights((one,), "model", "sd15"))
+    shared, state = base.state_dict(), module.state_dict()
+    less = {name: t - shared[name] if name in shared else t for name, t in state.items()}
+    written = {f"control_model.{e.theirs}": join(e, less).contiguous().clone() for e in ldm_control(state)}
+    save_file({**written, "difference": torch.zeros(0)}, tmp_path / "difference.safetensors")
+    (tmp_path / "difference.config").mkdir()
+    (tmp_path / "difference.config/config.json").write_text(json.dumps(dict(module.config)))
+    difference, whole = file(tmp_path / "difference.safetensors"), write(tmp_path, "whole", module)
+
+    outs = []
+    for net in (diff_control_net_loader(model, difference), diff_control_net_loader(model, whole)):
+        with loaded(net) as live:
+            outs.append(ask(tmp_path, "sd15", live, 1.0))
+
+    torch.testing.assert_close(outs[0], outs[1], atol=1e-5, rtol=1e-4)
+    with pytest.raises(UnsupportedFile, match="load it with DiffControlNetLoader"):
+        control_net_loader(difference)
+    with pytest.raises(UnsupportedFile, match="another model than a sdxl one"):
+        diff_control_net_loader(Model(Weights((one,), "model", "sdxl")), difference)
 
 
 def test_a_control_lora_needs_a_u_net_below(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from graphflow.diffusion.network import NetworkEdit
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.sampling_patches import HyperTilePatch, MergeTokensPatch
 from graphflow.diffusion.shrink import Shrink, ShrinkPatch
+from graphflow.values import Model, Weights
+from graphflow_nodes.model_patches import unet_temporal_attention_multiply
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +166,9 @@ def test_shrinking_holds_in_its_part_of_the_sampling_and_names_a_block_that_is_n
     assert patch.edits(p.percent_to_sigma(0.5), p) == ()
     with pytest.raises(ValueError, match="block_number is 9; this model has 6 blocks"):
         Shrink(9, 2.0, True, "area", "area").applied(unet)
+
+
+def test_attention_to_places_is_scaled_and_networks_for_pictures_have_no_other() -> None:
+    model = unet_temporal_attention_multiply(Model(Weights((), "model")), 0.5, 9.0, 2.0, 9.0)
+    edits = [edit for patch in model.patches for edit in patch.edits(1.0, Parametrisation())]
+    assert edits == [ScaleAttention(False, out=0.5), ScaleAttention(True, out=2.0)]

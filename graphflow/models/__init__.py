@@ -19,6 +19,7 @@ from graphflow.models.control import ResidentControl
 from graphflow.models.control.loading import load_control
 from graphflow.models.encoders import load_text
 from graphflow.models.hooks import hooked_clip, hooked_model, loras_for_networks
+from graphflow.models.hypernetworks import Hypernetwork, hypernetwork_file
 from graphflow.models.loading import load_model_patch, load_network, load_style, load_vae, load_vision
 from graphflow.models.lora import Fit, Targets, fit
 from graphflow.models.merged import weight_patches
@@ -30,6 +31,7 @@ from graphflow.models.recipes import (
     checkpoint,
     clip_vision,
     control_net,
+    difference_control_net,
     ip_adapter,
     model_patch,
     network,
@@ -127,6 +129,7 @@ __all__ = [
     "IMAGE_LAYERS",
     "Checkpoint",
     "Fit",
+    "Hypernetwork",
     "Mix",
     "Residency",
     "ResidentAdapter",
@@ -145,9 +148,11 @@ __all__ = [
     "checkpoint",
     "clip_vision",
     "control_net",
+    "difference_control_net",
     "extracted",
     "hooked_clip",
     "hooked_model",
+    "hypernetwork_file",
     "ip_adapter",
     "loaded",
     "loras_for_networks",

@@ -141,7 +141,29 @@ def control_net(file: File) -> ControlNet:
     if found.kind not in ("controlnet", "t2i_adapter"):
         raise UnsupportedFile(f"{file.name} is no ControlNet: {describe(found)}")
     kind = next((part.family for part in found.parts if part.family in BORROWING), "")
+    if _is_difference(file):
+        raise UnsupportedFile(
+            f"{file.name} holds only what a ControlNet differs by from its model: load it with DiffControlNetLoader, and "
+            "connect the model that it was made from"
+        )
     return ControlNet(Weights((file,), "controlnet", found.family, options=(("kind", kind),) if kind else ()))
+
+
+def _is_difference(file: File) -> bool:
+    return "difference" in read_header(file.path).tensors
+
+
+def difference_control_net(file: File, model: Model) -> ControlNet:
+    """The recipe of a ControlNet whose file holds its difference from a model; of another ControlNet, as it is."""
+    if not _is_difference(file):
+        return control_net(file)
+    found = detect(file.path)
+    if found.kind != "controlnet" or found.family != model.weights.family:
+        raise UnsupportedFile(
+            f"{file.name} is to be added to another model than a {model.weights.family} one: {describe(found)}"
+        )
+    files = (file, *model.weights.files)
+    return ControlNet(Weights(files, "controlnet", found.family, options=(("kind", "difference"),)))
 
 
 def on_base(net: ControlNet, model: Model) -> ControlNet:

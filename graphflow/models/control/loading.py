@@ -28,6 +28,8 @@ def load_control(weights: Weights, policy: Policy) -> ControlContent:
     borrowed = dict(weights.options).get("kind")
     if borrowed == "lora":
         return _load_control_lora(weights, policy)
+    if borrowed == "difference":
+        return _load_difference(weights, policy)
     with source(weights.files[0]) as src:
         part, _, _ = src.part("controlnet")
         if part.family not in KINDS:
@@ -106,4 +108,19 @@ def _load_control_lora(weights: Weights, policy: Policy) -> ControlContent:
         names = {e.theirs: e.ours[0] for e in kind.layout(shapes_of(module))} if ours else {}
         dtype = policy.dtype(kind.dtypes)
         fill(module, OnBase(tensors, weights_below, names), kind.layout, dtype=dtype, name=src.file.name)
+        return ControlContent(module, kind, dtype)
+
+
+def _load_difference(weights: Weights, policy: Policy) -> ControlContent:
+    """A ControlNet made of a network's own way down and what is added to it."""
+    with source(weights.files[0]) as src, source(weights.files[1]) as base:
+        _, header, tensors = src.part("controlnet")
+        _, _, below = base.part("model")
+        _, ours = network_config(base)
+        kind = KINDS[weights.family]
+        config = read_config(src.beside / "config.json") or kind.config(header)
+        module = hollow(lambda: kind.build(config))
+        names = {e.theirs: e.ours[0] for e in kind.layout(shapes_of(module))} if ours else {}
+        dtype = policy.dtype(kind.dtypes)
+        fill(module, OnBase(tensors, below, names, added=True), kind.layout, dtype=dtype, name=src.file.name)
         return ControlContent(module, kind, dtype)

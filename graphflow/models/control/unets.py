@@ -61,12 +61,14 @@ def hint_config(header: Header) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class OnBase:
-    """A control-LoRA's tensors, those that it only changes made of a network's: W + up down."""
+    """A ControlNet's tensors, those that its file only changes made of a network's: W + up down, or W + difference."""
 
     own: Tensors
     base: Tensors
     names: Mapping[str, str]
     """What the network's file calls a tensor, where it is not the original's name."""
+    added: bool = False
+    """Its tensors are added to the network's, where that has one of the name."""
 
     def keys(self) -> set[str]:
         """Every name, in the original layout."""
@@ -76,8 +78,10 @@ class OnBase:
     def get(self, key: str) -> Tensor:
         """The tensor."""
         own = set(self.own.keys())
-        if key in own:
+        if key in own and not (self.added and self.names.get(key, key) in self.base.keys()):  # noqa: SIM118 - no mapping
             return self.own.get(key)
+        if key in own:
+            return self.own.get(key).float() + self.base.get(self.names.get(key, key)).float()
         weight = self.base.get(self.names.get(key, key))
         stem = key.removesuffix("weight")
         if f"{stem}up" not in own:
