@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,53 @@ def test_a_gguf_tensor_of_terabytes_is_refused_without_reading_it(tmp_path: Path
 
     with pytest.raises(UnsupportedFile, match=r"overlaps|is cut off: its tensors need 1[0-9,]{17}"):
         read_header(path)
+
+
+def small_safetensors(path: Path) -> bytes:
+    save_file({"first": torch.zeros(64, 4), "other": torch.zeros(8)}, path, {"modelspec.prediction_type": "v"})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "gguf"])
+def test_a_header_of_which_bytes_were_changed_is_read_or_refused_and_never_more(tmp_path: Path, kind: str) -> None:
+    path, chance = tmp_path / f"a.{kind}", random.Random(0)
+    good = small_gguf(path) if kind == "gguf" else small_safetensors(path)
+    refused = []
+    for _ in range(400):
+        bad = bytearray(good)
+        for _ in range(chance.randint(1, 4)):
+            bad[chance.randrange(min(len(bad), 320))] = chance.choice(
+                [0, 1, 34, 44, 58, 91, 123, 255, chance.randrange(256)]
+            )
+        path.write_bytes(bad[: chance.choice([len(bad), len(bad), chance.randrange(len(bad))])])
+        try:
+            describe(detect(path))
+        except UnsupportedFile as error:
+            refused.append(error.message)
+
+    assert 100 < len(refused) < 400
+    assert all(path.name in message for message in refused)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ({"__metadata__": "no object"}, "metadata"),
+        (
+            {"__metadata__": {"a": 1}, "a": {"dtype": "F32", "shape": [1e400], "data_offsets": [0, 0]}},
+            "negative or broken size",
+        ),
+        ({"a": {"dtype": "F32", "shape": [True], "data_offsets": [0, 4]}}, "negative or broken size"),
+        ({"a": {"dtype": ["F32"], "shape": [], "data_offsets": [0, 4]}}, "damaged header"),
+        ({"a": {"dtype": "F32", "shape": [2**70, 2**70], "data_offsets": [0, 4]}}, "where its shape"),
+    ],
+)
+def test_a_header_of_the_wrong_types_is_refused(tmp_path: Path, header: object, said: str) -> None:
+    text = json.dumps(header).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+
+    with pytest.raises(UnsupportedFile, match=said):
+        detect(tmp_path / "a.safetensors")
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------

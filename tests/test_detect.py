@@ -201,6 +201,7 @@ LORAS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
     "wan": ({"diffusion_model.blocks.39.self_attn.q": 5120, "diffusion_model.blocks.39.cross_attn.k_img": 5120}, ("wan",)),
     "kohya wan": ({"lora_unet_blocks_0_cross_attn_v": 1536}, ("wan",)),
     "sana": ({"transformer.transformer_blocks.0.attn1.to_q": 2240}, ("sana",)),
+    "xlabs flux": ({"double_blocks.18.processor.qkv_lora1": 3072}, ("flux",)),
     "nothing that is known": ({"lora_unet_something": 768}, ()),
 }  # fmt: skip
 """Modules with the width that each is asked with."""
@@ -211,10 +212,10 @@ LORAS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
 def test_a_lora_is_told_by_names_and_widths(tmp_path: Path, name: str, down: str, up: str) -> None:
     modules, families = LORAS[name]
     ends = {down: lambda width: torch.zeros(1, width), up: lambda width: torch.zeros(1, 1)}
-    save_file(
-        {f"{m}.{end}.weight": make(w) for m, w in modules.items() for end, make in ends.items()},
-        tmp_path / "lora.safetensors",
-    )
+    if name.startswith("xlabs"):
+        ends = {"down": ends[down], "up": ends[up]}
+    tensors = {f"{m}.{end}.weight": make(width) for m, width in modules.items() for end, make in ends.items()}
+    save_file(tensors, tmp_path / "lora.safetensors")
 
     found = detect(tmp_path / "lora.safetensors")
 

@@ -22,7 +22,6 @@ from graphflow.models.layouts import join
 from graphflow.node import File, Row
 from graphflow.values import Cond, Conditioning, Latent, Lora, Model, Weights
 from graphflow_nodes.sampling import k_sampler
-from tests.matrix import matrix
 from tests.numerics import drive
 from tests.tiny import TINY, Tiny, config_of, file, network, original_state, single_file, write_config
 
@@ -592,7 +591,3 @@ def test_a_gguf_file_is_read(name: str, tmp_path: Path) -> None:
     small = Model(Weights((file(path),), "model", tiny.family))
 
     torch.testing.assert_close(predict(small, tiny), predict(recipe(tmp_path, tiny, module), tiny))
-
-
-def test_the_page_on_families_is_up_to_date() -> None:
-    assert (Path(__file__).parent.parent / "docs" / "families.md").read_text() == matrix()

@@ -110,7 +110,10 @@ def ask(model: Model, name: str, *, images: tuple[RowImage, ...] | None = None, 
         return live.predict(rows)
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+FAMILIES_SHOWN = ("sd15", "sdxl")
+
+
+@pytest.mark.parametrize("name", FAMILIES_SHOWN)
 @pytest.mark.parametrize("kind", KINDS)
 @torch.inference_mode()
 def test_pictures_are_seen_as_diffusers_sees_them(tmp_path: Path, kind: str, name: str) -> None:

@@ -259,3 +259,29 @@ def test_every_end_of_a_name_is_told_from_the_module() -> None:
 
     assert [(g.name, sorted(g.keys)) for g in found] == [("a.b", ["alpha", "down", "up"]), ("c", ["diff", "hada_w1_a"])]
     assert unknown == ["loss"]
+
+
+def test_xlabs_names_mean_the_sides_of_flux_s_blocks() -> None:
+    found, unknown = groups(
+        [
+            f"double_blocks.3.processor.{module}.{end}.weight"
+            for module in ("qkv_lora1", "proj_lora2")
+            for end in ("up", "down")
+        ]
+    )
+
+    assert {group.flat for group in found} == {"double_blocks_3_img_attn_qkv", "double_blocks_3_txt_attn_proj"}
+    assert all(set(group.keys) == {"up", "down"} for group in found)
+    assert not unknown
+
+
+def test_a_bias_beside_a_lora_s_second_matrix_is_added(tiny: File, tmp_path: Path) -> None:
+    model = checkpoint(tiny).model
+    name, bias = OURS.replace("attn2.to_k", "attn2.to_out.0"), r(128)
+    before = weight(model, f"{name}.bias")
+    lora = write(tmp_path, {f"unet.{name}.lora_A.weight": r(2, 128), f"unet.{name}.lora_B.weight": r(128, 2),
+                            f"unet.{name}.lora_B.bias": bias})  # fmt: skip
+
+    changed = lora_loader_model_only(model, lora, 0.5)
+
+    torch.testing.assert_close(weight(changed, f"{name}.bias"), before + 0.5 * bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,12 @@ from graphflow.models import Residency, checkpoint, loaded
 from graphflow.node import File, Row
 from graphflow.values import Image, Lora, Model, Weights
 from graphflow_nodes.ip_adapter import ip_adapter_advanced, ip_adapter_model_loader
+from graphflow_nodes.loaders import control_net_loader, unet_loader
+from graphflow_nodes.merging import model_merge_subtract
 from graphflow_nodes.vision import clip_vision_loader
+from tests.test_control import ask as ask_under
+from tests.test_control import control
+from tests.test_control import write as write_control
 from tests.test_ip_adapter import adapter
 from tests.test_ip_adapter import ask as show
 from tests.test_speed import row as asked
@@ -113,3 +119,34 @@ def test_caches_go_with_a_network_larger_than_the_device(rule: CacheRule, tmp_pa
             )
 
     assert all(torch.equal(small, large) for small, large in zip(*outs, strict=True))
+
+
+@pytest.mark.parametrize("name", ["sd15", "flux", "qwen_image"])
+def test_a_control_net_visits_a_small_device(name: str, tmp_path: Path) -> None:
+    written, outs = write_control(tmp_path, f"control {name}", control(name)), []
+    for limit in (1000, None):
+        with Residency(device="cpu", dtype="float32", limit=limit).active(), loaded(control_net_loader(written)) as net:
+            outs.append(ask_under(tmp_path, name, net, 1.0))
+
+    assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("style", ["fp8_e4m3fn", "fp8_e5m2"])
+def test_a_network_kept_in_fp8_visits_a_small_device(style: Any, tmp_path: Path) -> None:
+    tiny = TINY["flux"]
+    model = unet_loader(single_file(tmp_path, tiny, network(tiny)), style)
+
+    small = ask(model, tiny, Residency(device="cpu", dtype="float32", limit=1000))
+
+    assert torch.equal(small, ask(model, tiny, Residency(device="cpu", dtype="float32")))
+
+
+def test_mixed_models_visit_a_small_device(tmp_path: Path) -> None:
+    tiny = TINY["sd3"]
+    one = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", tiny.family))
+    mixed = model_merge_subtract(one, one, 0.5)
+
+    small = ask(mixed, tiny, Residency(device="cpu", dtype="float32", limit=1000))
+
+    assert torch.equal(small, ask(mixed, tiny, Residency(device="cpu", dtype="float32")))
+    assert not torch.equal(small, ask(one, tiny, Residency(device="cpu", dtype="float32", limit=1000)))

@@ -14,7 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from graphflow.detect.adapters import as_control, as_small
-from graphflow.detect.families import KNOWN, MODELS, TYPES, UNCLIP_WIDTHS, USUAL_ENCODERS, Known, family_of_type
+from graphflow.detect.families import (
+    KNOWN,
+    MODELS,
+    TYPES,
+    UNCLIP_WIDTHS,
+    USUAL_ENCODERS,
+    Known,
+    family_of_type,
+    lacking,
+)
 from graphflow.detect.folders import in_folder
 from graphflow.detect.header import Entry, Header, count
 from graphflow.detect.kinds import PART_TITLES, Detected, Kind, Part, describe, require
@@ -58,7 +67,7 @@ def _in_file(header: Header) -> Detected:
         if kind == "unknown":
             details = {"nearest": nearest(header), "seen": [*itertools.islice(sorted(header.tensors), 3)]}
         return Detected(kind, "", parts, details=details)
-    lacks = tuple(name for name in (*USUAL_ENCODERS[model.family], "vae") if name not in {p.name for p in parts})
+    lacks = lacking(model.family, {part.name for part in parts})
     details = {**model_details(header, model), **prediction(header)}
     return Detected("checkpoint" if len(parts) > 1 else "model", model.family, parts, lacks=lacks, details=details)
 

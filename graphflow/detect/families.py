@@ -272,7 +272,7 @@ def family_of_type(type: str, encoders: Collection[str]) -> str:
     if "" in families:
         family = families[""]
         wanted = USUAL_ENCODERS[family]
-        if not any(_alike(encoder, other) for encoder in encoders for other in wanted):
+        if not any(_may_be(encoder, other) for encoder in encoders for other in wanted):
             raise UnsupportedFile(
                 f"prompts of the type {type!r} go through {', '.join(wanted)}, not {', '.join(encoders)}"
             )
@@ -283,8 +283,19 @@ def family_of_type(type: str, encoders: Collection[str]) -> str:
     return found
 
 
-_ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"qwen3", "mistral3"}, {"clip_l", "clip_g", "clip_h"})
+def lacking(family: str, parts: Collection[str]) -> tuple[str, ...]:
+    """Parts that a checkpoint of the family usually has, and that are not among these."""
+    encoders = (name for name in USUAL_ENCODERS[family] if not any(_alike(name, part) for part in parts))
+    return (*encoders, *(() if "vae" in parts else ("vae",)))
+
+
+_ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"qwen3", "mistral3"})
 
 
 def _alike(one: str, other: str) -> bool:
     return one == other or any({one, other} <= kinds for kinds in _ALIKE)
+
+
+def _may_be(one: str, other: str) -> bool:
+    """CLIPs of unusual widths are told by the loader node."""
+    return _alike(one, other) or (one.startswith("clip_") and other.startswith("clip_"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphflow.detect.families import KNOWN, UNDERSTOOD, USUAL_ENCODERS
+from graphflow.detect.families import KNOWN, UNDERSTOOD, lacking
 from graphflow.detect.header import Header
 from graphflow.detect.kinds import Detected, Part
 from graphflow.errors import UnsupportedFile
@@ -51,7 +51,7 @@ def in_folder(header: Header) -> Detected:
             f"not known; known are {UNDERSTOOD}"
         )
     details["prediction"] = header.metadata.get("scheduler", {}).get("prediction_type")
-    lacks = tuple(name for name in (*USUAL_ENCODERS[parts[0].family], "vae") if name not in {p.name for p in parts})
+    lacks = lacking(parts[0].family, {part.name for part in parts})
     return Detected("checkpoint", parts[0].family, tuple(parts), lacks=lacks, details=details)
 
 

@@ -9,16 +9,16 @@ from graphflow.detect.header import Header
 from graphflow.detect.kinds import Detected
 
 ENDS = re.compile(
-    r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight)?|lora\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight"
+    r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight|\.bias)?|lora[12]?\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight"
     r"|lora_magnitude_vector.*|hada_w[12]_[ab]|lokr_w[12](_[ab])?|oft_blocks|oft_diag|[ab][12]\.weight|dora_scale"
     r"|diff(_b)?|w_norm|b_norm)$"
 )
 """How names in such files end."""
 
 _DOWN = re.compile(
-    r"\.(lora_down\.weight|lora_A(\.default)?\.weight|lora\.down\.weight|hada_w1_b)$|_lora\.down\.weight$"
+    r"\.(lora_down\.weight|lora_A(\.default)?\.weight|lora\.down\.weight|hada_w1_b)$|_lora[12]?\.down\.weight$"
 )
-_QUERY = re.compile(r"(to_q|add_q_proj|_qkv|w1q|self_attn_q|attn_q_linear|qkv_lora[12])$")
+_QUERY = re.compile(r"(to_q|add_q_proj|_qkv|w1q|self_attn_q|attn_q_linear|processor_qkv)$")
 _TEXT = re.compile(r"^(lora_te\d?_|text_encoder|lora_clip_|base_model_model_text_model|clip_[lg]_)")
 _BLOCK = re.compile(r"(?:double_blocks|(?<!single_)transformer_blocks|joint_blocks)_(\d+)_")
 

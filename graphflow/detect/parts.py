@@ -40,6 +40,7 @@ ENCODERS: tuple[Signature, ...] = (
     _encoder("gemma2", (_LLM, "model.layers.0.post_feedforward_layernorm.weight")),
     _encoder("qwen3", (_LLM, "model.layers.0.self_attn.q_norm.weight")),
     _encoder("qwen25", (_LLM, "model.layers.0.self_attn.q_proj.bias")),
+    _encoder("mistral3", (_LLM,), shapes=((_LLM, 1, lambda n: n == 5120),)),
     _encoder("llama", (_LLM,)),
 )
 """Text and image encoders."""

@@ -45,6 +45,8 @@ def safetensors_header(path: Path, stream: BinaryIO) -> Header:
         if not isinstance(tree, dict):
             raise ValueError("the header is no object")
         metadata = tree.pop("__metadata__", None) or {}
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata is no object")
         spans = sorted((*_span(name, entry), name) for name, entry in tree.items())
     except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as error:
         raise UnsupportedFile(f"{path.name} has a damaged header: {error}") from error
@@ -61,7 +63,7 @@ def _span(name: str, entry: Mapping[str, Any]) -> tuple[int, int]:
     begin, end = entry["data_offsets"]
     if entry["dtype"] not in _BITS:
         raise ValueError(f"{name!r} has the unknown dtype {entry['dtype']!r}")
-    if any(not isinstance(n, int) or n < 0 for n in (begin, end, *entry["shape"])):
+    if any(type(n) is not int or n < 0 for n in (begin, end, *entry["shape"])):
         raise ValueError(f"{name!r} has a negative or broken size")
     if end - begin != _nbytes(entry):
         raise ValueError(

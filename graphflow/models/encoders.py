@@ -63,7 +63,7 @@ def assign(wanted: Sequence[TextPart], held: Sequence[Held]) -> Iterator[tuple[T
     yield from ((role, *found[role.role]) for role in wanted if role.role in found)
 
 
-_ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"qwen3", "mistral3", "llama_3"})
+_ALIKE = ({"t5", "umt5"}, {"qwen25", "qwen25_vl"}, {"mistral3", "llama"})
 
 
 def _same_kind(one: str, other: str) -> bool:
@@ -98,7 +98,9 @@ def _hollow_encoder(src: Source, part: Part, wanted: TextPart) -> tuple[nn.Modul
     _, header, _ = src.part(part.name)
     if not part.name.startswith("clip_"):
         config = src.config(part, wanted.folder, "text_encoder") or language.config(part.name, header)
-        module = hollow(lambda: language.build(part.name, config))
+        module: Any = hollow(lambda: language.build(wanted.name if wanted.name == "mistral3" else part.name, config))
+        if wanted.layers and config.get("num_hidden_layers") == max(wanted.layers):
+            module.norm = nn.Identity()  # a file cut after the last layer that is looked at, which is taken as it is
         return module, language.t5_layout(header) if language.is_sequence(part.name) else language.layout(header)
     config = src.config(part, wanted.folder, "text_encoder") or clip_config(wanted.name, header)
     module = hollow(lambda: _clip_module(config))

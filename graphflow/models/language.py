@@ -74,9 +74,15 @@ _QWEN_IMAGE_EDIT = (
     "that meets the user's requirements while maintaining consistency with the original input where appropriate."
     "<|im_end|>\n<|im_start|>user\n"
 )
+_FLUX2 = (
+    "You are an AI that reasons about image descriptions. You give structured responses focusing on object relationships, "
+    "object\nattribution and actions without speculation."
+)
 TEMPLATES: Mapping[str, Template] = {
     "": Template(),
     "chat": Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    "answered": Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"),
+    "flux2": Template(f"<s>[SYSTEM_PROMPT]{_FLUX2}[/SYSTEM_PROMPT][INST]", "[/INST]"),
     "qwen_image": Template(_QWEN_IMAGE, "<|im_end|>\n<|im_start|>assistant\n", 34),
     "qwen_image_edit": Template(_QWEN_IMAGE_EDIT, "<|im_end|>\n<|im_start|>assistant\n", 64),
 }
@@ -105,8 +111,10 @@ class LanguageEncoder:
         ids = list(self.vocabulary.words(whole))
         ids = [self.vocabulary.start, *ids] if self.vocabulary.start is not None and not template else ids
         ids = ids or [self.vocabulary.pad]
-        mask = [1] * len(ids) + [0] * (self.part.least - len(ids))
-        ids = ids + [self.vocabulary.pad] * (self.part.least - len(ids))
+        lacking = self.part.least - len(ids)
+        filling, unseen = [self.vocabulary.pad] * lacking, [0] * lacking
+        mask = unseen + [1] * len(ids) if self.part.left else [1] * len(ids) + unseen
+        ids = filling + ids if self.part.left else ids + filling
         states, seen = self._run(ids, mask, looked)
         states = [state.float()[:, around.dropped :] for state in states]
         kept = seen[:, around.dropped :].cpu() if self.part.masked else None
@@ -236,7 +244,7 @@ def _llm_config(name: str, header: Header) -> dict[str, Any]:
         "num_attention_heads": header.shape(f"{layer}self_attn.q_proj.weight")[0] // head,
         "num_key_value_heads": header.shape(f"{layer}self_attn.k_proj.weight")[0] // head,
         "rope_parameters": {"rope_type": "default", "rope_theta": _ROPE[name]},
-        "rms_norm_eps": 1e-6 if name != "llama" else 1e-5,
+        "rms_norm_eps": 1e-5 if name in ("llama", "mistral3") else 1e-6,
     }
     if name not in ("qwen25_vl", "qwen25"):
         settings["head_dim"] = head

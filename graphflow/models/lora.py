@@ -150,7 +150,7 @@ _ENDS: tuple[tuple[str, str], ...] = (
     (r"\.lora_magnitude_vector(\.default)?(\.weight)?", "dora_scale"), (r"\.dora_scale", "dora_scale"),
     (r"\.alpha", "alpha"), (r"\.(hada_(?:w[12]_[ab]|t[12]))", ""), (r"\.(lokr_(?:w[12](?:_[ab])?|t[12]))", ""),
     (r"\.([ab][12])\.weight", ""), (r"\.oft_blocks", "oft_blocks"), (r"\.oft_diag", "oft_blocks"), (r"\.rescale", "rescale"),
-    (r"\.diff_b", "diff_b"), (r"\.diff", "diff"), (r"\.w_norm", "diff"), (r"\.b_norm", "diff_b"),
+    (r"\.lora_B(\.default)?\.bias", "diff_b"), (r"\.diff_b", "diff_b"), (r"\.diff", "diff"), (r"\.w_norm", "diff"), (r"\.b_norm", "diff_b"),
     (r"\.set_weight", "set"),
 )  # fmt: skip
 _END_PATTERNS = tuple((re.compile(f"(.+?){end}"), name) for end, name in _ENDS)
@@ -191,7 +191,7 @@ def groups(keys: Iterable[str]) -> tuple[list[Group], list[str]]:
     unknown = []
     for key in keys:
         for pattern, end in _END_PATTERNS:
-            if match := pattern.fullmatch(key):
+            if match := pattern.fullmatch(_XLABS.sub(_as_usual, key)):
                 found.setdefault(match[1], {})[end or match[2]] = key
                 break
         else:
@@ -209,6 +209,15 @@ def _group(name: str, ends: Mapping[str, str]) -> Group:
     for prefix in _PREFIXES:
         rest = rest.removeprefix(prefix)
     return Group(name, None, _flat(rest), ends)
+
+
+_XLABS = re.compile(r"(double_blocks\.\d+)\.processor\.(qkv|proj)_lora([12])\.(up|down)\.weight")
+"""XLabs' LoRAs for Flux: 1 stands for the picture's side, 2 for the text's."""
+
+
+def _as_usual(match: re.Match[str]) -> str:
+    block, module, side, end = match.groups()
+    return f"{block}.{'img' if side == '1' else 'txt'}_attn.{module}.lora_{end}.weight"
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,8 @@ class TextPart:
     """Where `NAME.config` holds its config, if not in `text_encoder`."""
     least: int = 0
     """For encoders without chunks: tokens that every prompt is filled up to."""
+    left: bool = False
+    """They stand before the prompt, not after it."""
     padding: int = 0
     """For T5: tokens that fill up after every prompt, however long."""
     masked: bool = False

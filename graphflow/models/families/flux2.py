@@ -103,7 +103,12 @@ FAMILY = Family(
     forward=forward,
     latents=lambda facts: LatentFormat(int(facts.config["in_channels"]), downscale=16),
     parametrisation=mu(2.02),
-    text=(TextPart("qwen3", "qwen3", layers=(9, 18, 27), template="chat", least=512, masked=True),),
+    text=(
+        TextPart("qwen3", "qwen3", layers=(9, 18, 27), template="answered", least=512, masked=True),  # Klein's
+        TextPart(
+            "mistral3", "mistral3", layers=(10, 20, 30), template="flux2", least=512, left=True, masked=True
+        ),  # dev's
+    ),
     guidance=4.0,
     context_width=lambda config: int(config["joint_attention_dim"]),
 )

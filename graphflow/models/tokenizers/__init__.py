@@ -42,6 +42,7 @@ MARKS: Mapping[str, Marks] = {
     "qwen25": Marks(None, "<|im_end|>", "<|endoftext|>", "Qwen/Qwen2.5-VL-7B-Instruct"),
     "qwen25_vl": Marks(None, "<|im_end|>", "<|endoftext|>", "Qwen/Qwen2.5-VL-7B-Instruct"),
     "qwen3": Marks(None, "<|im_end|>", "<|endoftext|>", "Qwen/Qwen3-4B"),
+    "mistral3": Marks("<s>", "</s>", "<pad>", "the folder tokenizer of black-forest-labs/FLUX.2-dev"),
     "gemma2": Marks("<bos>", "<eos>", "<pad>", "google/gemma-2-2b"),
     "llama": Marks("<|begin_of_text|>", "<|eot_id|>", "<|eot_id|>", "meta-llama/Llama-3.1-8B-Instruct"),
 }
