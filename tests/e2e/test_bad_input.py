@@ -213,7 +213,7 @@ def test_a_socket_that_closes_in_mid_run_heals_by_itself(editor: Editor, allow: 
     editor.page.goto(f"{editor.server}/")
     editor.page.reload()
     editor.settled()
-    steps(editor, 300)
+    steps(editor, 120)
     editor.run()
     expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=20_000)
     sockets[-1].close()
@@ -246,3 +246,27 @@ def test_a_newer_server_says_so_and_a_reload_loses_nothing(editor: Editor) -> No
     editor.settled()
     expect(editor.field("Prompt", "text")).to_have_value("typed just before the reload")
     expect(banner).to_have_count(0)
+
+
+def test_a_dead_worker_is_said_until_it_is_back(editor: Editor) -> None:
+    hello = {"type": "hello", "build": "b", "version": "9", "paused": False, "workers": [], "jobs": []}
+    sockets: list[WebSocketRoute] = []
+
+    def tell(state: str, message: str = "") -> None:
+        notice = {"type": "worker", "name": "local", "state": state, "device": "cpu", "message": message}
+        sockets[-1].send(json.dumps(notice))
+
+    def talk(route: WebSocketRoute) -> None:
+        sockets.append(route)
+        route.send(json.dumps(hello))
+        tell("dead", "killed by signal 9")
+
+    editor.page.route_web_socket("**/v1/live", talk)
+    editor.page.reload()
+    banner = editor.page.get_by_role("banner").get_by_role("alert")
+    expect(banner).to_contain_text("A worker died and is being started again: killed by signal 9")
+    tell("starting")
+    expect(editor.page.get_by_text("Getting ready…")).to_be_visible()
+    tell("ready")
+    expect(banner).to_have_count(0)
+    expect(editor.page.locator(".status.quiet")).to_contain_text("cpu")

@@ -6170,7 +6170,7 @@ function ThemeButton() {
 	const [now, setNow] = (0, import_react.useState)(theme());
 	return (0, import_jsx_runtime.jsx)("button", {
 		type: "button",
-		className: "ghost",
+		className: "ghost theme",
 		"aria-label": t(`theme.${now}`),
 		title: t(`theme.${now}`),
 		onClick: () => setNow(nextTheme()),

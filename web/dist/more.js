@@ -165,7 +165,8 @@ function short(value) {
 function Changes({ found }) {
 	const defs = useSchema((state) => state.definitions);
 	const workflow = useDocument((state) => state.workflow);
-	const title = (id) => titleOf(defs, workflow, workflow, id);
+	const ghosts = useView((view) => view.ghosts);
+	const title = (id) => ghosts.find((ghost) => ghost.id === id)?.title ?? titleOf(defs, workflow, workflow, id);
 	if (isSame(found)) return (0, import_jsx_runtime.jsx)("p", {
 		className: "nothing",
 		children: t("versions.same")
@@ -183,7 +184,7 @@ function Changes({ found }) {
 			}, id)),
 			found.removed.map((id) => (0, import_jsx_runtime.jsxs)("li", {
 				className: "removed",
-				children: ["− ", id]
+				children: ["− ", title(id)]
 			}, id)),
 			Object.entries(found.changed).map(([id, changes]) => (0, import_jsx_runtime.jsxs)("li", {
 				className: "changed",

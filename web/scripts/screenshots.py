@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, expect, sync_playwright  # noqa: E402
 
 from tests.e2e.editor import Editor  # noqa: E402
 from tests.e2e.screens import SCREENS, finish  # noqa: E402
@@ -46,6 +46,8 @@ def for_the_docs(browser: Browser, address: str) -> None:
     phone.page.screenshot(path=TARGET / "editor-form.png")
     versions = window(browser, address)
     SCREENS["versions"](versions)
+    expect(versions.page.locator(".toast")).to_have_count(0, timeout=10_000)
+    expect(versions.page.get_by_text("draft saved")).to_be_visible()
     versions.page.screenshot(path=TARGET / "editor-versions.png")
 
 

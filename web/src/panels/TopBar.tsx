@@ -49,7 +49,7 @@ function FileMenu() {
 function ThemeButton() {
   const [now, setNow] = useState<Theme>(theme());
   return (
-    <button type="button" className="ghost" aria-label={t(`theme.${now}`)} title={t(`theme.${now}`)} onClick={() => setNow(nextTheme())}>
+    <button type="button" className="ghost theme" aria-label={t(`theme.${now}`)} title={t(`theme.${now}`)} onClick={() => setNow(nextTheme())}>
       <Icon name={now === "light" ? "sun" : now === "dark" ? "moon" : "color"} />
     </button>
   );

@@ -26,12 +26,13 @@ function short(value: Json | undefined): string {
 export function Changes({ found }: { readonly found: Difference }) {
   const defs = useSchema((state) => state.definitions);
   const workflow = useDocument((state) => state.workflow);
-  const title = (id: string) => titleOf(defs, workflow, workflow, id);
+  const ghosts = useView((view) => view.ghosts);
+  const title = (id: string) => ghosts.find((ghost) => ghost.id === id)?.title ?? titleOf(defs, workflow, workflow, id);
   if (isSame(found)) return <p className="nothing">{t("versions.same")}</p>;
   return (
     <ul className="changes">
       {found.added.map((id) => <li key={id} className="added"><button type="button" onClick={() => reveal(id)}>+ {title(id)}</button></li>)}
-      {found.removed.map((id) => <li key={id} className="removed">− {id}</li>)}
+      {found.removed.map((id) => <li key={id} className="removed">− {title(id)}</li>)}
       {Object.entries(found.changed).map(([id, changes]) => (
         <li key={id} className="changed">
           <button type="button" onClick={() => reveal(id)}>{title(id)}</button>
