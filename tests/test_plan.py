@@ -201,6 +201,19 @@ def test_a_literal_enters_a_subgraph_and_subgraphs_nest() -> None:
     assert dict(made.tasks[0].inputs) == {"a": 7, "b": 1}
 
 
+def test_an_output_node_inside_a_subgraph_is_wanted_and_can_be_the_target() -> None:
+    inside = {"inputs": [{"name": "n"}], "outputs": [], "nodes": {
+        "more": {"type": "Add", "inputs": {"a": {"from": "$inputs.n"}}},
+        "show": {"type": "Show", "inputs": {"value": {"from": "more.INT"}}},
+    }}  # fmt: skip
+    nodes = {"one": ("One", {}), "t": ("subgraph/shown", {"n": "one.INT"}), "s": ("Show", {"value": "one.INT"})}
+    whole = workflow(nodes, subgraphs={"shown": inside})
+
+    made = plan(whole)
+    assert [made.tasks[place].id for place in made.outputs] == ["s", "t:show"]
+    assert [task.id for task in plan(whole, targets=["t:show"]).tasks] == ["one", "t:more", "t:show"]
+
+
 def test_a_bypassed_subgraph_passes_on_the_input_of_the_same_type() -> None:
     nodes = {
         "one": ("One", {}),

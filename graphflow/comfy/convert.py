@@ -142,8 +142,11 @@ def _written(book: _Book, graph: Graph, node: Node, outer: Mapping[tuple[str, st
     for socket in node.inputs:
         if (feeding := graph.source(socket)) is not None:
             value = _followed(book, graph, feeding, socket.type)
-            if value is not _NOTHING:
-                inputs[_input_name(book, node, type, socket.name)] = value
+            name = _input_name(book, node, type, socket.name)
+            port = book.signatures.port(type, name)
+            is_pure = port is not None and port.field is None and link(value) is None  # a constant for a mere socket
+            if value is not _NOTHING and not is_pure:
+                inputs[name] = value
     written: dict[str, Any] = {"type": type, "inputs": inputs}
     if node.title and node.title not in (node.type, book.names.get(node.type)):
         written["title"] = node.title

@@ -141,6 +141,8 @@ def converted(field: Mapping[str, Any] | None, value: Any) -> Any:
         return value.replace("\\", "/") if isinstance(value, str) else value
     if "enum" in field:
         return _choice(field["enum"], value)
+    if any(_is_of(option, value) for option in field.get("anyOf", ())):
+        return value
     for option in field.get("anyOf", ()):
         if option.get("type") != "null" and (better := converted(option, value)) != value:
             return better
@@ -154,6 +156,16 @@ def converted(field: Mapping[str, Any] | None, value: Any) -> Any:
         case "string" if isinstance(value, int | float) and not isinstance(value, bool):
             return str(value)
     return value
+
+
+_KINDS: Mapping[Any, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "string": (str,)}
+
+
+def _is_of(option: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value is of an option's type as it is."""
+    if isinstance(value, bool) or option.get("type") == "boolean":
+        return isinstance(value, bool) and option.get("type") == "boolean"
+    return "enum" not in option and isinstance(value, _KINDS.get(option.get("type"), ()))
 
 
 def _integer(value: Any) -> Any:

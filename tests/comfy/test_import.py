@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from graphflow.comfy.dialect import export, read
 from graphflow.comfy.prompt import read_prompt, write_prompt
-from graphflow.comfy.signatures import Signatures
+from graphflow.comfy.signatures import Signatures, Slot
 from graphflow.comfy.widgets import converted, named_values
 from graphflow.plan import compile
+from graphflow.registry import discover
 from graphflow.workflow import Workflow, canonical
 from tests.comfy.world import DEFAULT, DEFINITIONS, SHELF
 
@@ -173,6 +174,9 @@ def test_stored_values_get_their_names(type: str, values: Any, expected: dict[st
         ({"enum": [1, 2]}, "2", 2),
         ({"enum": ["a"]}, "b", "b"),
         ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "5", 5),
+        ({"anyOf": [{"type": "number"}, {"type": "integer"}, {"type": "boolean"}]}, 81, 81),
+        ({"anyOf": [{"type": "number"}, {"type": "boolean"}]}, True, True),
+        ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "word", "word"),
         (None, "5", "5"),
     ],
 )
@@ -271,6 +275,17 @@ def test_reroutes_and_primitives_dissolve() -> None:
         "6": {"width": 64, "height": 48, "batch_size": 1},
         "8": {},
     }
+
+
+def test_a_primitive_gives_no_constant_to_a_mere_socket() -> None:
+    document = editor(
+        [
+            node(5, "PrimitiveNode", outputs=["*"], values=[48, "fixed"]),
+            node(6, "VAEDecode", [socket("samples", "LATENT", 8)], ["IMAGE"]),
+        ],
+        [[8, 5, 0, 6, 0, "*"]],
+    )
+    assert inputs(document) == {"6": {}}
 
 
 def test_muted_and_bypassed_nodes_stay_and_the_plan_goes_round_them() -> None:
@@ -454,6 +469,66 @@ def test_a_ring_of_reroutes_leads_nowhere() -> None:
         [[1, 1, 0, 2, 0, "*"], [2, 2, 0, 1, 0, "*"], [3, 1, 0, 3, 0, "*"]],
     )
     assert inputs(document) == {"3": {}}
+
+
+PAIRED = [Slot("image", "IMAGE"), Slot("width", "INT", socket=True), Slot("seed", "INT", controls=1), Slot("name", "COMBO", controls=2),
+          Slot("last", "STRING")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([7, "fixed", "a", "fixed", "filter", "z"], {"seed": 7, "name": "a", "last": "z"}),
+        ([64, 7, "fixed", "a", "fixed", "filter", "z"], {"seed": 7, "name": "a", "last": "z"}),
+        ([7, "a", "z"], {"seed": 7, "name": "a", "last": "z"}),
+        ([7], {"seed": 7}),
+    ],
+    ids=["now", "with a value for the socket, as older editors stored it", "without control values", "cut short"],
+)
+def test_both_generations_of_stored_values_are_told_apart(values: list[Any], expected: dict[str, Any]) -> None:
+    assert named_values(PAIRED, values) == expected
+
+
+def test_schema_1_is_read_with_its_state_and_reroutes() -> None:
+    document = {
+        "version": 1,
+        "state": {"lastNodeId": 2, "lastLinkId": 5, "lastGroupId": 0, "lastRerouteId": 1},
+        "nodes": [LATENT, node(2, "VAEDecode", [socket("samples", "LATENT", 5)], ["IMAGE"])],
+        "links": [
+            {
+                "id": 5,
+                "origin_id": 1,
+                "origin_slot": 0,
+                "target_id": 2,
+                "target_slot": 0,
+                "type": "LATENT",
+                "parentId": 1,
+            }
+        ],
+        "reroutes": [{"id": 1, "pos": [1, 2], "linkIds": [5]}],
+    }
+    assert inputs(document)["2"] == {"samples": {"from": "1.LATENT"}}
+    older = {
+        **document,
+        "version": 0.4,
+        "extra": {"reroutes": document.pop("reroutes"), "linkExtensions": [{"id": 5, "parentId": 1}]},
+    }
+    assert inputs(older) == inputs(document)
+
+
+def test_import_export_import_of_published_templates_is_stable() -> None:
+    definitions = discover().definitions()
+    files = sorted((Path(templates.__file__).parent / "templates").glob("*.json"))
+    documents = [(path.name, json.loads(path.read_text("utf-8"))) for path in files[::8]]
+    tried = 0
+    for name, document in documents:
+        if not (isinstance(document, dict) and "nodes" in document):
+            continue
+        once = export(read(document, definitions).workflow, definitions)  # type: ignore[union-attr]
+        again = export(read(json.loads(json.dumps(once)), definitions).workflow, definitions)  # type: ignore[union-attr]
+        assert again == once, name
+        tried += 1
+    assert tried > 70
 
 
 def test_every_published_template_is_read() -> None:
