@@ -194,13 +194,8 @@ async def get_features(request: web.Request) -> web.Response:
     return answer(features(door_of(request)))
 
 
-async def empty_list(request: web.Request) -> web.Response:
-    """For what this server has none of."""
-    return answer([])
-
-
 async def empty_object(request: web.Request) -> web.Response:
-    """The same, where an object is expected."""
+    """For what this server has none of."""
     return answer({})
 
 

@@ -44,7 +44,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/experiment/models/{folder}", about.get_model_files),
     ("GET", "/system_stats", about.get_system_stats),
     ("GET", "/features", about.get_features),
-    ("GET", "/extensions", about.empty_list),
+    ("GET", "/extensions", pack_files.get_extensions),
     ("GET", "/users", userdata.get_users),
     ("POST", "/users", userdata.post_users),
     ("GET", "/settings", userdata.get_settings),

@@ -176,6 +176,22 @@ async def test_the_reference_editor_shows_a_fault_at_its_node(browser: Browser, 
     await page.wait_for_function("!!app.lastNodeErrors?.['1']", timeout=30_000)
 
 
+@pytest.mark.browser
+@pytest.mark.slow
+async def test_the_reference_editor_runs_a_pack_s_script(browser: Browser, it: World, tmp_path: Path) -> None:
+    pack = tmp_path / "custom_nodes" / "Greets"
+    (pack / "web").mkdir(parents=True)
+    (pack / "__init__.py").write_text('WEB_DIRECTORY = "./web"')
+    (pack / "web" / "hello.js").write_text("""
+        import { app } from "../../scripts/app.js";
+        app.registerExtension({ name: "test.greets", setup() { window.greeted = app.graph !== undefined; } });
+    """)
+    config = Config(data=tmp_path, front_end="comfyui", packs=(f"comfyui={pack.parent}",))
+    async with TestServer(create_app(it.service, config, doors=[add_routes])) as server:
+        page = await opened(browser, server)
+        await page.wait_for_function("window.greeted === true", timeout=30_000)
+
+
 @pytest.fixture
 async def real_server(tmp_path: Path) -> AsyncIterator[TestServer]:
     """All nodes, and the model that the editor's own first workflow names, tiny and with random weights."""

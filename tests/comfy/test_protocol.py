@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from aiohttp import FormData
+from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestServer as Server
 
 from graphflow.comfy.door import INTERNAL, ROUTES, add_routes
 from graphflow.config import Config
@@ -312,6 +314,46 @@ async def test_of_a_pack_only_its_examples_are_served(
     (pack / "example_workflows" / "link.json").symlink_to(tmp_path / "secret.json")
     assert (await client.get(f"/workflow_templates/Pack/{name}")).status == 404
     assert (await client.get("/workflow_templates/none/one.json")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("source", "served"),
+    [
+        ('WEB_DIRECTORY = "./web"', True),
+        ("import x\nWEB_DIRECTORY = 'web'\n1/0", True),
+        ("WEB_DIRECTORY = '../..'", False),
+        ("WEB_DIRECTORY = '/etc'", False),
+        ("WEB_DIRECTORY = 'none'", False),
+        ("WEB_DIRECTORY = 3", False),
+        ("WEB_DIRECTORY = [", False),
+        ("", False),
+    ],
+)
+async def test_scripts_of_packs_are_served_to_comfyui_s_editor_alone(
+    it: World, tmp_path: Path, aiohttp_client: Any, source: str, served: bool
+) -> None:
+    pack = tmp_path / "custom_nodes" / "My Pack"
+    (pack / "web" / "js").mkdir(parents=True)
+    (pack / "__init__.py").write_text(source)
+    (pack / "web" / "js" / "a.js").write_text("1")
+    (pack / "secret.js").write_text("2")
+    (pack / "web" / "link.js").symlink_to(pack / "secret.js")
+    script = "/extensions/My%20Pack/js/a.js"
+    config = Config(data=tmp_path, packs=(f"comfyui={tmp_path / 'custom_nodes'}",))
+    theirs = config.model_copy(update={"front_end": "comfyui"})
+    plain: Client = await aiohttp_client(create_app(it.service, config, doors=[add_routes]))
+    assert await (await plain.get("/extensions")).json() == []
+    assert (await plain.get(script)).content_type != "text/javascript"
+
+    client = Server(create_app(it.service, theirs, doors=[add_routes]))
+    client.app.cleanup_ctx.clear()  # the service runs already
+    async with TestClient(client) as editor:
+        listed = await (await editor.get("/api/extensions")).json()
+        assert listed == ([script] if served else [])
+        got = await editor.get(script)
+        assert (got.status, got.content_type) == ((200, "text/javascript") if served else (404, got.content_type))
+        for path in ("link.js", "%2e%2e/secret.js", "..%2Fsecret.js", "js"):
+            assert (await editor.get(f"/extensions/My%20Pack/{path}")).status == 404
 
 
 # --- several users ---------------------------------------------------------------------------------------------------
