@@ -289,6 +289,15 @@ class StyleModel(Value):
     weights: Weights
 
 
+@dataclass(frozen=True)
+class Gligen(Value):
+    """A network that puts texts into boxes: a recipe."""
+
+    wire: ClassVar[str] = "GLIGEN"
+    on_device: ClassVar[bool] = True
+    weights: Weights
+
+
 # --- conditioning ----------------------------------------------------------------------------------------------------
 
 
@@ -317,6 +326,26 @@ class Control(Piece):
     vae: Vae | None = None
     mask: Tensor | None = None
     """(B, H, W), for nets that inpaint."""
+
+
+@dataclass(frozen=True)
+class TextBox(Piece):
+    """A text in a rectangle, in latent pixels."""
+
+    embedding: Tensor
+    """(1, P): the text's end state, before any projection."""
+    height: int
+    width: int
+    y: int
+    x: int
+
+
+@dataclass(frozen=True)
+class Grounding(Piece):
+    """Texts in boxes, for GLIGEN."""
+
+    net: Gligen
+    boxes: tuple[TextBox, ...]
 
 
 @dataclass(frozen=True)
@@ -371,6 +400,7 @@ class Cond(Piece):
     default: bool = False
     """Holds only where no other entry does."""
     unclip: tuple[UnclipImage, ...] = ()
+    grounding: Grounding | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     """What one family alone knows: SDXL's `width`, `height`, `crop_w`, ..., `aesthetic_score`."""
 

@@ -8,7 +8,23 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 import torch
 from torch.nn.functional import pad
 
-from graphflow.api import Area, Clip, Cond, Conditioning, Hooks, Latent, Mask, References, Text, Value, Widget, node
+from graphflow.api import (
+    Area,
+    Clip,
+    Cond,
+    Conditioning,
+    Gligen,
+    Grounding,
+    Hooks,
+    Latent,
+    Mask,
+    References,
+    Text,
+    TextBox,
+    Value,
+    Widget,
+    node,
+)
 from graphflow.diffusion.prompts import EMBEDDING
 from graphflow.models import loaded
 
@@ -160,6 +176,27 @@ def conditioning_set_timestep_range(
 ) -> Conditioning:
     """Holds in a part of the sampling: early steps lay out the picture, late ones draw its details."""
     return conditioning.each(start=start, end=end)
+
+
+@node("GLIGENTextBoxApply", category="conditioning/gligen")
+def gligen_text_box_apply(
+    conditioning_to: Conditioning,
+    clip: Clip,
+    gligen_textbox_model: Gligen,
+    text: Prompt,
+    width: Annotated[int, span(8, MAX_SIDE, 8, "In pixels of the picture.")] = 64,
+    height: Annotated[int, span(8, MAX_SIDE, 8, "In pixels of the picture.")] = 64,
+    x: AreaOffset = 0,
+    y: AreaOffset = 0,
+) -> Conditioning:
+    """Puts what a text says into a box, beside the prompt, which should name it too; several in a row pile up."""
+    with loaded(clip) as encoder:
+        box = TextBox(encoder.end_state(text), height // 8, width // 8, y // 8, x // 8)
+    entries = []
+    for entry in conditioning_to.entries:
+        before = () if entry.grounding is None else entry.grounding.boxes
+        entries.append(replace(entry, grounding=Grounding(gligen_textbox_model, (*before, box))))
+    return Conditioning(tuple(entries))
 
 
 # --- several properties at once, and pairs ---------------------------------------------------------------------------

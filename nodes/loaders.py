@@ -7,8 +7,8 @@ from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field
 
-from graphflow.api import Clip, ClipVision, ControlNet, File, Filling, Folder, Model, Vae, Widget, node
-from graphflow.models import checkpoint, control_net, difference_control_net, network, text_encoders, vae
+from graphflow.api import Clip, ClipVision, ControlNet, File, Filling, Folder, Gligen, Model, Vae, Widget, node
+from graphflow.models import checkpoint, control_net, difference_control_net, gligen, network, text_encoders, vae
 
 
 class CheckpointParts(NamedTuple):
@@ -143,6 +143,12 @@ def diff_control_net_loader(model: Model, control_net_name: Annotated[File, Fold
     LoRAs on the model are not in it. Other ControlNets are opened as they are.
     """
     return difference_control_net(control_net_name, model)
+
+
+@node("GLIGENLoader", category="loaders")
+def gligen_loader(gligen_name: Annotated[File, Folder("gligen")]) -> Gligen:
+    """Opens a GLIGEN, which puts what texts say into boxes; for Stable Diffusion 1.4 and 1.5."""
+    return gligen(gligen_name)
 
 
 @node("CLIPSetLastLayer", title="CLIP Set Last Layer", category="conditioning")

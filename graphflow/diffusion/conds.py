@@ -17,16 +17,18 @@ from torch.nn.functional import interpolate, pixel_unshuffle
 
 from graphflow.diffusion.hooks import Strengths
 from graphflow.diffusion.network import (
+    BOXES,
     ControlNetwork,
     DiffusionNetwork,
     NetworkEdit,
     RowCache,
     RowCond,
     RowControl,
+    RowGrounding,
     RowImage,
 )
 from graphflow.diffusion.parametrisation import Parametrisation
-from graphflow.values import Area, Cond, Conditioning, Control, WeightHook
+from graphflow.values import Area, Cond, Conditioning, Control, Grounding, WeightHook
 
 FEATHER = 8
 """Latent pixels over which an area's edge fades in, at most."""
@@ -183,6 +185,7 @@ def resolve(roles: Mapping[str, Conditioning | None], canvas: Canvas) -> dict[st
     for role in regions:
         if role != "positive":
             _share_controls(regions.get("positive", ()), regions[role])
+            _share_grounding(regions.get("positive", ()), regions[role])
     return regions
 
 
@@ -290,6 +293,21 @@ def _share_controls(positive: Sequence[Region], negative: list[Region]) -> None:
             negative[at] = region
 
 
+def _share_grounding(positive: Sequence[Region], negative: list[Region]) -> None:
+    """Texts in boxes always hold for other roles' entries without an area, if none there has any."""
+    shared = [r.cond.grounding for r in positive if r.cond.grounding and r.box is None]
+    if any(r.cond.grounding for r in negative if r.box is None):
+        return
+    places = [i for i, r in enumerate(negative) if r.box is None]
+    for k, grounding in enumerate(shared if places else ()):
+        at = places[k % len(places)]
+        region = dataclasses.replace(negative[at], cond=dataclasses.replace(negative[at].cond, grounding=grounding))
+        if negative[at].cond.grounding:
+            negative.append(region)
+        else:
+            negative[at] = region
+
+
 # --- channels beside x -----------------------------------------------------------------------------------------------
 
 GREY = (0.8223, -0.6876, 0.6364, 0.1380)
@@ -373,6 +391,7 @@ def row_cond(
         parametrisation=canvas.parametrisation,
         context=context,
         control_context=put(cond.control_context),
+        grounding=None if cond.grounding is None else _row_grounding(cond.grounding, x),
         pooled=put(cond.pooled),
         attention_mask=put(cond.attention_mask),
         uncond=uncond,
@@ -399,6 +418,18 @@ def row_image(image: RowImage, region: Region, count: int, canvas: Canvas) -> Ro
         mask = fit_batch(mask if region.box is None else region.box.cut(mask), count)
     tokens = fit_batch(image.tokens, count).to(canvas.network.device)
     return dataclasses.replace(image, tokens=tokens, mask=mask)
+
+
+def _row_grounding(grounding: Grounding, x: Tensor) -> RowGrounding:
+    height, width = x.shape[-2:]
+    found = grounding.boxes[:BOXES]
+    boxes, masks = torch.zeros(BOXES, 4), torch.zeros(BOXES)
+    embeddings = torch.zeros(BOXES, found[0].embedding.shape[-1])
+    for i, box in enumerate(found):
+        right, bottom = box.x + box.width, box.y + box.height
+        boxes[i] = torch.tensor([box.x / width, box.y / height, right / width, bottom / height])
+        masks[i], embeddings[i] = 1.0, box.embedding[0]
+    return RowGrounding(grounding.net, boxes, masks, embeddings)
 
 
 def _row_control(control: ActiveControl, x: Tensor, canvas: Canvas) -> RowControl:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Network, Row
-from graphflow.values import IpAdapter
+from graphflow.values import Gligen, IpAdapter
 
 Concat = Literal["", "inpaint", "fill", "image"]
 """Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `fill` the same with a mask of a
@@ -81,6 +81,23 @@ class RowImage:
     """The weight also scales the keys, not the values alone."""
     mask: Tensor | None = None
     """(B or 1, h, w) at the row's size, 1 where the pictures hold."""
+
+
+BOXES = 30
+"""Places for texts in boxes; those not in use are told to be empty."""
+
+
+@dataclass(frozen=True, eq=False)
+class RowGrounding:
+    """Texts in boxes that a row looks at, through GLIGEN."""
+
+    net: Gligen
+    boxes: Tensor
+    """(30, 4): left, top, right, bottom as shares of what the row sees."""
+    masks: Tensor
+    """(30,), 1 for those in use."""
+    embeddings: Tensor
+    """(30, P)."""
 
 
 class CacheRule(Protocol):
@@ -158,6 +175,7 @@ class RowCond:
     """Height and width of the whole latent, which x may be a part of."""
     control_context: Tensor | None = None
     """(B, T, D): what ControlNets look at in place of `context`."""
+    grounding: RowGrounding | None = None
 
 
 class DiffusionNetwork(Network, Protocol):

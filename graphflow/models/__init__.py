@@ -18,6 +18,7 @@ from graphflow.models.adapters import ResidentAdapter, load_adapter
 from graphflow.models.control import ResidentControl
 from graphflow.models.control.loading import load_control
 from graphflow.models.encoders import load_text
+from graphflow.models.gligen import gligen
 from graphflow.models.hooks import hooked_clip, hooked_model, loras_for_networks
 from graphflow.models.hypernetworks import Hypernetwork, hypernetwork_file
 from graphflow.models.loading import load_model_patch, load_network, load_style, load_vae, load_vision
@@ -150,6 +151,7 @@ __all__ = [
     "control_net",
     "difference_control_net",
     "extracted",
+    "gligen",
     "hooked_clip",
     "hooked_model",
     "hypernetwork_file",

@@ -15,6 +15,7 @@ from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.models.adapters import attended
 from graphflow.models.families import Call, Facts, Family
+from graphflow.models.gligen import grounded
 from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged, second_network
 from graphflow.models.packed import shapes_of
@@ -77,6 +78,7 @@ class ResidentNetwork:
             tuple((name, tuple(t.shape[-2:])) for name, t in sorted(cond.sizes.items()) if isinstance(t, Tensor)),
             tuple((tuple(e.shape[1:]),) for e, _, _ in cond.unclip),
             tuple((i.adapter.weights, i.tokens.shape[1:], i.layers, i.keys) for i in cond.images),
+            None if cond.grounding is None else cond.grounding.net.weights,
             None if cond.cache is None else (cond.cache.rule, id(cond.cache.memory)),
             cond.edits,
         )
@@ -92,6 +94,10 @@ class ResidentNetwork:
                 if conds[0].images:
                     size = (call.x.shape[-2], call.x.shape[-1])
                     stack.enter_context(attended(self._residency, content.module, [c.images for c in conds], size))
+                if conds[0].grounding is not None:
+                    boxes = [c.grounding for c in conds if c.grounding is not None]
+                    counts = [len(row.x) for row in rows]
+                    stack.enter_context(grounded(self._residency, content.module, boxes, counts))
                 for edit in conds[0].edits:
                     stack.enter_context(edit.applied(content.module))
                 out = _answer(content.module, call, conds, self.family).float()

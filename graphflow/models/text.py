@@ -70,6 +70,10 @@ class ClipEncoder:
             hidden = prompts.weigh(hidden[:-1], hidden[-1], made)
         return Encoded(hidden.reshape(1, -1, hidden.shape[-1]).cpu(), pooled[:1].cpu())
 
+    def end_state(self, text: str, files: Mapping[str, File]) -> Tensor:
+        """(1, D): the text's end in the last layer, before any projection."""
+        return self._run(self.chunks(text, files)[:1], self.layer, projected=False)[1].cpu()
+
     def chunks(self, text: str, files: Mapping[str, File]) -> list[Chunk]:
         """The text's tokens with their weights, in chunks of one length."""
         return prompts.chunks(
@@ -88,7 +92,7 @@ class ClipEncoder:
     def _inner(self) -> Any:
         return getattr(self.module, "text_model", self.module)
 
-    def _run(self, chunks: Sequence[Chunk], layer: int) -> tuple[Tensor, Tensor]:
+    def _run(self, chunks: Sequence[Chunk], layer: int, *, projected: bool = True) -> tuple[Tensor, Tensor]:
         """Hidden states (n, 77, D) of a layer, and the pooled output (n, P), float32."""
         inner = self._inner
         ids, rows = self._embed(chunks)
@@ -104,7 +108,7 @@ class ClipEncoder:
             hidden = inner.final_layer_norm(hidden) if self.norm else hidden
         ends = torch.eq(ids, self.vocabulary.end or 0).int().argmax(dim=-1)
         pooled = last[torch.arange(len(last), device=last.device), ends]
-        projection = getattr(self.module, "text_projection", None)
+        projection = getattr(self.module, "text_projection", None) if projected else None
         return hidden.float(), (projection(pooled) if projection is not None else pooled).float()
 
     def _embed(self, chunks: Sequence[Chunk]) -> tuple[Tensor, Tensor]:
@@ -240,6 +244,16 @@ class TextEncoder:
     def encode(self, text: str, files: Mapping[str, File] | None = None) -> Conditioning:
         """One text through every encoder. `files` are the textual inversions that it names; a `Text` brings its own."""
         return self.encode_each({"": text}, files)
+
+    @torch.inference_mode()
+    def end_state(self, text: str, files: Mapping[str, File] | None = None) -> Tensor:
+        """(1, D): a text's end in CLIP's last layer, before any projection. Raises `ValueError` for other encoders."""
+        named = {**getattr(text, "files", {}), **(files or {})}
+        with self._residency.ready(self._recipe.weights, self._recipe.patches, self._load) as resident:
+            content: Any = resident.content
+            if not isinstance(encoder := content.encoders[0], ClipEncoder):
+                raise ValueError(f"{content.family.title}'s text encoder is no CLIP, which this needs: load clip_l")
+            return encoder.end_state(text, named)
 
     def encode_shown(self, text: str, shown: Shown) -> Conditioning:
         """One text with pictures. Raises `ValueError` when the encoder cannot look at any."""
