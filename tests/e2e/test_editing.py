@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 from tests.e2e.editor import Allow, Editor, middle, workflow
 
 
-def test_deleting_nodes_and_undoing_restores_their_links(editor: Editor) -> None:
+def test_deleting_nodes_and_undoing_restores_their_links(editor: Editor, allow: Allow) -> None:
+    allow(r"422 POST .*/v1/plans")
     before = editor.document()
     editor.select("KSampler", "VAE Decode")
     editor.page.keyboard.press("Delete")
@@ -225,7 +226,8 @@ def test_a_subgraph_is_made_entered_edited_and_unpacked(editor: Editor) -> None:
     assert after["nodes"] == before
 
 
-def test_unknown_nodes_are_shown_named_and_kept(blank: Editor) -> None:
+def test_unknown_nodes_are_shown_named_and_kept(blank: Editor, allow: Allow) -> None:
+    allow(r"422 POST .*/v1/plans")
     document = workflow(
         {"alien": ("AlienNode", {"strength": 0.5}), "save": ("SaveImage", {"images": {"from": "alien.IMAGE"}})}
     )

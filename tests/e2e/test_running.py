@@ -61,7 +61,8 @@ def test_missing_inputs_are_marked_listed_and_nothing_is_sent(editor: Editor, al
     assert sent == []
 
 
-def test_a_missing_model_offers_the_nearest_names(editor: Editor) -> None:
+def test_a_missing_model_offers_the_nearest_names(editor: Editor, allow: Allow) -> None:
+    allow(r"422 POST .*/v1/plans")
     editor.open_workflow(
         workflow(
             {
@@ -261,6 +262,7 @@ def test_two_pictures_are_compared_with_the_settings_that_differ(editor: Editor)
     assert left["x"] + left["width"] <= right["x"] + 1
     dialog.get_by_role("button", name="Hover").click()
     over = dialog.get_by_role("img").nth(1)
+    editor.page.mouse.move(2, 2)
     expect(over).to_have_css("opacity", "0")
     dialog.locator(".pair").hover()
     expect(over).to_have_css("opacity", "1")
