@@ -29,7 +29,11 @@ from graphflow.node import File, NodeDef, Text
 SPACES: Mapping[str, str] = {one.name: one.space for one in KNOWN.values()}
 """Family -> the space of its latents."""
 
-TITLES: Mapping[str, str] = {**{one.name: one.title for one in KNOWN.values()}, "sd": "Stable Diffusion 1 and 2"}
+TITLES: Mapping[str, str] = {
+    **{one.name: one.title for one in KNOWN.values()},
+    "sd": "Stable Diffusion 1 and 2",
+    "wan 2.2": "Wan 2.2 5B",
+}
 
 ALSO_FITS: Mapping[str, frozenset[str]] = {"flux": frozenset({"chroma"})}
 """Conditioning of the family on the left serves those on the right, too."""
@@ -243,6 +247,8 @@ def _serves(found: Detected, wire: str, name: str) -> Known | None:
 def space_of(found: Detected) -> str:
     """The space of a model's latents; one of unusual channels has its own."""
     channels = found.details.get("latent_channels") or found.details.get("in_channels")
+    if SPACES[found.family] == "wan" and found.details.get("latent_channels") == 48:
+        return "wan 2.2"
     usual = (None, 4, 5, 7, 8, 9)  # inpainting, depth and instruction networks take more beside the latent's four
     return f"{channels} channels" if SPACES[found.family] == "sd" and channels not in usual else SPACES[found.family]
 
@@ -251,7 +257,8 @@ def _spaces_of_vae(found: Detected) -> frozenset[str]:
     channels = found.details.get("latent_channels") or 0
     kind = next(part.family for part in found.parts if part.name == "vae")
     if kind in ("wan", "dc"):
-        return frozenset({"wan" if kind == "wan" else "sana"})
+        wan = "wan 2.2" if channels == 48 else "wan"
+        return frozenset({wan if kind == "wan" else "sana"})
     known = {4: {"sd", "sdxl"}, 16: {"sd3", "flux", "16 channels"}, 32: {"flux2"}}
     return frozenset(known.get(channels, {f"{channels} channels"} if channels else set()))
 

@@ -57,7 +57,7 @@ class Latent(Value):
     data: Tensor
     """(B, C, h, w), or (B, C, F, h, w) for video; float32 on the CPU."""
     noise_mask: Tensor | None = None
-    """(B or 1, 1, H, W), 1 where noise is added; any size, usually the picture's."""
+    """(B or 1, 1, H, W), 1 where noise is added; any size, usually the picture's. Of films also (B or 1, 1, F, H, W)."""
     batch_index: tuple[int, ...] | None = None
     """Which samples of a larger batch these are; noise is drawn as it would be for that batch."""
 

@@ -60,3 +60,32 @@ def wan_image_to_video(
             for side in both
         ]
     return Film(both[0], both[1], Latent(latent))
+
+
+@node("Wan22ImageToVideoLatent", category="conditioning/inpaint")
+def wan22_image_to_video_latent(
+    vae: Vae,
+    width: Annotated[int, Field(ge=32, le=16384), Widget(step=32)] = 1280,
+    height: Annotated[int, Field(ge=32, le=16384), Widget(step=32)] = 704,
+    length: Annotated[int, Field(ge=1, le=16384), Widget(step=4)] = 49,
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 1,
+    start_image: Image | None = None,
+) -> Latent:
+    """An empty film for Wan 2.2's small model (5B), or one that begins with the pictures given.
+
+    Those are kept, and the model sees them without noise. `length` counts frames, of which a latent frame holds four after
+    the first.
+    """
+    frames = (length - 1) // 4 + 1
+    latent = torch.zeros(batch_size, 48, frames, height // 16, width // 16)
+    if start_image is None:
+        return Latent(latent)
+    given = resized(Image(start_image.data[:length, ..., :3]), width, height, "bilinear", "center").data
+    with loaded(vae) as autoencoder:
+        encoded = autoencoder.encode(given)
+    if encoded.shape[1:2] + encoded.shape[3:] != latent.shape[1:2] + latent.shape[3:]:
+        raise ValueError(f"this VAE makes {encoded.shape[1]} channels: load that of Wan 2.2's 5B model, which makes 48")
+    latent[:, :, : encoded.shape[2]] = encoded
+    free = torch.ones(batch_size, 1, *latent.shape[2:])
+    free[:, :, : encoded.shape[2]] = 0
+    return Latent(latent, noise_mask=free)

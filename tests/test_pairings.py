@@ -53,6 +53,7 @@ NETWORKS: dict[str, Shapes] = {
     "chroma": keys("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.weight"),
     "qwen_image": keys("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"),
     "z_image": keys("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
+    "wan22": {**keys("head.modulation", "blocks.0.cross_attn.norm_k.weight"), "patch_embedding.weight": [1, 48, 1, 1, 1], "head.head.weight": [192, 1]},
     "wan": keys("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight"),
 }  # fmt: skip
 CLIP_L = {
@@ -91,6 +92,7 @@ FILES: dict[str, Shapes] = {
     "text_encoders/clip_l": CLIP_L, "text_encoders/clip_g": CLIP_G, "text_encoders/t5": T5, "text_encoders/umt5": UMT5,
     "text_encoders/qwen3": QWEN3, "text_encoders/qwen25": QWEN25,
     "vae/kl4": vae(4), "vae/kl16": vae(16), "vae/wan": keys("decoder.middle.0.residual.0.gamma", rank=1),
+    "vae/wan22": {**keys("decoder.middle.0.residual.0.gamma", rank=1), "conv2.weight": [48, 1, 1, 1, 1]},
     "loras/sd15": lora(ATTENTION, 768), "loras/sdxl": lora(ATTENTION, 2048), "loras/sd2": lora(ATTENTION, 1024),
     "loras/flux": lora("lora_unet_double_blocks_0_img_mod_lin", 3072),
     "loras/flux or chroma": lora("lora_unet_double_blocks_0_img_attn_qkv", 3072),
@@ -329,6 +331,9 @@ WRONG: dict[str, Case] = {
     "a VAE among the text encoders": (
         {**network("sd15"), **encoder("vae", "stable_diffusion"), **sampling("net", "clip")}, [("clip", "clip_name")],
     ),
+    "the VAE of Wan 2.1 on Wan 2.2's small model": (
+        {**network("wan22"), **encoder("umt5", "wan"), **autoencoder("wan"), **sampling("net", "clip", "vae")}, [("decode", "vae")],
+    ),
     "models mixed by the blocks of another family": (
         {**checkpoint("sd15"), **network("sd15"), **mixed("load", "net", "MODEL", "ModelMergeSDXL"), **sampling("mix", "load")},
         [("mix", "model1"), ("mix", "model2")],
@@ -400,6 +405,9 @@ def right() -> dict[str, dict[str, Any]]:
         },
         "an SDXL ControlNet": {
             **checkpoint("sdxl"), **control("sdxl"), **sampling("load", "load", cond=of("control", "positive")),
+        },
+        "Wan 2.2's small model with its VAE": {
+            **network("wan22"), **encoder("umt5", "wan"), **autoencoder("wan22"), **sampling("net", "clip", "vae"),
         },
         "two models mixed by the blocks of their family": {
             **checkpoint("sd15"), **network("sd15"), **mixed("load", "net", "MODEL", "ModelMergeSD1"), **sampling("mix", "load"),

@@ -125,7 +125,14 @@ def layout_of(header: Header, part: Part) -> str:
 
 
 def model_details(header: Header, part: Part) -> dict[str, Any]:
-    """How many channels the network takes."""
+    """How many channels the network takes; of Wan also how many it gives, since its kinds differ in both."""
+    if part.family == "wan":
+        given = header.shape(part.prefix + "head.head.weight") or header.shape(part.prefix + "proj_out.weight")
+        taken = header.shape(part.prefix + "patch_embedding.weight")
+        return {
+            "in_channels": taken[1] if len(taken) > 1 else None,
+            "latent_channels": given[0] // 4 if given else None,
+        }
     for key, axis in (("input_blocks.0.0.weight", 1), ("conv_in.weight", 1), ("img_in.weight", 1),
                       ("x_embedder.proj.weight", 1), ("patch_embedding.weight", 1)):  # fmt: skip
         if shape := header.shape(part.prefix + key):
@@ -135,6 +142,9 @@ def model_details(header: Header, part: Part) -> dict[str, Any]:
 
 def vae_details(header: Header, part: Part) -> dict[str, Any]:
     """How many channels the latents have."""
+    if part.family == "wan":
+        last = header.shape(part.prefix + "conv2.weight") or header.shape(part.prefix + "post_quant_conv.weight")
+        return {"latent_channels": last[0]} if last else {}
     shape = header.shape(part.prefix + "decoder.conv_in.weight") or header.shape(
         part.prefix + "decoder.layers.0.weight"
     )

@@ -317,6 +317,8 @@ GREY = (0.8223, -0.6876, 0.6364, 0.1380)
 def _concat(cond: Cond, canvas: Canvas) -> Tensor | None:
     """What an inpainting or instruction network takes beside x."""
     latent = canvas.latent
+    if canvas.network.concat == "known":
+        return None if canvas.noise_mask is None else canvas.noise_mask[:, :1]
     if canvas.network.concat == "":
         return None
     image = None

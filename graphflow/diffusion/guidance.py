@@ -59,13 +59,17 @@ class Inpaint:
     """The picture, in the network's space."""
     noise: Tensor
     """What is put on the kept part at each noise level."""
+    clean: bool = False
+    """The network sees the kept part without noise, and is told so."""
 
     def into(self, x: Tensor, sigma: Tensor, mask: Tensor, parametrisation: Parametrisation) -> Tensor:
-        """x with the kept part as it would be at sigma."""
+        """x with the kept part as it would be at sigma, or as it is."""
+        if self.clean:
+            return self.out(x, mask)
         return x * mask + parametrisation.add_noise(sigma, self.noise, self.latent) * (1.0 - mask)
 
     def out(self, denoised: Tensor, mask: Tensor) -> Tensor:
-        """The prediction with the kept part as it is."""
+        """The prediction, or x, with the kept part as it is."""
         return denoised * mask + self.latent * (1.0 - mask)
 
 

@@ -23,9 +23,10 @@ from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Network, Row
 from graphflow.values import Gligen, IpAdapter
 
-Concat = Literal["", "inpaint", "fill", "image"]
+Concat = Literal["", "inpaint", "fill", "image", "known"]
 """Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `fill` the same with a mask of a
-channel for each pixel that a place of the latent stands for (64), `image` a picture alone."""
+channel for each pixel that a place of the latent stands for (64), `image` a picture alone. `known` is a
+mask (1) alone, for networks that see what is kept without noise, and are told so."""
 
 
 class Residuals(NamedTuple):

@@ -138,14 +138,17 @@ def _guided(task: Task, start: Tensor, noise: Tensor, sigmas: Tensor) -> Guided:
         regions={**resolve(task.conditionings, canvas), **resolve(asked, canvas)},
         rule=task.rule,
         patches=task.model.patches,
-        inpaint=None if mask is None else Inpaint(mask, start, noise),
+        inpaint=None if mask is None else Inpaint(mask, start, noise, clean=task.network.concat == "known"),
         sigmas=sigmas,
         picture=task.picture,
     )
 
 
 def _noise_mask(mask: Tensor, latent: Tensor) -> Tensor:
-    """(B or 1, 1, H, W) of any size to the latent's shape; soft values stay soft."""
+    """(B or 1, 1, H, W) of any size, or (B or 1, 1, F, H, W), to the latent's shape; soft values stay soft."""
+    if mask.ndim == 5 and latent.ndim == 5:
+        frames = interpolate(mask.flatten(1, 2).to(latent), size=latent.shape[-2:], mode="bilinear")
+        return fit_batch(frames[:, None], len(latent)).expand(latent.shape)
     mask = mask.reshape(-1, 1, *mask.shape[-2:]).to(latent)
     mask = interpolate(mask, size=latent.shape[-2:], mode="bilinear")
     mask = fit_batch(mask, len(latent))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -115,8 +116,28 @@ def _kl(header: Header) -> dict[str, Any]:
 
 
 def _wan(header: Header) -> dict[str, Any]:
-    base = header.shape("encoder.conv1.weight")[0]
-    return {"base_dim": base, "z_dim": header.shape("conv2.weight")[0]}
+    base, channels = header.shape("encoder.conv1.weight")[:2]
+    found = {"base_dim": base, "z_dim": header.shape("conv2.weight")[0]}
+    if "encoder.downsamples.0.downsamples.0.residual.0.gamma" not in header.tensors:
+        return found
+    levels = count(header, "encoder.downsamples.{}.")
+    steps = [f"encoder.downsamples.{n}.downsamples.{_blocks(header, n)}.time_conv.weight" for n in range(levels - 1)]
+    return {
+        **found,
+        "decoder_base_dim": header.shape("decoder.head.2.weight")[1],
+        "num_res_blocks": _blocks(header, 0),
+        "temperal_downsample": [step in header.tensors for step in steps],
+        "is_residual": True,
+        "in_channels": channels,
+        "out_channels": channels,
+        "patch_size": math.isqrt(channels // 3),
+        "scale_factor_spatial": 8 * math.isqrt(channels // 3),
+    }
+
+
+def _blocks(header: Header, level: int) -> int:
+    """How many residual blocks a level of Wan 2.2's encoder has."""
+    return sum(f"encoder.downsamples.{level}.downsamples.{n}.residual.0.gamma" in header.tensors for n in range(8))
 
 
 def _tiny(header: Header) -> dict[str, Any]:
@@ -143,8 +164,21 @@ _WAN = (
 
 
 def wan_vae(names: Iterable[str]) -> list[Entry]:
-    """Wan 2.1's autoencoder, which is Qwen-Image's, too: one list of blocks a side."""
-    return [Entry(_wan_name(name), (name,)) for name in names]
+    """Wan 2.1's autoencoder, which is Qwen-Image's, too: one list of blocks a side; and 2.2's, with lists of lists."""
+    all_names = list(names)
+    nested = any(".downsampler." in name for name in all_names)
+    each = {side: 1 + max((int(m[1]) for name in all_names if (m := re.match(rf"{side}.*?_blocks\.0\.resnets\.(\d)", name))), default=0)
+            for side in ("encoder", "decoder")}  # fmt: skip
+    return [Entry(_wan_name(_in_lists(name, each) if nested else name), (name,)) for name in all_names]
+
+
+def _in_lists(name: str, each: Mapping[str, int]) -> str:
+    """A name of Wan 2.2's blocks, as far as it differs from 2.1's; `each` says how many residual blocks a level has."""
+    for side, blocks, lists in (("encoder", "down_blocks", "downsamples"), ("decoder", "up_blocks", "upsamples")):
+        start = rf"{side}\.{blocks}\.(\d)"
+        name = re.sub(rf"{start}\.resnets\.(\d)", rf"{side}.{lists}.\1.{lists}.\2", name)
+        name = re.sub(rf"{start}\.(?:down|up)sampler\.", rf"{side}.{lists}.\1.{lists}.{each[side]}.", name)
+    return name
 
 
 def _wan_name(name: str) -> str:

@@ -15,6 +15,20 @@ from graphflow.models.families.flow import diffusers_class, even, first, shifted
 from graphflow.models.families.qwen_image import WAN_LATENTS
 from graphflow.models.layouts import table
 
+MEAN = (
+    -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.157, -0.0098,
+    0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322, 0.1109, 0.1567,
+    -0.0729, 0.0899, -0.2799, -0.123, -0.0313, -0.1649, 0.0117, 0.0723, -0.2839, -0.2083, -0.052, 0.3748, 0.0152, 0.1957,
+    0.1433, -0.2944, 0.3573, -0.0548, -0.1681, -0.0667,
+)  # fmt: skip
+STD = (
+    0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.499, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165, 0.8454,
+    0.4978, 0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659, 0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999,
+    0.6866, 0.4093, 0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.06, 0.3943, 0.5537, 0.5444,
+    0.4089, 0.7468, 0.7744,
+)  # fmt: skip
+"""Of the latents of Wan 2.2's autoencoder, which its small model uses, each channel's mean and spread."""
+
 
 def _attention(block: str, theirs: str, ours: str) -> list[tuple[str, ...]]:
     return [
@@ -66,23 +80,32 @@ def config(header: Header) -> dict[str, Any]:
 
 
 def latents(facts: Facts) -> LatentFormat:
-    """Wan 2.1's; of other channels, as they are."""
+    """Wan 2.1's, or those of 2.2's small model."""
     channels = int(facts.config["out_channels"])
+    if channels == 48:
+        return LatentFormat(48, mean=MEAN, std=STD, downscale=16, temporal=4, dims=3)
     return WAN_LATENTS if channels == 16 else LatentFormat(channels, downscale=16, temporal=4, dims=3)
 
 
 def concat(facts: Facts) -> Concat:
-    """Image to video takes a mask and the frames that are given beside the latent."""
+    """Image to video takes a mask and the frames that are given beside the latent; the small model is told them by time."""
+    if int(facts.config["in_channels"]) == int(facts.config["out_channels"]) == 48:
+        return "known"
     more = int(facts.config["in_channels"]) - int(facts.config["out_channels"])
     return "inpaint" if more > 0 else ""
 
 
 def forward(module: nn.Module, call: Call) -> Tensor:
-    """One pass; a mask of one channel, 1 where frames are free, becomes four, 1 where they are given."""
+    """One pass; a mask of one channel, 1 where frames are free, becomes four, 1 where they are given, or for the small
+    model each token's own time, 0 where it is given.
+    """
     settings: Any = module.config
-    x = call.x
+    x, timestep = call.x, call.timestep
     own = settings.out_channels
-    if x.shape[1] > own:
+    if x.shape[1] > own and settings.in_channels == own:
+        free = even(x[:, own : own + 1])[:, 0, :, ::2, ::2]
+        x, timestep = x[:, :own], (free * timestep[:, None, None, None]).flatten(1).to(timestep)
+    elif x.shape[1] > own:
         given = 1.0 - x[:, own : own + 1]
         copies = settings.in_channels - x.shape[1] + 1
         x = torch.cat([x[:, :own], given.expand(-1, copies, *x.shape[2:]), x[:, own + 1 :]], dim=1)
@@ -92,7 +115,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
     out = first(
         module,
         even(x),
-        timestep=call.timestep,
+        timestep=timestep,
         encoder_hidden_states=call.context,
         encoder_hidden_states_image=torch.cat(images).to(call.context) if images else None,
     )
