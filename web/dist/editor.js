@@ -2436,6 +2436,87 @@ function escape() {
 	} else if (view.dialog) useView.setState({ dialog: null });
 	else select([]);
 }
+// src/canvas/TextOutput.tsx
+var import_jsx_runtime = require_jsx_runtime();
+function TextOutput({ asset }) {
+	const [text, setText] = (0, import_react.useState)("");
+	(0, import_react.useEffect)(() => {
+		send(assetUrl(asset)).then((response) => response.text()).then((all) => setText(all.slice(0, 2e4)), () => void 0);
+	}, [asset]);
+	return (0, import_jsx_runtime.jsx)("pre", {
+		className: "text-output nodrag nowheel",
+		tabIndex: 0,
+		children: text
+	});
+}
+// src/canvas/Results.tsx
+var toAsset = (output) => ({
+	id: output.asset,
+	name: output.name,
+	kind: "output",
+	media_type: output.media_type,
+	size: 0,
+	created: 0,
+	width: null,
+	height: null,
+	job: null,
+	node: output.node
+});
+function Result({ output }) {
+	if (output.media_type.startsWith("image/")) return (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: "result nodrag",
+		"aria-label": t("card.openResult", { name: output.name }),
+		onClick: () => show({
+			kind: "viewer",
+			asset: toAsset(output)
+		}),
+		children: (0, import_jsx_runtime.jsx)("img", {
+			src: thumbnailUrl(output.asset, 512),
+			alt: output.name,
+			loading: "lazy",
+			draggable: false
+		})
+	});
+	if (output.media_type.startsWith("video/")) return (0, import_jsx_runtime.jsx)("video", {
+		className: "result nodrag",
+		src: assetUrl(output.asset),
+		controls: true,
+		loop: true,
+		muted: true
+	});
+	if (output.media_type.startsWith("text/")) return (0, import_jsx_runtime.jsx)(TextOutput, { asset: output.asset });
+	return (0, import_jsx_runtime.jsx)("a", {
+		className: "result-file",
+		href: assetUrl(output.asset),
+		download: output.name,
+		children: output.name
+	});
+}
+function Results({ id }) {
+	const full = runId(useDocument((state) => state.path), id);
+	const preview = useRun((state) => state.previews[full]);
+	const results = useRun((state) => state.results[full]);
+	const run = useNodeRun(id);
+	const [running, message] = [run?.state === "running", run?.message];
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
+		message && (0, import_jsx_runtime.jsx)("p", {
+			className: "card-problem",
+			role: "alert",
+			children: message
+		}),
+		preview && running && (0, import_jsx_runtime.jsx)("img", {
+			className: "preview",
+			src: preview,
+			alt: t("card.preview"),
+			draggable: false
+		}),
+		results && !(preview && running) && (0, import_jsx_runtime.jsx)("div", {
+			className: `results ${results.length > 1 ? "many" : ""}`,
+			children: results.map((output) => (0, import_jsx_runtime.jsx)(Result, { output }, output.asset + output.name))
+		})
+	] });
+}
 // src/canvas/types.ts
 var KNOWN = {
 	MODEL: {
@@ -2534,7 +2615,6 @@ var PATHS$1 = {
 	triangle: "M2.2 1.6l12.4 6.4-12.4 6.4z"
 };
 // src/canvas/FarCard.tsx
-var import_jsx_runtime = require_jsx_runtime();
 var FAR = .35;
 var FOLDED = 60;
 function useFarHeight(id) {
@@ -2583,7 +2663,11 @@ function FarCard({ id, def, title }) {
 			name: port.name,
 			type: port.type,
 			bounds
-		}, port.name))
+		}, port.name)),
+		(0, import_jsx_runtime.jsx)("div", {
+			className: "far-results",
+			children: (0, import_jsx_runtime.jsx)(Results, { id })
+		})
 	] });
 }
 // src/graph/frames.ts
@@ -3755,86 +3839,6 @@ function estimate(def, node, box) {
 		handles
 	};
 }
-// src/canvas/TextOutput.tsx
-function TextOutput({ asset }) {
-	const [text, setText] = (0, import_react.useState)("");
-	(0, import_react.useEffect)(() => {
-		send(assetUrl(asset)).then((response) => response.text()).then((all) => setText(all.slice(0, 2e4)), () => void 0);
-	}, [asset]);
-	return (0, import_jsx_runtime.jsx)("pre", {
-		className: "text-output nodrag nowheel",
-		tabIndex: 0,
-		children: text
-	});
-}
-// src/canvas/Results.tsx
-var toAsset = (output) => ({
-	id: output.asset,
-	name: output.name,
-	kind: "output",
-	media_type: output.media_type,
-	size: 0,
-	created: 0,
-	width: null,
-	height: null,
-	job: null,
-	node: output.node
-});
-function Result({ output }) {
-	if (output.media_type.startsWith("image/")) return (0, import_jsx_runtime.jsx)("button", {
-		type: "button",
-		className: "result nodrag",
-		"aria-label": t("card.openResult", { name: output.name }),
-		onClick: () => show({
-			kind: "viewer",
-			asset: toAsset(output)
-		}),
-		children: (0, import_jsx_runtime.jsx)("img", {
-			src: thumbnailUrl(output.asset, 512),
-			alt: output.name,
-			loading: "lazy",
-			draggable: false
-		})
-	});
-	if (output.media_type.startsWith("video/")) return (0, import_jsx_runtime.jsx)("video", {
-		className: "result nodrag",
-		src: assetUrl(output.asset),
-		controls: true,
-		loop: true,
-		muted: true
-	});
-	if (output.media_type.startsWith("text/")) return (0, import_jsx_runtime.jsx)(TextOutput, { asset: output.asset });
-	return (0, import_jsx_runtime.jsx)("a", {
-		className: "result-file",
-		href: assetUrl(output.asset),
-		download: output.name,
-		children: output.name
-	});
-}
-function Results({ id }) {
-	const full = runId(useDocument((state) => state.path), id);
-	const preview = useRun((state) => state.previews[full]);
-	const results = useRun((state) => state.results[full]);
-	const run = useNodeRun(id);
-	const [running, message] = [run?.state === "running", run?.message];
-	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [
-		message && (0, import_jsx_runtime.jsx)("p", {
-			className: "card-problem",
-			role: "alert",
-			children: message
-		}),
-		preview && running && (0, import_jsx_runtime.jsx)("img", {
-			className: "preview",
-			src: preview,
-			alt: t("card.preview"),
-			draggable: false
-		}),
-		results && !(preview && running) && (0, import_jsx_runtime.jsx)("div", {
-			className: `results ${results.length > 1 ? "many" : ""}`,
-			children: results.map((output) => (0, import_jsx_runtime.jsx)(Result, { output }, output.asset + output.name))
-		})
-	] });
-}
 // src/canvas/Socket.tsx
 function useFit({ node, name, type, side }) {
 	return useView(({ linking }) => {
@@ -4011,14 +4015,15 @@ function Card({ id, selected }) {
 		mark ? `mark-${mark}` : "",
 		selected ? "selected" : "",
 		def.unknown ? "unknown" : "",
-		broken ? "broken" : ""
+		broken ? "broken" : "",
+		far ? "far" : ""
 	];
 	return (0, import_jsx_runtime.jsxs)("article", {
 		"aria-label": title || def.title,
 		className: classes.filter(Boolean).join(" "),
 		"data-tint": color,
 		"data-state": state,
-		style: far ? { height: farHeight } : void 0,
+		style: far ? { minHeight: farHeight } : void 0,
 		children: [far ? (0, import_jsx_runtime.jsx)(FarCard, {
 			id,
 			def,
@@ -5218,9 +5223,13 @@ function Toast() {
 }
 // src/state/submit.ts
 var randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
-function stop() {
+function isReady(targets) {
+	const list = checkHere(targets);
+	if (!list.length) return true;
+	keepProblems(list);
 	useView.setState({ panel: "problems" });
-	say(count(checkHere().length, "run.problem", "run.problems"), "error");
+	say(count(list.length, "run.problem", "run.problems"), "error");
+	return false;
 }
 async function post({ targets, front, overrides }) {
 	const { workflow } = current();
@@ -5243,12 +5252,7 @@ async function post({ targets, front, overrides }) {
 	return job;
 }
 async function run(options = {}) {
-	const local = checkHere(options.targets);
-	if (local.length) {
-		keepProblems(local);
-		stop();
-		return false;
-	}
+	if (!isReady(options.targets)) return false;
 	try {
 		for (let i = 0; i < (options.count ?? 1); i += 1) {
 			amend((workflow) => drawSeeds(workflow, randomSeed));
@@ -5285,12 +5289,7 @@ function cancelShown() {
 	if (shown) cancelJob(shown);
 }
 async function runGrid(cells) {
-	const local = checkHere();
-	if (local.length) {
-		keepProblems(local);
-		stop();
-		return [];
-	}
+	if (!isReady()) return [];
 	const sent = [];
 	try {
 		for (const { label, overrides } of cells) sent.push({
@@ -6338,4 +6337,4 @@ async function start() {
 	setTimeout(() => useView.setState({ settled: true }), 1500);
 }
 start();
-export { show as $, changeItem as A, thumbnailUrl as At, saveAs as B, sourceOf as Bt, proposal as C, definitionOf as Ct, badgeText as D, assetUrl as Dt, badgeHint as E, widgetOf as Et, Icon as F, seconds as Ft, openDraft as G, writeJson as Gt, upload as H, cleanWorkflow as Ht, colorOf as I, t as It, takeTheirs as J, openWorkflow as K, newWorkflow as L, ancestors as Lt, moveItem as M, bytes as Mt, explain as N, clock as Nt, Field as O, call as Ot, useProblems as P, count as Pt, say as Q, openSaved as R, inOrder as Rt, openPlaces as S, toggleMode as St, TextOutput as T, outputOf as Tt, workflowOf as U, isRecord as Ut, templates as V, wires as Vt, keepMine as W, parseJson as Wt, TOUR as X, useSession as Y, reveal as Z, addAt as _, useDocument as _t, cancelShown as a, useNodeRun as at, openPalette as b, setTitle as bt, run as c, isSame as ct, Dot as d, useRun as dt, useView as et, matching as f, current as ft, titleOf as g, open as gt, score as h, enter as ht, cancelJob as i, useSchema as it, formItems as j, url as jt, weightKey as k, newKey as kt, runGrid as l, activeJobs as lt, find as m, editWorkflow as mt, display as n, loadUploads as nt, clearQueue as o, visibleNode as ot, Picker as p, edit as pt, saveFile as q, COMMANDS as r, useDefinition as rt, placeJob as s, difference as st, NodeMenu as t, definitionIn as tt, setPaused as u, isActive as ut, toggleFrozen as v, disconnect as vt, toAsset as w, fits as wt, tryConnect as x, setValue as xt, looseEnd as y, remove as yt, openTemplate as z, linkTo as zt };
+export { show as $, moveItem as A, thumbnailUrl as At, saveAs as B, sourceOf as Bt, proposal as C, definitionOf as Ct, weightKey as D, assetUrl as Dt, Field as E, widgetOf as Et, toAsset as F, seconds as Ft, openDraft as G, writeJson as Gt, upload as H, cleanWorkflow as Ht, TextOutput as I, t as It, takeTheirs as J, openWorkflow as K, newWorkflow as L, ancestors as Lt, useProblems as M, bytes as Mt, Icon as N, clock as Nt, changeItem as O, call as Ot, colorOf as P, count as Pt, say as Q, openSaved as R, inOrder as Rt, openPlaces as S, toggleMode as St, badgeText as T, outputOf as Tt, workflowOf as U, isRecord as Ut, templates as V, wires as Vt, keepMine as W, parseJson as Wt, TOUR as X, useSession as Y, reveal as Z, addAt as _, useDocument as _t, cancelShown as a, useNodeRun as at, openPalette as b, setTitle as bt, run as c, isSame as ct, Dot as d, useRun as dt, useView as et, matching as f, current as ft, titleOf as g, open as gt, score as h, enter as ht, cancelJob as i, useSchema as it, explain as j, url as jt, formItems as k, newKey as kt, runGrid as l, activeJobs as lt, find as m, editWorkflow as mt, display as n, loadUploads as nt, clearQueue as o, visibleNode as ot, Picker as p, edit as pt, saveFile as q, COMMANDS as r, useDefinition as rt, placeJob as s, difference as st, NodeMenu as t, definitionIn as tt, setPaused as u, isActive as ut, toggleFrozen as v, disconnect as vt, badgeHint as w, fits as wt, tryConnect as x, setValue as xt, looseEnd as y, remove as yt, openTemplate as z, linkTo as zt };

@@ -1,12 +1,10 @@
 /** What menus and keys do to the selection. */
 import { arranged } from "../graph/arrange";
 import { copy, paste, readPart } from "../graph/clipboard";
-import type { Loose } from "../graph/connect";
-import { fittingPort, join } from "../graph/connect";
+import { fittingPort, join, type Loose } from "../graph/connect";
 import * as edits from "../graph/edit";
 import { addFrame, removeFrames } from "../graph/frames";
-import type { NodeDef } from "../graph/schema";
-import { INPUTS, OUTPUTS, subgraphName } from "../graph/schema";
+import { subgraphName, INPUTS, type NodeDef, OUTPUTS } from "../graph/schema";
 import { makeSubgraph, unpack } from "../graph/subgraph";
 import type { Position } from "../graph/workflow";
 import { current, edit, editWorkflow } from "../state/document";

@@ -1,7 +1,6 @@
 /** The workflow library, sharing, and the workflow as a request. */
 import { cleanWorkflow } from "../graph/file";
-import type { Json } from "../graph/json";
-import { isRecord } from "../graph/json";
+import { isRecord, type Json } from "../graph/json";
 import { asCurl, asPython } from "../graph/snippets";
 import { EMPTY } from "../graph/workflow";
 import { ServerError, call, url } from "../server/api";

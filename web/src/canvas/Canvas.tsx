@@ -1,12 +1,10 @@
 import { Background, BackgroundVariant, ReactFlow, SelectionMode, useNodesInitialized, useStore } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
-import { useEffect, useRef } from "react";
-import type { DragEvent, MouseEvent } from "react";
+import { useEffect, useRef, type DragEvent, type MouseEvent } from "react";
 import { showOpened } from "../actions/view";
 import { openFiles } from "../files";
 import { useDocument } from "../state/document";
-import type { ViewNode, WireEdge } from "../state/view";
-import { useView } from "../state/view";
+import { useView, type ViewNode, type WireEdge } from "../state/view";
 import { t } from "../words";
 import { FAR } from "./FarCard";
 import { FrameCard } from "./FrameCard";

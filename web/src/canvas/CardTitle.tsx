@@ -1,8 +1,6 @@
-import { useEffect, useRef } from "react";
-import type { KeyboardEvent } from "react";
+import { useEffect, useRef, type KeyboardEvent } from "react";
 import { setTitle, toggleCollapsed } from "../graph/edit";
-import type { NodeDef } from "../graph/schema";
-import { subgraphName } from "../graph/schema";
+import { subgraphName, type NodeDef } from "../graph/schema";
 import type { NodeRun } from "../server/types";
 import { current, edit, enter, useDocument } from "../state/document";
 import { useNodeRun, whyAgain } from "../state/node-run";

@@ -1,8 +1,8 @@
-import type { InternalNode } from "@xyflow/react";
-import { useStore, useStoreApi } from "@xyflow/react";
+import { useStore, useStoreApi, type InternalNode } from "@xyflow/react";
 import { useState } from "react";
 import type { NodeDef } from "../graph/schema";
 import { useView } from "../state/view";
+import { Results } from "./Results";
 import { colorOf } from "./types";
 
 /** Below this zoom a card cannot be read. */
@@ -24,7 +24,7 @@ function FarSocket({ side, name, type, bounds }: { side: "source" | "target"; na
   return <i className={`far-socket ${side}`} data-handleid={name} data-handlepos={side === "source" ? "right" : "left"} style={{ ...place, color: colorOf(type) }} />;
 }
 
-/** What is left of a card from afar: its title, and its sockets, so that links stay where they are. */
+/** What is left of a card from afar: its title, its pictures, and its sockets, so that links stay where they are. */
 export function FarCard({ id, def, title }: { id: string; def: NodeDef; title: string }) {
   const store = useStoreApi();
   const [bounds] = useState(() => store.getState().nodeLookup.get(id)?.internals.handleBounds);
@@ -33,6 +33,7 @@ export function FarCard({ id, def, title }: { id: string; def: NodeDef; title: s
       <header className="card-title"><span className="card-name">{title}</span></header>
       {def.outputs.map((port) => <FarSocket key={port.name} side="source" name={port.name} type={port.type} bounds={bounds} />)}
       {def.inputs.map((port) => <FarSocket key={port.name} side="target" name={port.name} type={port.type} bounds={bounds} />)}
+      <div className="far-results"><Results id={id} /></div>
     </>
   );
 }

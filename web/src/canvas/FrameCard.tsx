@@ -1,10 +1,8 @@
-import type { NodeProps } from "@xyflow/react";
-import { NodeResizer } from "@xyflow/react";
+import { type NodeProps, NodeResizer } from "@xyflow/react";
 import { changeFrame, removeFrames, toggleFrame } from "../graph/frames";
 import { Icon } from "../icons";
 import { edit, useDocument } from "../state/document";
-import type { FrameNode } from "../state/view";
-import { sizes } from "../state/view";
+import { sizes, type FrameNode } from "../state/view";
 import { t } from "../words";
 
 export const TINTS = ["", "red", "amber", "green", "blue", "violet"] as const;

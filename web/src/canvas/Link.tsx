@@ -1,7 +1,5 @@
-import type { EdgeProps } from "@xyflow/react";
-import { BaseEdge, getBezierPath, useReactFlow } from "@xyflow/react";
-import { memo } from "react";
-import type { PointerEvent } from "react";
+import { getBezierPath, useReactFlow, BaseEdge, type EdgeProps } from "@xyflow/react";
+import { memo, type PointerEvent } from "react";
 import { setBends } from "../graph/edit";
 import type { Position } from "../graph/workflow";
 import { current, edit } from "../state/document";

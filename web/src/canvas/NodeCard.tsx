@@ -6,8 +6,7 @@ import { useDocument } from "../state/document";
 import { explain, useProblems } from "../state/problems";
 import { useNodeRun } from "../state/node-run";
 import { useDefinition } from "../state/schema";
-import type { CardNode } from "../state/view";
-import { useView } from "../state/view";
+import { useView, type CardNode } from "../state/view";
 import { Field } from "../widgets/Field";
 import { t } from "../words";
 import { CardTitle } from "./CardTitle";
@@ -101,9 +100,9 @@ function Card({ id, selected }: NodeProps<CardNode>) {
   const farHeight = useFarHeight(id);
   if (!def) return null;
   const far = farHeight > 0 && !collapsed;
-  const classes = ["card", mode ?? "", state ?? "", frozen ? "frozen" : "", mark ? `mark-${mark}` : "", selected ? "selected" : "", def.unknown ? "unknown" : "", broken ? "broken" : ""];
+  const classes = ["card", mode ?? "", state ?? "", frozen ? "frozen" : "", mark ? `mark-${mark}` : "", selected ? "selected" : "", def.unknown ? "unknown" : "", broken ? "broken" : "", far ? "far" : ""];
   return (
-    <article aria-label={title || def.title} className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state} style={far ? { height: farHeight } : undefined}>
+    <article aria-label={title || def.title} className={classes.filter(Boolean).join(" ")} data-tint={color} data-state={state} style={far ? { minHeight: farHeight } : undefined}>
       {far ? <FarCard id={id} def={def} title={title || def.title} /> : <CardTitle id={id} def={def} />}
       {!far && (collapsed ? <Stack id={id} def={def} /> : <Body id={id} def={def} />)}
     </article>

@@ -1,8 +1,6 @@
 import { Panel, useReactFlow, useStore } from "@xyflow/react";
-import { useEffect, useRef, useState } from "react";
-import type { PointerEvent } from "react";
-import type { ViewNode } from "../state/view";
-import { isFrame, useView } from "../state/view";
+import { useEffect, useRef, useState, type PointerEvent } from "react";
+import { isFrame, useView, type ViewNode } from "../state/view";
 import { t } from "../words";
 
 const REDRAW_MS = 100;

@@ -1,10 +1,8 @@
 /** A card's size and sockets, told from its definition, so that only the cards in sight need to be drawn. When a card that
  *  is seen measures otherwise, that takes its place. */
 import { Position } from "@xyflow/react";
-import type { NodeDef, Port, Widget } from "../graph/schema";
-import { shownPorts, widgetOf } from "../graph/schema";
-import type { Box, WorkflowNode } from "../graph/workflow";
-import { sourceOf } from "../graph/workflow";
+import { shownPorts, widgetOf, type NodeDef, type Port, type Widget } from "../graph/schema";
+import { sourceOf, type Box, type WorkflowNode } from "../graph/workflow";
 import type { CardNode } from "../state/view";
 
 /** Pixels; those of `style/canvas.css`. */

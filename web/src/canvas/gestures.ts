@@ -1,18 +1,14 @@
 /** What drags and drops on the canvas mean. */
-import type { Connection, EdgeChange, FinalConnectionState, NodeChange } from "@xyflow/react";
-import { applyEdgeChanges, applyNodeChanges } from "@xyflow/react";
-import type { Loose, Proposal } from "../graph/connect";
-import { fittingPort, insertInto, proposal, refusal } from "../graph/connect";
+import { applyEdgeChanges, applyNodeChanges, type Connection, type EdgeChange, type FinalConnectionState, type NodeChange } from "@xyflow/react";
+import { fittingPort, insertInto, proposal, refusal, type Loose, type Proposal } from "../graph/connect";
 import { connect, disconnect, move } from "../graph/edit";
 import { changeFrame, membersOf } from "../graph/frames";
 import { INPUTS, OUTPUTS, outputOf } from "../graph/schema";
 import { promote } from "../graph/subgraph";
-import type { Position } from "../graph/workflow";
-import { wires } from "../graph/workflow";
+import { wires, type Position } from "../graph/workflow";
 import { current, edit } from "../state/document";
 import { definitionIn, useSchema } from "../state/schema";
-import type { ViewNode, WireEdge } from "../state/view";
-import { frameIndex, isFrame, say, sizes, useView } from "../state/view";
+import { frameIndex, isFrame, say, sizes, useView, type ViewNode, type WireEdge } from "../state/view";
 import { t } from "../words";
 
 type Ends = Pick<Connection, "source" | "target"> & { readonly sourceHandle?: string | null | undefined; readonly targetHandle?: string | null | undefined };

@@ -1,12 +1,9 @@
 /** The graph as React Flow's nodes and edges; untouched ones keep their identity, so only changed cards render. */
-import type { Definitions } from "../graph/schema";
-import { definitionOf, outputOf } from "../graph/schema";
-import type { Graph, Wire, Workflow } from "../graph/workflow";
-import { sources, wires } from "../graph/workflow";
+import { definitionOf, outputOf, type Definitions } from "../graph/schema";
+import { sources, wires, type Graph, type Wire, type Workflow } from "../graph/workflow";
 import { current, useDocument } from "../state/document";
 import { useSchema } from "../state/schema";
-import type { CardNode, FrameNode, ViewNode, WireEdge } from "../state/view";
-import { useView } from "../state/view";
+import { useView, type CardNode, type FrameNode, type ViewNode, type WireEdge } from "../state/view";
 import { estimate, widthOf } from "./estimate";
 
 /** What is drawn: a graph, read with the definitions and the workflow it belongs to. */

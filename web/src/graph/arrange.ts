@@ -1,6 +1,5 @@
 /** Places nodes from left to right by what they need. */
-import type { Graph, Position } from "./workflow";
-import { wires } from "./workflow";
+import { wires, type Graph, type Position } from "./workflow";
 
 /** New positions of `ids`, around the same upper left corner; `sizes` as drawn. Dagre is loaded when first wanted. */
 export async function arranged(

@@ -1,10 +1,8 @@
 /** Parts of a graph as JSON text: copied, pasted, also between windows. */
 import { boxOf, disconnect, freshId } from "./edit";
-import { isRecord, parseJson, writeJson } from "./json";
-import type { Json } from "./json";
+import { isRecord, parseJson, writeJson, type Json } from "./json";
 import { clean } from "./file";
-import type { Box, Graph, Position, WorkflowNode } from "./workflow";
-import { linkTo, sourceOf } from "./workflow";
+import { linkTo, sourceOf, type Box, type Graph, type Position, type WorkflowNode } from "./workflow";
 
 export function copy(graph: Graph, ids: readonly string[]): string {
   const inside = ids.filter((id) => graph.nodes[id] && !id.startsWith("$"));

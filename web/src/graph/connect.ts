@@ -1,9 +1,7 @@
 /** What may be linked, and why not. */
 import { connect } from "./edit";
-import type { Definitions, NodeDef, OutputPort, Port } from "./schema";
-import { definitionOf, fits, outputOf } from "./schema";
-import type { Graph, Workflow } from "./workflow";
-import { ancestors } from "./workflow";
+import { definitionOf, fits, outputOf, type Definitions, type NodeDef, type OutputPort, type Port } from "./schema";
+import { ancestors, type Graph, type Workflow } from "./workflow";
 
 export interface Proposal {
   readonly node: string;

@@ -1,6 +1,5 @@
 /** What changed between two workflows; moves and sizes do not count. */
-import type { Json } from "./json";
-import { sameJson } from "./json";
+import { sameJson, type Json } from "./json";
 import type { Workflow } from "./workflow";
 
 export interface Change {

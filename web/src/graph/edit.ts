@@ -1,9 +1,7 @@
 /** Every edit on a graph: takes one, returns another; what did not change stays the same object. */
 import type { Json } from "./json";
-import type { NodeDef } from "./schema";
-import { widgetOf } from "./schema";
-import type { Box, Graph, Position, WorkflowNode } from "./workflow";
-import { linkTo, sourceOf } from "./workflow";
+import { widgetOf, type NodeDef } from "./schema";
+import { linkTo, sourceOf, type Box, type Graph, type Position, type WorkflowNode } from "./workflow";
 
 export const without = <T>(record: Readonly<Record<string, T>>, ...keys: string[]): Record<string, T> =>
   Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));

@@ -1,6 +1,5 @@
 /** Reads untrusted workflow files; writes stable ones. Opening never runs anything. */
-import type { Json } from "./json";
-import { depth, isRecord, parseJson, writeJson } from "./json";
+import { depth, isRecord, parseJson, writeJson, type Json } from "./json";
 import type { Box, Graph, Group, Position, Subgraph, SubgraphPort, Workflow, WorkflowNode } from "./workflow";
 
 export const LIMITS = { bytes: 10_000_000, nodes: 10_000, depth: 64, parts: 400_000 } as const;

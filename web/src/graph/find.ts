@@ -1,8 +1,6 @@
 /** Finds nodes by title, id, type or value. */
-import type { Definitions } from "./schema";
-import { definitionOf } from "./schema";
-import type { Graph, Workflow } from "./workflow";
-import { sourceOf } from "./workflow";
+import { definitionOf, type Definitions } from "./schema";
+import { sourceOf, type Graph, type Workflow } from "./workflow";
 
 export interface Hit {
   readonly node: string;

@@ -1,8 +1,6 @@
 /** The form view: the inputs of a workflow that matter to someone who only wants to run it. */
-import type { Definitions } from "./schema";
-import { definitionOf, widgetOf } from "./schema";
-import type { FormItem, Workflow } from "./workflow";
-import { inOrder, sourceOf } from "./workflow";
+import { definitionOf, widgetOf, type Definitions } from "./schema";
+import { inOrder, sourceOf, type FormItem, type Workflow } from "./workflow";
 
 const LIKELY = new Set(["multiline", "seed", "image", "file"]);
 

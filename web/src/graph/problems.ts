@@ -1,11 +1,8 @@
 /** What is wrong before a run, by node and input. */
 import type { Problem } from "./api";
-import type { Json } from "./json";
-import { sameJson } from "./json";
-import type { Definitions, Port } from "./schema";
-import { definitionOf, fits, outputOf, widgetOf } from "./schema";
-import type { Graph, Workflow, WorkflowNode } from "./workflow";
-import { ancestors, sourceOf } from "./workflow";
+import { sameJson, type Json } from "./json";
+import { definitionOf, fits, outputOf, widgetOf, type Definitions, type Port } from "./schema";
+import { ancestors, sourceOf, type Graph, type Workflow, type WorkflowNode } from "./workflow";
 
 /** Found here, `message` is empty and `code` is the key of a sentence; found by the server, it is the sentence. */
 export type { Problem };

@@ -1,9 +1,7 @@
 /** Swaps a node for one of another type, keeping the links and values that fit. */
 import type { Json } from "./json";
-import type { Definitions, NodeDef } from "./schema";
-import { definitionOf, fits, outputOf, widgetOf } from "./schema";
-import type { Graph, Workflow } from "./workflow";
-import { linkTo, sourceOf, wires } from "./workflow";
+import { definitionOf, fits, outputOf, widgetOf, type Definitions, type NodeDef } from "./schema";
+import { linkTo, sourceOf, wires, type Graph, type Workflow } from "./workflow";
 import { disconnect } from "./edit";
 
 export interface Replacement<G extends Graph> {

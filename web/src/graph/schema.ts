@@ -1,9 +1,7 @@
 /** Node definitions as the server tells them, and what may be linked to what. */
 import type { NodeDef as Described, OutputPort, Port } from "./api";
-import type { Json } from "./json";
-import { isRecord } from "./json";
-import type { Graph, Subgraph, Workflow, WorkflowNode } from "./workflow";
-import { sourceOf, wires } from "./workflow";
+import { isRecord, type Json } from "./json";
+import { sourceOf, wires, type Graph, type Subgraph, type Workflow, type WorkflowNode } from "./workflow";
 
 export type Field = Readonly<Record<string, Json>>;
 

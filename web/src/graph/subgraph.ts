@@ -1,10 +1,8 @@
 /** Subgraphs: enter, make from a selection, unpack. */
 import { boxOf, connect, remove, setValue, without } from "./edit";
 import type { Json } from "./json";
-import type { Definitions } from "./schema";
-import { INPUTS, OUTPUTS, definitionOf, outputOf, subgraphName, subgraphType } from "./schema";
-import type { Box, Graph, Subgraph, SubgraphPort, Workflow, WorkflowNode } from "./workflow";
-import { linkTo, sourceOf, wires } from "./workflow";
+import { definitionOf, outputOf, subgraphName, subgraphType, type Definitions, INPUTS, OUTPUTS } from "./schema";
+import { linkTo, sourceOf, wires, type Box, type Graph, type Subgraph, type SubgraphPort, type Workflow, type WorkflowNode } from "./workflow";
 
 /** A subgraph with two nodes that stand for its border, so that every edit works on it as on any graph. */
 function opened(subgraph: Subgraph): Subgraph {

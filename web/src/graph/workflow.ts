@@ -1,6 +1,5 @@
 /** The workflow document: what is saved, undone, compared, sent and embedded in pictures. Unknown keys are kept. */
-import type { Json } from "./json";
-import { isRecord } from "./json";
+import { isRecord, type Json } from "./json";
 
 export type Position = readonly [number, number];
 

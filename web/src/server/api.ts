@@ -1,6 +1,5 @@
 /** HTTP calls to the server this page came from; no other address is ever asked. */
-import type { Json } from "../graph/json";
-import { isRecord, parseJson, writeJson } from "../graph/json";
+import { isRecord, parseJson, writeJson, type Json } from "../graph/json";
 import type { Problem } from "../graph/problems";
 import { t } from "../words";
 

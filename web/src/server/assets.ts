@@ -2,8 +2,7 @@
 import { arranged } from "../graph/arrange";
 import { move } from "../graph/edit";
 import { cleanWorkflow } from "../graph/file";
-import { isRecord } from "../graph/json";
-import type { Json } from "../graph/json";
+import { isRecord, type Json } from "../graph/json";
 import type { Workflow } from "../graph/workflow";
 import { call } from "./api";
 import type { Asset } from "./types";

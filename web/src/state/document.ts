@@ -1,8 +1,7 @@
 /** The document: what is saved, undone and sent. Changed only by `edit`, `editWorkflow`, `undo` and `redo`. */
 import { create } from "zustand";
 import { changeAt, graphAt } from "../graph/subgraph";
-import type { Graph, Workflow } from "../graph/workflow";
-import { EMPTY } from "../graph/workflow";
+import { EMPTY, type Graph, type Workflow } from "../graph/workflow";
 
 const DEPTH = 200;
 const MERGE_MS = 1000;

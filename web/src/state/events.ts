@@ -1,7 +1,6 @@
 /** Turns what the server tells into `useRun`. Events are gathered and applied once a frame. */
 import { call } from "../server/api";
-import { connectLive } from "../server/live";
-import type { Preview } from "../server/live";
+import { connectLive, type Preview } from "../server/live";
 import type { Job, JobSnapshot, LiveMessage, NodeRun } from "../server/types";
 import { t } from "../words";
 import { current } from "./document";

@@ -1,7 +1,6 @@
 /** What is wrong with the workflow, by node: found here at once, by the server a moment later. */
 import { create } from "zustand";
-import type { Problem } from "../graph/problems";
-import { problems } from "../graph/problems";
+import { problems, type Problem } from "../graph/problems";
 import { ServerError, call } from "../server/api";
 import type { PlanAnswer } from "../server/types";
 import { maybe, t } from "../words";

@@ -1,8 +1,7 @@
 /** What the server can do: node definitions and model files. */
 import { useMemo } from "react";
 import { create } from "zustand";
-import type { Definitions, NodeDef } from "../graph/schema";
-import { definitionOf, definitions } from "../graph/schema";
+import { definitions, definitionOf, type Definitions, type NodeDef } from "../graph/schema";
 import { call } from "../server/api";
 import type { Asset, ModelFile, NodesAnswer } from "../server/types";
 import { current, useDocument } from "./document";

@@ -1,8 +1,7 @@
 /** Which workflow this window has open, and how it is kept: drafts by themselves, files when asked. */
 import { create } from "zustand";
 import { cleanWorkflow } from "../graph/file";
-import type { Json } from "../graph/json";
-import { isRecord, parseJson, sameJson, writeJson } from "../graph/json";
+import { isRecord, parseJson, sameJson, writeJson, type Json } from "../graph/json";
 import type { Workflow } from "../graph/workflow";
 import { ServerError, call, newKey, send } from "../server/api";
 import type { SavedWorkflow } from "../server/types";

@@ -21,11 +21,14 @@ export interface RunOptions {
   readonly overrides?: Readonly<Record<string, unknown>>;
 }
 
-/** Lists what is wrong and leads to the first place; nothing is sent. */
-function stop(): void {
+/** Whether nothing is wrong; else what is wrong is listed, and nothing is to be sent. */
+function isReady(targets?: readonly string[]): boolean {
+  const list = checkHere(targets);
+  if (!list.length) return true;
+  keepProblems(list);
   useView.setState({ panel: "problems" });
-  const list = checkHere();
   say(counted(list.length, "run.problem", "run.problems"), "error");
+  return false;
 }
 
 async function post({ targets, front, overrides }: RunOptions): Promise<Job> {
@@ -44,12 +47,7 @@ async function post({ targets, front, overrides }: RunOptions): Promise<Job> {
 
 /** Draws the seeds that are not fixed, writes them into the workflow, and sends it; several times when asked. */
 export async function run(options: RunOptions = {}): Promise<boolean> {
-  const local = checkHere(options.targets);
-  if (local.length) {
-    keepProblems(local);
-    stop();
-    return false;
-  }
+  if (!isReady(options.targets)) return false;
   try {
     for (let i = 0; i < (options.count ?? 1); i += 1) {
       amend((workflow) => drawSeeds(workflow, randomSeed));
@@ -88,15 +86,9 @@ export function cancelShown(): void {
   if (shown) void cancelJob(shown);
 }
 
-
 /** Sends one run for each cell of a grid; the seeds are the same in all of them, so that only the cells' values differ. */
 export async function runGrid(cells: readonly { label: string; overrides: Record<string, unknown> }[]): Promise<{ id: string; label: string }[]> {
-  const local = checkHere();
-  if (local.length) {
-    keepProblems(local);
-    stop();
-    return [];
-  }
+  if (!isReady()) return [];
   const sent: { id: string; label: string }[] = [];
   try {
     for (const { label, overrides } of cells) sent.push({ id: (await post({ overrides })).id, label });
