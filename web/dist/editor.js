@@ -2987,16 +2987,17 @@ function nearest(name, names) {
 function ofLiteral(id, port, value, choices) {
 	if (!port.field) return problem(id, port.name, "needs_link", { type: port.type });
 	const widget = widgetOf(port.field);
-	if (widget.min !== void 0 && Number(value) < widget.min) return problem(id, port.name, "too_small", { min: widget.min });
-	if (widget.max !== void 0 && Number(value) > widget.max) return problem(id, port.name, "too_large", { max: widget.max });
+	const { min, max, choices: offered } = port.judged.includes("value") ? {} : widget;
+	if (min !== void 0 && Number(value) < min) return problem(id, port.name, "too_small", { min });
+	if (max !== void 0 && Number(value) > max) return problem(id, port.name, "too_large", { max });
 	const names = widget.folder ? choices(widget.folder) : void 0;
 	if (names && typeof value === "string" && !widget.extra?.includes(value) && !names.includes(value) && widget.kind === "choice") return problem(id, port.name, "missing_file", {
 		name: value,
 		nearest: nearest(value, names)
 	});
-	if (widget.choices && !widget.choices.some((choice) => sameJson(choice, value))) return problem(id, port.name, "unknown_choice", {
+	if (offered && !offered.some((choice) => sameJson(choice, value))) return problem(id, port.name, "unknown_choice", {
 		name: String(value),
-		nearest: nearest(String(value), widget.choices.map(String))
+		nearest: nearest(String(value), offered.map(String))
 	});
 	return null;
 }
@@ -3007,7 +3008,7 @@ function ofInput(defs, workflow, graph, id, port, choices) {
 		const node = graph.nodes[source.node];
 		const output = node && outputOf(definitionOf(defs, workflow, source.node, node, graph), source.output);
 		if (!output) return problem(id, port.name, "broken_link", { from: source.node });
-		return fits(output.type, port.type) ? null : problem(id, port.name, "wrong_type", {
+		return port.judged.includes("link") || fits(output.type, port.type) ? null : problem(id, port.name, "wrong_type", {
 			from: output.type,
 			to: port.type
 		});

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { difference, isSame } from "../src/graph/difference";
-import { move, remove, setFrozen, setMode, setValue } from "../src/graph/edit";
+import { connect, move, remove, setFrozen, setMode, setValue } from "../src/graph/edit";
 import { nearest, problems } from "../src/graph/problems";
-import { CHAIN, DEFS, models } from "./world";
+import { CHAIN, DEFS, def, models, out, port } from "./world";
 
 const found = (workflow: typeof CHAIN, targets?: readonly string[]) =>
   problems(DEFS, workflow, models, targets).map(({ node, input, code }) => [node, input, code]);
@@ -18,6 +18,14 @@ test("each problem is at its node and input", () => {
     ["load", "name", "missing_file"], ["sample", "latent", "needs_link"], ["sample", "steps", "too_large"], ["save", "image", "wrong_type"],
   ]);
   expect(problems(DEFS, workflow, models)[0]?.details).toEqual({ name: "aa.safetensors", nearest: ["a.safetensors", "b.safetensors"] });
+});
+
+test("what a node judges itself is left to it", () => {
+  const own = port("steps", "INT", { field: { type: "integer", maximum: 100 }, judged: ["value"] });
+  const defs = new Map([...DEFS, ["Sample", def("Sample", [port("model", "MODEL"), port("latent", "LATENT", { judged: ["link"] }), own], [out("LATENT")])]]);
+  const workflow = setValue(connect(CHAIN, "load", "VAE", "sample", "latent"), "sample", "steps", 500);
+  expect(found(workflow).map(([, input]) => input)).toEqual(["latent", "steps"]);
+  expect(problems(defs, workflow, models)).toEqual([]);
 });
 
 test("only what the outputs need is looked at", () => {

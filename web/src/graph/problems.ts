@@ -1,7 +1,7 @@
 /** What is wrong before a run, by node and input. */
 import type { Problem } from "./api";
 import { sameJson, type Json } from "./json";
-import { definitionOf, fits, outputOf, widgetOf, type Definitions, type Port } from "./schema";
+import { definitionOf, fits, outputOf, widgetOf, type Definitions, type Port, type Widget } from "./schema";
 import { ancestors, sourceOf, type Graph, type Workflow, type WorkflowNode } from "./workflow";
 
 /** Found here, `message` is empty and `code` is the key of a sentence; found by the server, it is the sentence. */
@@ -28,13 +28,14 @@ export function nearest(name: string, names: readonly string[]): string[] {
 function ofLiteral(id: string, port: Port, value: Json, choices: Choices): Problem | null {
   if (!port.field) return problem(id, port.name, "needs_link", { type: port.type });
   const widget = widgetOf(port.field);
-  if (widget.min !== undefined && Number(value) < widget.min) return problem(id, port.name, "too_small", { min: widget.min });
-  if (widget.max !== undefined && Number(value) > widget.max) return problem(id, port.name, "too_large", { max: widget.max });
+  const { min, max, choices: offered }: Partial<Widget> = port.judged.includes("value") ? {} : widget; // else the node says what fits
+  if (min !== undefined && Number(value) < min) return problem(id, port.name, "too_small", { min });
+  if (max !== undefined && Number(value) > max) return problem(id, port.name, "too_large", { max });
   const names = widget.folder ? choices(widget.folder) : undefined;
   if (names && typeof value === "string" && !widget.extra?.includes(value) && !names.includes(value) && widget.kind === "choice")
     return problem(id, port.name, "missing_file", { name: value, nearest: nearest(value, names) });
-  if (widget.choices && !widget.choices.some((choice) => sameJson(choice, value)))
-    return problem(id, port.name, "unknown_choice", { name: String(value), nearest: nearest(String(value), widget.choices.map(String)) });
+  if (offered && !offered.some((choice) => sameJson(choice, value)))
+    return problem(id, port.name, "unknown_choice", { name: String(value), nearest: nearest(String(value), offered.map(String)) });
   return null;
 }
 
@@ -45,7 +46,7 @@ function ofInput(defs: Definitions, workflow: Workflow, graph: Graph, id: string
     const node = graph.nodes[source.node];
     const output = node && outputOf(definitionOf(defs, workflow, source.node, node, graph), source.output);
     if (!output) return problem(id, port.name, "broken_link", { from: source.node });
-    return fits(output.type, port.type) ? null : problem(id, port.name, "wrong_type", { from: output.type, to: port.type });
+    return port.judged.includes("link") || fits(output.type, port.type) ? null : problem(id, port.name, "wrong_type", { from: output.type, to: port.type });
   }
   if (value !== undefined && value !== null) return ofLiteral(id, port, value, choices);
   return port.required && (port.default === null || port.default === undefined)
