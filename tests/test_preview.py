@@ -87,3 +87,23 @@ def test_a_file_that_is_no_tiny_decoder_leaves_the_map(tmp_path: Path) -> None:
     save_file({"1.weight": torch.zeros(2)}, tmp_path / "vae_approx" / "taesd_decoder.safetensors")
     with Residency(device="cpu", shelf=ModelFiles([tmp_path])).active():
         assert tiny_decoder(LatentFormat(4, tiny="taesd")) is None
+
+
+def test_a_decoder_that_is_too_slow_for_the_sampling_leaves_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, shown = 0.0, []
+
+    def decoder(latent: torch.Tensor) -> torch.Tensor:
+        nonlocal now
+        now += 0.5
+        shown.append(now)
+        return torch.ones(1, 3, 32, 32)
+
+    monkeypatch.setattr("graphflow.diffusion.preview.time.monotonic", lambda: now)
+    latent = torch.zeros(1, 4, 5, 7)
+    for _ in range(2):  # samplings of 100 steps, a second each
+        show = previewer(LatentFormat(4), decoder)
+        for _ in range(100):
+            now += 1.0
+            assert len(show(latent)) > 100
+    assert len(shown) == 4
+    assert 0.5 * len(shown) / now < 0.01

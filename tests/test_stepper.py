@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from graphflow.engine.previews import PreviewBudget
 from graphflow.engine.stepper import Lane, Listener, Stepper
 from graphflow.errors import Cancelled
 from graphflow.node import Denoise, Need, Progress, Row
@@ -173,9 +174,42 @@ def test_progress_and_previews_are_told_while_someone_looks() -> None:
     seen, unseen = Log(True), Log(False)
     drive([Lane(halving(Halving(), 8.0, 2), seen), Lane(halving(Halving(), 8.0, 2), unseen)], Stepper())
     assert seen.told[0] == (1, 2)
-    assert seen.told[1] == b"4.0"  # the first at once, the last always
-    assert seen.told[-1] == b"2.0"
+    assert seen.told[1] == b"4.0"  # the first at once, a later one when there is time
     assert unseen.told == [(1, 2), (2, 2)]
+
+
+@pytest.mark.parametrize(("cost", "step", "least", "most"), [
+    (0.0008, 0.011, 0.006, 0.02),  # the map, of the model on board
+    (0.0008, 1.0, 0.0007, 0.001),  # the map, of a large model: after each step
+    (0.5, 1.0, 0.01, 0.02),  # a tiny decoder on a slow processor
+    (0.5, 0.011, 0.01, 0.02),
+])  # fmt: skip
+def test_previews_take_a_fiftieth_of_the_time_at_most(cost: float, step: float, least: float, most: float) -> None:
+    now, spent, shown = 0.0, 0.0, 0
+
+    def work() -> None:
+        nonlocal now, spent, shown
+        now, spent, shown = now + cost, spent + cost, shown + 1
+
+    budget = PreviewBudget(clock=lambda: now)
+    while now < 100:
+        now += step
+        if budget.due(cost, last=False):
+            budget.show(work)
+    assert least <= spent / now <= most
+    assert shown <= 10 * now + 1
+
+
+def test_the_last_preview_comes_soon_after_another_but_not_for_more_than_it_may_cost() -> None:
+    now = 1.0
+    budget = PreviewBudget(clock=lambda: now)
+    assert budget.due(0.0, last=False)
+    now += 1.0
+    assert budget.show(lambda: None) == 0.0
+    now += 0.05
+    assert not budget.due(0.001, last=False)
+    assert budget.due(0.001, last=True)
+    assert not budget.due(0.1, last=True)
 
 
 def test_a_plain_call_is_a_lane_of_one_step() -> None:

@@ -7,6 +7,7 @@ there, does better and is still fast.
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 
 import PIL.Image
@@ -63,13 +64,26 @@ def jpeg(picture: Tensor) -> bytes:
     return out.getvalue()
 
 
+DECODER_SHARE = 0.01
+"""Of a sampling's time that a tiny decoder may take; while it would take more, the map shows the latent."""
+_costs: dict[tuple[int, ...], float] = {}
+"""Seconds that the decoder took last, by the latent's shape."""
+
+
 def previewer(form: LatentFormat, decoder: Decoder | None = None) -> Callable[[Tensor], bytes]:
-    """From a latent in the network's space to a small JPEG."""
+    """From a latent in the network's space to a small JPEG; made when the sampling begins."""
+    began, spent = time.monotonic(), 0.0
 
     def show(latent: Tensor) -> bytes:
-        if decoder is None:
+        nonlocal spent
+        now, cost = time.monotonic(), _costs.get(latent.shape, 0.0)
+        if decoder is None or spent + cost > DECODER_SHARE * (now - began):
+            _costs[latent.shape] = 0.99 * cost  # one that was dear by chance is tried again some time
             return jpeg(rgb(latent, form))
         first = latent[:1, :, latent.shape[2] // 2] if latent.ndim == 5 else latent[:1]
-        return jpeg(decoder(first)[0])
+        made = jpeg(decoder(first)[0])
+        _costs[latent.shape] = time.monotonic() - now
+        spent += _costs[latent.shape]
+        return made
 
     return show

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from graphflow.engine.previews import PreviewBudget
 from graphflow.errors import Cancelled
 from graphflow.node import Denoise, Need, Progress, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-PREVIEWS_PER_SECOND = 10.0
 
 
 class Listener:
@@ -59,7 +58,7 @@ class Lane:
     _predictions: list[Tensor] = field(default_factory=list)
     _model: Any = None
     """The denoiser asked last, which knows how its latents look."""
-    _last_preview: float = 0.0
+    _previews: PreviewBudget = field(default_factory=PreviewBudget)
 
 
 class Stepper:
@@ -75,6 +74,10 @@ class Stepper:
         """`batching` lets lanes share calls (the last bits may then differ from a solo run); `free` lets go of caches
         and idle models when memory runs out; `run_in` runs the thread's main function in the right context."""
         self._batching = batching
+        self._preview_costs: dict[tuple[int, ...], float] = defaultdict(float)
+        """By the latent's shape, about the seconds that the cheapest preview took; 0 where nobody knows."""
+        self._preview_shapes: set[tuple[int, ...]] = set()
+        """Of which there was a preview."""
         self._free = free
         self._run_in = run_in
         self._inbox: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
@@ -191,13 +194,17 @@ class Stepper:
 
     def _tell(self, lane: Lane, progress: Progress) -> None:
         lane.listener.progress(progress.value, progress.total, progress.text)
-        now = time.monotonic()
-        last = progress.value >= progress.total
-        if progress.preview is None or not (last or now - lane._last_preview >= 1 / PREVIEWS_PER_SECOND):
+        model, latent = lane._model, progress.preview
+        if latent is None or model is None or not lane.listener.wants_preview():
             return
-        if lane._model is not None and lane.listener.wants_preview():
-            lane._last_preview = now
-            lane.listener.preview(lane._model.preview(progress.preview))
+        if lane._previews.due(self._preview_costs[latent.shape], last=progress.value >= progress.total):
+            cost = lane._previews.show(lambda: lane.listener.preview(model.preview(latent)))
+            # the first of its kind loads what it needs, and tells nothing of the next; some are dearer than others
+            known = self._preview_costs[latent.shape] or cost
+            self._preview_costs[latent.shape] = min(cost, known) if latent.shape in self._preview_shapes else 0.0
+            self._preview_shapes.add(latent.shape)
+        else:
+            self._preview_costs[latent.shape] *= 0.99  # one that was dear by chance is tried again some time
 
     def _end(self, lane: Lane, outcome: str, value: Any) -> bool:
         for generator in (lane._question, lane._steps):

@@ -11,6 +11,7 @@ from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.models.families.base import Call, Family, TextPart
 from graphflow.models.families.flow import diffusers_class, even, first, shifted
+from graphflow.models.families.sdxl import RGB
 from graphflow.models.layouts import Rule, table
 
 layout = table(
@@ -78,7 +79,7 @@ FAMILY = Family(
     config=config,
     layout=layout,
     forward=forward,
-    latents=lambda _: LatentFormat(4, 0.13025, tiny="taesdxl"),
+    latents=lambda _: LatentFormat(4, 0.13025, rgb=RGB, tiny="taesdxl"),  # its autoencoder is SDXL's
     parametrisation=shifted(1.73, 1.0),
     text=(TextPart("umt5", "t5xl", least=256),),
     context_width=lambda config: int(config["joint_attention_dim"]),
