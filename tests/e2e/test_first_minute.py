@@ -39,6 +39,11 @@ def test_a_fresh_page_runs_its_workflow_shows_the_preview_sharpen_and_a_picture_
     assert page.evaluate("window.previews.size") >= 3, "the preview sharpens step by step"
     assert page.evaluate("window.progress.size") >= 3, "the node shows its progress"
     expect(editor.card("KSampler").locator(".badge.done")).to_have_text(re.compile(r"^[\d.]+ s$"))
+    editor.select("Prompt")
+    page.keyboard.press("Delete")
+    page.keyboard.press("Control+z")
+    expect(editor.card("Prompt")).to_be_visible()
+    expect(editor.card("Result").get_by_role("img")).to_be_visible()  # undo leaves results where they are
     again = Editor(context.new_page(), server).open("")
     expect(again.card("KSampler")).to_be_visible()
     again.page.wait_for_timeout(900)  # the tour would open 0.6 s after the page

@@ -100,8 +100,6 @@ LOOKS: tuple[tuple[int, str, str], ...] = (
     (1440, "light", "no-preference"),
     (1440, "dark", "no-preference"),
     (1440, "light", "more"),
-    (1440, "dark", "more"),
-    (390, "light", "no-preference"),
     (390, "dark", "no-preference"),
 )
 RULES = "{runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']}"

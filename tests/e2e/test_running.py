@@ -35,18 +35,6 @@ def posted(page: Page) -> list[str]:
     return sent
 
 
-def test_the_first_minute_a_fresh_page_runs_and_shows_a_picture(editor: Editor) -> None:
-    quick(editor, 200)
-    editor.run()
-    expect(editor.card("KSampler").get_by_role("progressbar")).to_be_visible(timeout=20_000)
-    expect(editor.card("KSampler").get_by_role("img", name="Preview")).to_be_visible(timeout=20_000)
-    finished(editor)
-    expect(editor.card("KSampler").locator(".badge.done")).to_have_text(re.compile(r"^[\d.]+ s$"))
-    editor.page.get_by_role("button", name="Undo").click()
-    expect(editor.field("KSampler", "steps")).to_have_value("20")
-    expect(editor.card("Result").get_by_role("img")).to_be_visible()  # results stay
-
-
 def test_missing_inputs_are_marked_listed_and_nothing_is_sent(editor: Editor, allow: Allow) -> None:
     allow(r"422 POST .*/v1/plans")
     editor.select("Empty Latent Image")

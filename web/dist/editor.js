@@ -2291,7 +2291,7 @@ async function loadPicture(file, at) {
 		});
 		say(t("file.noWorkflow", { name: asset.name }));
 	} catch (error) {
-		say(error instanceof Error ? error.message : String(error), "error");
+		say(`${name(file)}: ${error instanceof Error ? error.message : String(error)}`, "error");
 	}
 }
 async function openFiles(transfer, at) {

@@ -73,7 +73,7 @@ export async function loadPicture(file: Blob, at: Position): Promise<void> {
     });
     say(t("file.noWorkflow", { name: asset.name }));
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error), "error");
+    say(`${name(file)}: ${error instanceof Error ? error.message : String(error)}`, "error");
   }
 }
 
