@@ -221,3 +221,24 @@ def test_a_lora_is_told_by_names_and_widths(tmp_path: Path, name: str, down: str
 
     assert found.kind == "lora"
     assert (found.family, *found.details["also"]) == (families or ("",))
+
+
+# --- upscalers -------------------------------------------------------------------------------------------------------
+
+UPSCALERS: dict[str, dict[str, tuple[int, ...]]] = {
+    "ESRGAN of old": {"model.0.weight": (64, 3, 3, 3), "model.1.sub.0.RDB1.conv1.0.weight": (32, 64, 3, 3)},
+    "RealESRGAN_x4plus": {"conv_first.weight": (64, 3, 3, 3), "body.0.rdb1.conv1.weight": (32, 64, 3, 3)},
+    "the same, wrapped": {"params_ema.conv_first.weight": (64, 3, 3, 3), "params_ema.body.0.rdb1.conv1.weight": (32, 64, 3, 3)},
+    "realesr-general-x4v3": {"body.0.weight": (64, 3, 3, 3), "body.1.weight": (64,), "body.2.weight": (64, 64, 3, 3)},
+    "SwinIR": {"conv_first.weight": (180, 3, 3, 3), "layers.0.residual_group.blocks.0.norm1.weight": (180,)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UPSCALERS)
+def test_an_upscaler_is_told_from_other_models(tmp_path: Path, name: str) -> None:
+    save_file({key: torch.zeros(shape) for key, shape in UPSCALERS[name].items()}, tmp_path / "up.safetensors")
+
+    found = detect(tmp_path / "up.safetensors")
+
+    assert (found.kind, found.family) == ("upscale_model", "")
+    assert "put it into upscale_models/ and load it with UpscaleModelLoader" in describe(found)

@@ -69,7 +69,7 @@ def _flow_control(header: Header) -> str:
 
 
 def as_small(header: Header) -> Detected | None:
-    """The IP-Adapter, style model or textual inversion that the file is; None for other files."""
+    """The IP-Adapter, style model, textual inversion or upscaler that the file is; None for other files."""
     keys = header.tensors
     if any(key.startswith("ip_adapter.") for key in keys) and any(key.startswith("image_proj.") for key in keys):
         width = next((e.shape[-1] for k, e in keys.items() if k.endswith("to_k_ip.weight") and e.shape), 0)
@@ -81,7 +81,20 @@ def as_small(header: Header) -> Detected | None:
         return Detected("style_model", "sd15", (Part("style_model", "sd15", ""),))
     if len(keys) <= 4 and ({"emb_params", "clip_l", "clip_g", "t5xxl", "string_to_param.*"} & set(keys)):
         return Detected("embedding", _embedding_family(header))
-    return None
+    return Detected("upscale_model", "", (Part("upscale_model", "", ""),)) if _enlarges(header) else None
+
+
+def _enlarges(header: Header) -> bool:
+    """By the names of the kinds of upscalers that are about: ESRGAN old and new, its compact kin, SwinIR and DAT."""
+    whole = next((n for n in ("params_ema.", "params.") if any(k.startswith(n) for k in header.tensors)), "")
+    names = {key.removeprefix(whole) for key in header.tensors}
+    compact = len(header.shape(f"{whole}body.0.weight")) == 4 and len(header.shape(f"{whole}body.1.weight")) == 1
+    first = len(header.shape(f"{whole}conv_first.weight")) == 4
+    return (
+        compact
+        or "model.1.sub.0.RDB1.conv1.0.weight" in names
+        or (first and any(name.startswith(("body.0.", "RRDB_trunk.", "layers.0.")) for name in names))
+    )
 
 
 def _embedding_family(header: Header) -> str:

@@ -78,6 +78,7 @@ _PLACES: Mapping[str, str] = {
     "clip_vision": "put it into clip_vision/ and load it with CLIPVisionLoader",
     "style_model": "put it into style_models/ and load it with StyleModelLoader",
     "ip_adapter": "put it into ipadapter/ and load it with IPAdapterModelLoader",
+    "upscale_model": "put it into upscale_models/ and load it with UpscaleModelLoader",
     "t2i_adapter": "put it into controlnet/ and load it with ControlNetLoader",
 }
 
