@@ -9,6 +9,7 @@ import torch
 
 from graphflow.api import Latent, Model, Multiline, Sigmas, node
 from graphflow.diffusion import schedules
+from graphflow.diffusion.gits import gits_levels
 from graphflow.diffusion.parametrisation import BEFORE_EVERYTHING, Parametrisation
 from graphflow.diffusion.patches import patched
 from graphflow.diffusion.schedules import SchedulerName, Spacing, model_sigmas
@@ -109,6 +110,16 @@ def align_your_steps_scheduler(
 ) -> Sigmas:
     """Ten steps that were optimised for a family; other counts are interpolated between them."""
     return Sigmas(schedules.tabulated_sigmas(schedules.ALIGN_YOUR_STEPS[model_type], steps, denoise))
+
+
+@node("GITSScheduler", category=CATEGORY)
+def gits_scheduler(
+    coeff: Annotated[float, span(0.8, 1.5, 0.05, "The lower, the more steps at high noise.")] = 1.2,
+    steps: Annotated[int, span(2, 1000)] = 10,
+    denoise: Fraction = 1.0,
+) -> Sigmas:
+    """Steps found for Stable Diffusion by following a finer sampling's path; above 20 they are interpolated."""
+    return Sigmas(schedules.tabulated_sigmas(gits_levels(coeff, steps), steps, denoise))
 
 
 @node("OptimalStepsScheduler", category=CATEGORY)

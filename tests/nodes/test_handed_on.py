@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from graphflow.diffusion import guidance_patches as g
 from graphflow.diffusion import sampling_patches as s
+from graphflow.diffusion.gits import gits_levels
 from graphflow.diffusion.guidance import PerpNegPatch
 from graphflow.diffusion.shrink import ShrinkPatch
 from graphflow.models import Residency
@@ -187,6 +189,19 @@ def test_sigmas_by_formula_table_and_hand() -> None:
     assert levels(schedules.extend_intermediate_sigmas(THREE, 2, -1.0, 0.0)) == [4.0, 3.0, 2.0, 1.0, 0.0]
     high, low = schedules.split_sigmas_denoise(THREE, 0.5)
     assert (levels(high), levels(low)) == ([4.0, 2.0], [2.0, 0.0])
+
+
+def test_gits_lists_fall_have_their_steps_and_are_interpolated_above_twenty() -> None:
+    assert levels(schedules.gits_scheduler(1.2, 4)) == [14.6146, 2.3633, 0.9219, 0.3662, 0.0]
+    assert levels(schedules.gits_scheduler(0.8, 5, 0.4)) == [5.8552, 2.0504, 0.0]
+    for hundredths in range(80, 155, 5):
+        for steps in range(2, 21):
+            found = gits_levels(hundredths / 100, steps)
+            assert len(found) == steps + 1
+            assert all(high > low for high, low in pairwise(found))
+    longer = levels(schedules.gits_scheduler(1.2, 40))
+    assert (len(longer), longer[0], longer[-1]) == (41, 14.6146, 0.0)
+    assert longer[2] == 7.49  # every second level is one of the twenty
 
 
 # --- with a small model ----------------------------------------------------------------------------------------------
