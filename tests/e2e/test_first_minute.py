@@ -44,6 +44,7 @@ def test_a_fresh_page_runs_its_workflow_shows_the_preview_sharpen_and_a_picture_
     page.keyboard.press("Control+z")
     expect(editor.card("Prompt")).to_be_visible()
     expect(editor.card("Result").get_by_role("img")).to_be_visible()  # undo leaves results where they are
+    expect(page.get_by_text("draft saved")).to_be_visible()
     again = Editor(context.new_page(), server).open("")
     expect(again.card("KSampler")).to_be_visible()
     again.page.wait_for_timeout(900)  # the tour would open 0.6 s after the page

@@ -1754,6 +1754,14 @@ function learn(job) {
 		} };
 	});
 	adopt(job);
+	const now = useRun.getState().jobs[job.id];
+	const told = Object.values(now?.nodes ?? {}).some((node) => node.state === "failed");
+	if (now?.status === "failed" && now.error && !told && useRun.getState().ours.has(job.id)) fail({
+		type: "job.failed",
+		job: now.id,
+		error: now.error,
+		time: now.finished ?? 0
+	});
 }
 function setNode(id, node, change) {
 	setJob(id, (job) => ({

@@ -42,6 +42,10 @@ export function learn(job: Job | JobSnapshot): void {
     return { jobs: { ...state.jobs, [job.id]: { ...NEW, ...known, ...job } } };
   });
   adopt(job);
+  const now = useRun.getState().jobs[job.id];
+  const told = Object.values(now?.nodes ?? {}).some((node) => node.state === "failed");
+  if (now?.status === "failed" && now.error && !told && useRun.getState().ours.has(job.id))
+    fail({ type: "job.failed", job: now.id, error: now.error, time: now.finished ?? 0 } as Parameters<typeof fail>[0]); // it ended before it was known
 }
 
 function setNode(id: string, node: string, change: Partial<NodeRun> & Pick<NodeRun, "state">): void {
