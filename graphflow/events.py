@@ -167,6 +167,22 @@ class Preview:
     data: bytes
 
 
+class NodeSaid(BaseModel):
+    """What a node says in a form of its own (`graphflow.api.Say`); sent to whoever listens, never stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["node.said"] = "node.said"
+    job: str
+    node: str
+    kind: str
+    content: Any
+
+
+Passing = Preview | NodeSaid
+"""What is told as it comes, and then is gone."""
+
+
 @dataclass(frozen=True)
 class Made:
     """An artifact's bytes on their way from a worker to the asset store, where they become an `Output`."""

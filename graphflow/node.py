@@ -157,6 +157,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Say:
+    """Words in a form of the node's own, for pages that know it: told to whoever listens now, and never stored."""
+
+    kind: str
+    content: Any
+    """Whatever JSON can hold."""
+
+
+@dataclass(frozen=True)
 class Need:
     """A lazy input is wanted now; the answer is its value."""
 
@@ -183,7 +192,7 @@ class Place:
 PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
 """Set while a node's function is called."""
 
-Steps = Generator[Denoise | Progress | Need, Any, T]
+Steps = Generator[Denoise | Progress | Say | Need, Any, T]
 """What a slow node returns: `-> Steps[Latent]`."""
 
 

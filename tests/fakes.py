@@ -28,6 +28,7 @@ from graphflow.events import (
     NodeCached,
     NodeDone,
     NodeProgress,
+    NodeSaid,
     NodeStarted,
     Preview,
 )
@@ -37,7 +38,7 @@ from graphflow.node import NodeDef, OutputPort, Port
 from graphflow.plan import Plan, Task
 from graphflow.registry import Definitions
 from graphflow.service import Service
-from graphflow.worker.protocol import Greeting, State, Status
+from graphflow.worker.protocol import Greeting, Item, State, Status
 from graphflow.workflows import Workflows
 
 
@@ -69,7 +70,10 @@ def database_url(folder: Path, name: str = "db") -> str:
 
 
 def definitions() -> Definitions:
-    """`Color` gives an image, `Picky` too unless it is `bad`; `Show` saves it; `Wait` passes it on when let; `Fail` raises; `Die` kills the worker."""
+    """`Color` gives an image, `Picky` too unless it is `bad`; `Show` saves it.
+
+    `Wait` passes it on when let; `Say` speaks; `Fail` raises; `Die` kills the worker.
+    """
     text = Port(name="color", type="STRING", default="red", field={"type": "string", "default": "red"})
     prefix = Port(name="prefix", type="STRING", default="x", field={"type": "string", "default": "x"})
     image = Port(name="image", type="IMAGE")
@@ -81,6 +85,7 @@ def definitions() -> Definitions:
             "Picky": NodeDef(type="Picky", title="Picky", category="test", inputs=(text,), outputs=out, checks=True),
             "Load": NodeDef(type="Load", title="Load", category="test", inputs=(file,), outputs=out),
             "Wait": NodeDef(type="Wait", title="Wait", category="test", inputs=(image,), outputs=out),
+            "Say": NodeDef(type="Say", title="Say", category="test", inputs=(image,), outputs=out),
             "Fail": NodeDef(type="Fail", title="Fail", category="test", inputs=(image,), outputs=out),
             "Die": NodeDef(type="Die", title="Die", category="test", inputs=(image,), outputs=out),
             "Show": NodeDef(type="Show", title="Show", category="test", inputs=(image, prefix), output_node=True),
@@ -144,7 +149,7 @@ class FakeWorker:
     async def ready(self) -> None:
         return None
 
-    async def run(self, plan: Plan) -> AsyncIterator[Event | Preview | Made]:
+    async def run(self, plan: Plan) -> AsyncIterator[Item]:
         job = plan.job
         self._cancelled[job] = asyncio.Event()
         self.ran.append(job)
@@ -159,7 +164,7 @@ class FakeWorker:
         except TimeoutError:
             yield JobCancelled(job=job)
 
-    async def _task(self, job: str, task: Task) -> AsyncIterator[Event | Preview | Made]:
+    async def _task(self, job: str, task: Task) -> AsyncIterator[Item]:
         if task.key in self._done and task.type != "Show":
             yield NodeCached(job=job, node=task.id, key=task.key)
             return
@@ -171,6 +176,8 @@ class FakeWorker:
                 if self.watched:
                     yield Preview(job, task.id, "image/jpeg", b"preview %d" % i)
             await self._wait(job)
+        elif task.type == "Say":
+            yield NodeSaid(job=job, node=task.id, kind="weather", content={"rain": True})
         elif task.type == "Fail":
             raise NodeFailed(task.id, "it always fails", type="Fail", inputs={"image": "an image"})
         elif task.type == "Die":

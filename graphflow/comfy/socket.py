@@ -26,6 +26,7 @@ from graphflow.events import (
     JobStarted,
     NodeOutput,
     NodeProgress,
+    NodeSaid,
     Preview,
 )
 from graphflow.service import Hopeless, Listener
@@ -142,6 +143,8 @@ async def _tell(socket: _Socket, listener: Listener) -> None:
         async with asyncio.timeout(STUCK):
             if isinstance(heard, Preview):
                 await _tell_preview(socket, heard)
+            elif isinstance(heard, NodeSaid):
+                await _tell_words(socket, heard)
             elif isinstance(heard, BaseEvent):
                 await _tell_event(socket, heard)
 
@@ -229,6 +232,16 @@ async def _tell_preview(socket: _Socket, preview: Preview) -> None:
         return  # simple clients take any picture on the socket for a result, so they must ask for previews
     if _concerns(socket, about.client):
         await socket.response.send_bytes(run.preview(preview, metadata=socket.metadata))
+
+
+async def _tell_words(socket: _Socket, said: NodeSaid) -> None:
+    """A pack's own message, as it is."""
+    try:
+        about = await socket.door.particulars(said.job)
+    except NotFound:
+        return
+    if _concerns(socket, about.client):
+        await socket.response.send_json({"type": said.kind, "data": said.content})
 
 
 async def _until_either_ends(*works: Awaitable[None]) -> None:

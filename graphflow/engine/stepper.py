@@ -18,7 +18,7 @@ import torch
 
 from graphflow.engine.previews import PreviewBudget
 from graphflow.errors import Cancelled
-from graphflow.node import Denoise, Need, Progress, Row
+from graphflow.node import Denoise, Need, Progress, Row, Say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +29,9 @@ class Listener:
 
     def progress(self, value: float, total: float, text: str) -> None:
         """So many steps are done."""
+
+    def say(self, words: Say) -> None:
+        """Words in a form of the node's own."""
 
     def preview(self, jpeg: bytes) -> None:
         """What it looks like so far."""
@@ -185,11 +188,13 @@ class Stepper:
             case Progress():
                 self._tell(lane, item)
                 return "told"
+            case Say():
+                lane.listener.say(item)
             case Need(input=name):
                 lane.messages.put(("need", name))
                 return "parked"
             case other:
-                raise TypeError(f"a node may yield Denoise, Progress and Need, not {type(other).__name__}")
+                raise TypeError(f"a node may yield Denoise, Progress, Say and Need, not {type(other).__name__}")
         return "goes on"
 
     def _tell(self, lane: Lane, progress: Progress) -> None:

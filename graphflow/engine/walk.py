@@ -41,8 +41,10 @@ from graphflow.events import (
     NodeCached,
     NodeDone,
     NodeProgress,
+    NodeSaid,
     NodeSkipped,
     NodeStarted,
+    Passing,
     Preview,
 )
 from graphflow.files import Finder
@@ -58,6 +60,7 @@ from graphflow.node import (
     Node,
     Place,
     Progress,
+    Say,
     Text,
     Value,
 )
@@ -71,7 +74,7 @@ MAX_GROWTH = 500
 PYTHON_TYPES: dict[str, type] = {"INT": int, "FLOAT": float}
 
 log = logging.getLogger(__name__)
-Emit = Callable[[Event | Preview | Made], None]
+Emit = Callable[[Event | Passing | Made], None]
 
 
 @dataclass(frozen=True)
@@ -392,6 +395,8 @@ class _Call:
                     answer = self._lazily(item.input)
                 elif isinstance(item, Progress):
                     _Voice(self).progress(item.value, item.total, item.text)
+                elif isinstance(item, Say):
+                    _Voice(self).say(item)
                 elif isinstance(item, Denoise):
                     raise TypeError("a node that asks for denoising must take a model")
         except StopIteration as stop:
@@ -581,6 +586,10 @@ class _Voice(Listener):
 
     def progress(self, value: float, total: float, text: str) -> None:
         self._call.walk._tell(NodeProgress, node=self._call.id, value=value, total=total, text=text)
+
+    def say(self, words: Say) -> None:
+        job, node = self._call.walk.plan.job, self._call.id
+        self._call.walk.emit(NodeSaid(job=job, node=node, kind=words.kind, content=words.content))
 
     def preview(self, jpeg: bytes) -> None:
         self._call.walk.emit(Preview(self._call.walk.plan.job, self._call.id, "image/jpeg", jpeg))

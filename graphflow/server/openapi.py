@@ -12,14 +12,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from graphflow import __version__
-from graphflow.events import event_adapter
+from graphflow.events import NodeSaid, event_adapter
 from graphflow.server.call import Nothing, Route
 from graphflow.server.schemas import ErrorAnswer
 from graphflow.service import AssetNotice, Hello, NodesNotice, QueueNotice, WorkerNotice
 from graphflow.workflow import Workflow
 
 REF = "#/components/schemas/{model}"
-LIVE: Sequence[type[BaseModel]] = (Hello, QueueNotice, WorkerNotice, NodesNotice, AssetNotice)
+LIVE: Sequence[type[BaseModel]] = (Hello, NodeSaid, QueueNotice, WorkerNotice, NodesNotice, AssetNotice)
 HEADERS = {
     "Idempotency-Key": ("submit_job",),
     "If-Match": ("save_workflow", "keep_draft"),

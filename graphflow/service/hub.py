@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
-from graphflow.events import BaseEvent, Preview
+from graphflow.events import BaseEvent, NodeSaid, Preview
 from graphflow.service.notices import Notice
 
-Message = BaseEvent | Preview | Notice
+Message = BaseEvent | Preview | NodeSaid | Notice
 
 
 class Hopeless(Exception):

@@ -42,7 +42,7 @@ from graphflow.events import (
     NodeDone,
     NodeOutput,
     Output,
-    Preview,
+    Passing,
 )
 from graphflow.files import ModelFiles
 from graphflow.jobs import FINISHED, MAX_ATTEMPTS, Job, Jobs, Stored, Submission
@@ -534,7 +534,7 @@ class Service:
             await self.workflows.made(run.stored.workflow, pictures[0].asset)
 
     async def _take(
-        self, run: Run, messages: Sequence[Event | Preview | Made]
+        self, run: Run, messages: Sequence[Event | Passing | Made]
     ) -> tuple[list[Event], NodeFailed | None]:
         """The events of a worker's messages, up to a result that cannot be stored, and why that is.
 
@@ -542,7 +542,7 @@ class Service:
         """
         events: list[Event] = []
         for message in messages:
-            if isinstance(message, Preview):
+            if isinstance(message, Passing):
                 self.hub.publish(message)
             elif isinstance(message, Made):
                 try:
@@ -661,9 +661,9 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-async def _batches(messages: AsyncIterator[Event | Preview | Made]) -> AsyncIterator[list[Event | Preview | Made]]:
+async def _batches(messages: AsyncIterator[Event | Passing | Made]) -> AsyncIterator[list[Event | Passing | Made]]:
     """What has come since the last batch, together: one transaction stores it all."""
-    waiting: asyncio.Queue[Event | Preview | Made | Exception | None] = asyncio.Queue(maxsize=2 * BATCH)
+    waiting: asyncio.Queue[Event | Passing | Made | Exception | None] = asyncio.Queue(maxsize=2 * BATCH)
 
     async def pump() -> None:
         try:
@@ -679,7 +679,7 @@ async def _batches(messages: AsyncIterator[Event | Preview | Made]) -> AsyncIter
         end: Exception | None = None
         is_open = True
         while is_open:
-            batch: list[Event | Preview | Made] = []
+            batch: list[Event | Passing | Made] = []
             item = await waiting.get()
             while is_open:
                 if item is None or isinstance(item, Exception):

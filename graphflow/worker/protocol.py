@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from graphflow.errors import Problem
-from graphflow.events import Event, JobCancelled, JobDone, JobFailed, Made, Preview
+from graphflow.events import Event, JobCancelled, JobDone, JobFailed, Made, Passing
 from graphflow.node import NodeDef
 from graphflow.registry import BrokenPack, Definitions
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graphflow.plan import Plan  # which loads networkx; a server answers before it needs that
 
 State = Literal["starting", "ready", "busy", "dead"]
-Item = Event | Preview | Made
+Item = Event | Passing | Made
 """What a running plan gives."""
 ENDS = (JobDone, JobFailed, JobCancelled)
 """The last thing that a running plan gives is one of these."""

@@ -112,6 +112,16 @@ async def test_no_previews_come_unasked(client: Client, socket: Socket, it: Worl
     assert "binary" not in types(await socket.run())
 
 
+async def test_a_packs_own_message_is_passed_on_to_the_client_that_asked(client: Client, socket: Socket) -> None:
+    other = Socket(await client.ws_connect("/api/ws?clientId=other"))
+    await queue(client, prompt("Say"), client_id="me")
+    assert [one for one in await socket.run() if one["type"] == "weather"] == [
+        {"type": "weather", "data": {"rain": True}}
+    ]
+    await queue(client, prompt(color="blue"), client_id="other")
+    assert "weather" not in types(await other.run())
+
+
 async def test_only_the_client_that_asked_hears_of_its_run(client: Client, socket: Socket) -> None:
     other = Socket(await client.ws_connect("/api/ws?clientId=other"))
     await queue(client, prompt(), client_id="me")
@@ -521,7 +531,7 @@ async def test_nodes_are_described(client: Client) -> None:
     every = await (await client.get("/object_info")).json()
     one = await (await client.get("/api/object_info/Color")).json()
 
-    assert set(every) == {"Color", "Picky", "Load", "Wait", "Fail", "Die", "Show"}
+    assert set(every) == {"Color", "Picky", "Load", "Wait", "Say", "Fail", "Die", "Show"}
     assert one == {"Color": every["Color"]}
     assert await (await client.get("/object_info/Nope")).json() == {}
 

@@ -14,7 +14,7 @@ from graphflow.comfy.packs import load
 from graphflow.comfy.signatures import Signatures
 from graphflow.comfy.validation import validate
 from graphflow.errors import InvalidWorkflow
-from graphflow.events import JobFailed, NodeProgress
+from graphflow.events import JobFailed, NodeProgress, NodeSaid
 from graphflow.files import ModelFiles
 from graphflow.plan import compile
 from tests.comfy.test_packs import World
@@ -395,6 +395,9 @@ def test_a_pack_of_several_files_starts_up_imports_and_registers(home: Home) -> 
                     mm.throw_exception_if_processing_interrupted()
                     bar.update_absolute(i + 1, 4)
                 PromptServer.instance.send_sync("big_pack", {"node": 1})
+                PromptServer.instance.send_sync("big_pack", {"tensor": torch.ones(2)})
+                PromptServer.instance.send_sync("big_pack", {"much": "x" * 2**20})
+                PromptServer.instance.send_sync(1, b"a picture")
                 PromptServer.instance.send_progress_text("nearly there", "1")
                 device = mm.get_torch_device()
                 x = comfy.utils.repeat_to_batch_size(torch.ones(2, 4, device=device), 5)
@@ -423,6 +426,8 @@ def test_a_pack_of_several_files_starts_up_imports_and_registers(home: Home) -> 
     assert shown == {"t": b"ready", "s": b"ready (5, 4)", "n": b"32"}
     told = [(event.value, event.text) for event in events if isinstance(event, NodeProgress)]
     assert told == [(1, ""), (2, ""), (3, ""), (4, ""), (4, "nearly there")]
+    said = [(event.node, event.kind, event.content) for event in events if isinstance(event, NodeSaid)]
+    assert said == [("t", "big_pack", {"node": 1})], "what is no JSON is left out"
     failed = home.run({"r": ("Reaches", {}), "s": ("Show", {"value": "r.INT"})})[-1]
     assert isinstance(failed, JobFailed)
     assert "comfy.sd.load_checkpoint_guess_config is part of ComfyUI's own engine" in failed.error.message

@@ -249,6 +249,7 @@ DATA: dict[str, Any] = {
     },
     "feature_flags": {"supports_preview_metadata": "bool", "max_upload_size": "number"},
     "logs": {"entries": [{"t": "str", "m": "str"}]},
+    "weather": {"rain": "bool"},  # a pack's own
 }  # fmt: skip
 
 
@@ -261,12 +262,12 @@ async def test_every_message_comes_with_its_data(client: Client, socket: Socket,
     await client.post("/interrupt")
     heard += await socket.run()
     it.worker.gate.set()
-    for nodes in (prompt("Wait"), prompt("Fail")):
+    for nodes in (prompt("Wait"), prompt("Say", "Fail")):
         await queue(client, nodes, client_id="me")
         heard += await socket.run()
 
     told = [one for one in heard if isinstance(one, dict)]
-    assert {one["type"] for one in told} == MESSAGES == DATA.keys()
+    assert {one["type"] for one in told} == MESSAGES | {"weather"} == DATA.keys()
     for one in told:
         assert fits(shape(one["data"]), DATA[one["type"]]), one
     for state in (one["data"]["nodes"] for one in told if one["type"] == "progress_state"):

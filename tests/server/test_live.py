@@ -91,6 +91,18 @@ async def test_the_socket_greets_with_all_that_goes_on_and_tells_the_rest(
         assert types.index("asset") < types.index("node.output"), "the file is there before the event that tells of it"
 
 
+async def test_what_a_node_says_is_told_live_and_not_stored(client: TestClient[Any, Any], it: World) -> None:
+    async with client.ws_connect("/v1/live") as socket:
+        job = await submit(client, "Say")
+        while (message := await socket.receive(timeout=10)).type == WSMsgType.BINARY or (
+            told := json.loads(message.data)
+        )["type"] != "node.said":
+            continue
+    assert told == {"type": "node.said", "job": job, "node": "say", "kind": "weather", "content": {"rain": True}}
+    await it.until(job)
+    assert "node.said" not in [event.type for event in await it.service.jobs.events(job)]
+
+
 async def test_previews_come_as_frames_and_only_while_somebody_looks(client: TestClient[Any, Any], it: World) -> None:
     async with client.ws_connect("/v1/live") as socket:
         await socket.receive_json()

@@ -16,7 +16,7 @@ from graphflow.server.routes import ROUTES
 
 TARGET = Path(__file__).parents[1] / "src" / "graph" / "api.ts"
 ROOTS = (
-    "NodesAnswer", "ModelsAnswer", "PlanAnswer", "JobAnswer", "Hello", "QueueNotice", "WorkerNotice", "NodesNotice",
+    "NodesAnswer", "ModelsAnswer", "PlanAnswer", "JobAnswer", "Hello", "NodeSaid", "QueueNotice", "WorkerNotice", "NodesNotice",
     "AssetNotice", "Event", "FreezeAnswer", "Saved", "Version", "Template", "Draft",
 )  # fmt: skip
 HEAD = "/** Written by scripts/types.py from the server's OpenAPI description; do not edit. */\n"

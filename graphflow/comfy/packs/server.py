@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from graphflow.comfy.packs.stage import tell_text
+from graphflow.comfy.packs.stage import say, tell_text
 
 
 class Server:
-    """`PromptServer.instance`: a node's words about its progress are told; routes and other messages go nowhere."""
+    """`PromptServer.instance`: what a running node says is passed on; routes go nowhere."""
 
     def __init__(self) -> None:
         self.client_id: str | None = None
@@ -20,7 +20,9 @@ class Server:
         self.supports: list[str] = []
 
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
-        """Messages of packs' own kinds reach nobody: the scripts that would hear them are not served."""
+        """A message for the pack's own scripts in the page that asked for the run; pictures in binary are not sent."""
+        if isinstance(event, str):
+            say(event, data)
 
     def send_progress_text(self, text: str, node_id: Any = None, sid: str | None = None) -> None:
         """Says in words how far the running node is."""

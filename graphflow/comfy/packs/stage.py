@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import queue
 import re
 import shutil
@@ -20,8 +22,11 @@ import torch
 
 from graphflow.errors import Cancelled
 from graphflow.files import FOLDERS, ModelFiles
-from graphflow.node import Artifact, File, Progress
+from graphflow.node import Artifact, File, Progress, Say
 
+log = logging.getLogger(__name__)
+MOST_SAID = 2**20
+"""Bytes of one message of a pack."""
 _COUNTER = re.compile(r"_\d+_?$")
 
 
@@ -142,6 +147,20 @@ def tell_text(text: str) -> None:
         call.told.put(Progress(call.place[0], call.place[1], text=text))
 
 
+def say(kind: str, content: Any) -> None:
+    """Says something in a form that the pack's own scripts know; what is not JSON, or large, is left unsaid."""
+    if (call := CALL.get()) is None:
+        return
+    try:
+        text = json.dumps(content, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        text = ""
+    if 0 < len(text) <= MOST_SAID:
+        call.told.put(Say(kind, json.loads(text)))
+    else:
+        log.warning("a message %r of a pack is no JSON, or larger than %d bytes: it is not sent", kind, MOST_SAID)
+
+
 def stop_if_interrupted() -> None:
     """Raises `Cancelled` once the running call is not wanted any more."""
     if (call := CALL.get()) is not None and call.interrupted.is_set():
@@ -154,8 +173,8 @@ class _Outcome:
     error: BaseException | None = None
 
 
-def in_thread(work: Callable[[], Any]) -> Generator[Progress, Any, Any]:
-    """What `work` returns; its progress is yielded while it runs in a thread of its own.
+def in_thread(work: Callable[[], Any]) -> Generator[Progress | Say, Any, Any]:
+    """What `work` returns; its progress and its words are yielded while it runs in a thread of its own.
 
     When the generator is closed, the thread is told to stop; it does at its next look.
     """

@@ -206,6 +206,14 @@ export interface NodeProgress {
   readonly text: string;
 }
 
+export interface NodeSaid {
+  readonly type: "node.said";
+  readonly job: string;
+  readonly node: string;
+  readonly kind: string;
+  readonly content: Json;
+}
+
 export interface NodeSkipped {
   readonly job: string;
   readonly seq: number;

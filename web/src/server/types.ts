@@ -11,4 +11,4 @@ export type NodeRun = Partial<api.NodeStatus> & Pick<api.NodeStatus, "state"> & 
 export type JobSnapshot = Omit<api.LiveJob, "nodes"> & { readonly nodes: Readonly<Record<string, NodeRun>> };
 export type Job = Omit<api.LiveJob, "nodes" | "planned"> & { readonly workflow?: api.JobAnswer["workflow"] };
 
-export type LiveMessage = api.Hello | api.Event | api.QueueNotice | api.WorkerNotice | api.NodesNotice | api.AssetNotice;
+export type LiveMessage = api.Hello | api.Event | api.NodeSaid | api.QueueNotice | api.WorkerNotice | api.NodesNotice | api.AssetNotice;
