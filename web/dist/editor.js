@@ -736,6 +736,7 @@ var clock = (time) => new Date(time * 1e3).toLocaleTimeString(language(), {
 	hour: "2-digit",
 	minute: "2-digit"
 });
+var when = (time) => `${new Date(time * 1e3).toLocaleDateString()} ${clock(time)}`;
 var bytes = (value) => value < 1e3 ? `${value} B` : value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
 // src/server/api.ts
 var ServerError = class extends Error {
@@ -773,18 +774,19 @@ function toError(status, body) {
 	return new ServerError(t("server.failed", { status }), status, "http");
 }
 async function send(path, options = {}) {
-	const { method = options.json === void 0 ? "GET" : "POST", json, body, headers = {}, keepalive = false } = options;
-	const type = json === void 0 ? {} : { "Content-Type": "application/json" };
+	const { json, body: file = null, headers = {} } = options;
+	const body = json === void 0 ? file : writeJson(json);
+	const { method = body === null ? "GET" : "POST" } = options;
+	const type = body === null ? {} : { "Content-Type": file ? file.type || "application/octet-stream" : "application/json" };
 	let response;
 	try {
 		response = await fetch(url(path), {
 			method,
-			keepalive,
+			body,
 			headers: {
 				...type,
 				...headers
-			},
-			...json === void 0 ? body === void 0 ? {} : { body } : { body: writeJson(json) }
+			}
 		});
 	} catch {
 		throw new ServerError(t("server.away"), 0, "offline");
@@ -1457,6 +1459,7 @@ var useRun = create(() => ({
 	assets: 0
 }));
 var isActive = (job) => job?.status === "running" || job?.status === "queued";
+var shownJob = ({ shown, jobs }) => shown === null ? void 0 : jobs[shown];
 function activeJobs(state) {
 	const place = (job) => job.status === "running" ? -1 : state.queue.indexOf(job.id) + 1 || Infinity;
 	return Object.values(state.jobs).filter(isActive).sort((a, b) => place(a) - place(b) || a.created - b.created);
@@ -1585,7 +1588,7 @@ function together(runs) {
 function useNodeRun(id) {
 	const full = runId(useDocument((state) => state.path), id);
 	return useRun(useShallow((state) => {
-		const nodes = state.shown === null ? void 0 : state.jobs[state.shown]?.nodes;
+		const nodes = shownJob(state)?.nodes;
 		if (!nodes || nodes[full]) return nodes?.[full];
 		return together(Object.keys(nodes).filter((key) => key.startsWith(`${full}:`)).map((key) => nodes[key]));
 	}));
@@ -1619,6 +1622,11 @@ async function loadModels() {
 async function loadUploads() {
 	const { assets } = await call("v1/assets?kind=input&limit=200");
 	useSchema.setState({ uploads: assets });
+}
+async function upload(file, name) {
+	const asset = await call(`v1/assets?name=${encodeURIComponent(name)}`, { body: file });
+	await loadUploads();
+	return asset;
 }
 function choices(folder) {
 	const { folders, uploads } = useSchema.getState();
@@ -1680,6 +1688,15 @@ function say(text, tone = "info") {
 		tone,
 		count: (state.toast?.count ?? 0) + 1
 	} }));
+}
+var messageOf = (error) => error instanceof Error ? error.message : String(error);
+var sayError = (error) => say(messageOf(error), "error");
+function inGraph([x, y]) {
+	const point = useView.getState().flow?.screenToFlowPosition({
+		x,
+		y
+	});
+	return [point?.x ?? 0, point?.y ?? 0];
 }
 var isFrame = (id) => id.startsWith("frame:");
 var frameIndex = (id) => Number(id.slice(6));
@@ -2210,19 +2227,8 @@ async function arranged(graph, ids, sizes) {
 	return placed;
 }
 // src/server/assets.ts
-function upload(file, name) {
-	return call(`v1/assets?name=${encodeURIComponent(name)}`, {
-		method: "POST",
-		body: file,
-		headers: { "Content-Type": file.type || "application/octet-stream" }
-	});
-}
 async function convert(file) {
-	const answer = await call("v1/workflows/convert", {
-		method: "POST",
-		body: file,
-		headers: { "Content-Type": file.type || "application/octet-stream" }
-	});
+	const answer = await call("v1/workflows/convert", { body: file });
 	const json = isRecord(answer.workflow) ? answer.workflow : {};
 	const workflow = cleanWorkflow(json);
 	return {
@@ -2283,7 +2289,7 @@ async function openFile(file, at = [0, 0]) {
 		say(notes.length ? t("file.openedWith", { notes: notes.join(" ") }) : t("file.opened", { name: name(file) || workflow.name }));
 	} catch (error) {
 		if (isPicture(file) && error instanceof ServerError && error.status !== 0 && error.status < 500) return loadPicture(file, at);
-		const sentence = error instanceof UnreadableFile ? t(error.problem) : error instanceof Error ? error.message : String(error);
+		const sentence = error instanceof UnreadableFile ? t(error.problem) : messageOf(error);
 		say(`${name(file)}: ${sentence}`, "error");
 	}
 }
@@ -2291,7 +2297,6 @@ async function loadPicture(file, at) {
 	const def = useSchema.getState().definitions.get("LoadImage");
 	try {
 		const asset = await upload(file, name(file) || "pasted.png");
-		await loadUploads();
 		if (!def) return;
 		edit((graph) => {
 			const { graph: next, id } = addNode(graph, def, at);
@@ -2299,7 +2304,7 @@ async function loadPicture(file, at) {
 		});
 		say(t("file.noWorkflow", { name: asset.name }));
 	} catch (error) {
-		say(`${name(file)}: ${error instanceof Error ? error.message : String(error)}`, "error");
+		say(`${name(file)}: ${messageOf(error)}`, "error");
 	}
 }
 async function openFiles(transfer, at) {
@@ -2366,7 +2371,7 @@ async function saveAs(name, tags, asNew) {
 		show(null);
 	} catch (error) {
 		if (error instanceof ServerError && error.status === 412) show({ kind: "conflict" });
-		else say(error instanceof Error ? error.message : String(error), "error");
+		else sayError(error);
 	}
 }
 async function openShared(token) {
@@ -2393,7 +2398,7 @@ async function share() {
 async function unshare() {
 	const { file } = useSession.getState();
 	if (!file) return say(t("share.saveFirst"));
-	await call(`v1/workflows/${file.id}/share`, { method: "DELETE" }).then(() => say(t("share.revoked")), (error) => say(error.message, "error"));
+	await call(`v1/workflows/${file.id}/share`, { method: "DELETE" }).then(() => say(t("share.revoked")), sayError);
 }
 var origin = () => url("").replace(/\/$/, "");
 var copyCurl = () => copyText(asCurl(origin(), current().workflow), t("copy.curl"));
@@ -2444,17 +2449,21 @@ function escape() {
 	} else if (view.dialog) useView.setState({ dialog: null });
 	else select([]);
 }
+// src/state/answer.ts
+function useAnswer(ask, deps) {
+	const [answer, setAnswer] = (0, import_react.useState)(null);
+	const again = () => void ask().then(setAnswer);
+	(0, import_react.useEffect)(again, deps);
+	return [answer, again];
+}
 // src/canvas/TextOutput.tsx
 var import_jsx_runtime = require_jsx_runtime();
 function TextOutput({ asset }) {
-	const [text, setText] = (0, import_react.useState)("");
-	(0, import_react.useEffect)(() => {
-		send(assetUrl(asset)).then((response) => response.text()).then((all) => setText(all.slice(0, 2e4)), () => void 0);
-	}, [asset]);
+	const [text] = useAnswer(() => send(assetUrl(asset)).then((response) => response.text(), () => ""), [asset]);
 	return (0, import_jsx_runtime.jsx)("pre", {
 		className: "text-output nodrag nowheel",
 		tabIndex: 0,
-		children: text
+		children: text?.slice(0, 2e4)
 	});
 }
 // src/canvas/Results.tsx
@@ -2787,8 +2796,7 @@ var PATHS = {
 	pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7",
 	compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z",
 	code: "M8 7l-5 5 5 5M16 7l5 5-5 5",
-	grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
-	gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2"
+	grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z"
 };
 function Icon({ name, size = 16 }) {
 	return (0, import_jsx_runtime.jsx)("svg", {
@@ -2803,6 +2811,18 @@ function Icon({ name, size = 16 }) {
 		strokeLinejoin: "round",
 		"aria-hidden": "true",
 		children: (0, import_jsx_runtime.jsx)("path", { d: PATHS[name] })
+	});
+}
+function IconButton({ icon, label, size = 16, className = "", ...rest }) {
+	return (0, import_jsx_runtime.jsx)("button", {
+		type: "button",
+		className: `ghost ${className}`,
+		"aria-label": label,
+		...rest,
+		children: (0, import_jsx_runtime.jsx)(Icon, {
+			name: icon,
+			size
+		})
 	});
 }
 // src/canvas/FrameCard.tsx
@@ -2844,27 +2864,24 @@ function FrameCard({ data: { index }, selected }) {
 						size: Math.max(group.title.length, 6),
 						onChange: (event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)
 					}),
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost nodrag",
-						"aria-label": t("frame.color"),
-						onClick: () => edit((graph) => changeFrame(graph, index, { color: next })),
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "color" })
+					(0, import_jsx_runtime.jsx)(IconButton, {
+						icon: "color",
+						className: "nodrag",
+						label: t("frame.color"),
+						onClick: () => edit((graph) => changeFrame(graph, index, { color: next }))
 					}),
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost nodrag",
-						"aria-label": t("frame.bypass"),
+					(0, import_jsx_runtime.jsx)(IconButton, {
+						icon: "bypass",
+						className: "nodrag",
+						label: t("frame.bypass"),
 						"aria-pressed": Boolean(group.modes),
-						onClick: () => edit((graph) => toggleFrame(graph, index, sizes())),
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "bypass" })
+						onClick: () => edit((graph) => toggleFrame(graph, index, sizes()))
 					}),
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost nodrag",
-						"aria-label": t("frame.remove"),
-						onClick: () => edit((graph) => removeFrames(graph, [index])),
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+					(0, import_jsx_runtime.jsx)(IconButton, {
+						icon: "close",
+						className: "nodrag",
+						label: t("frame.remove"),
+						onClick: () => edit((graph) => removeFrames(graph, [index]))
 					})
 				]
 			}),
@@ -2912,15 +2929,11 @@ function addBend(id, at) {
 	edit((graph) => setBends(graph, target, input, next));
 }
 function Bend({ id, index, point, bends }) {
-	const flow = useReactFlow();
 	const [target, input] = split(id);
 	const put = (next, key = "") => edit((graph) => setBends(graph, target, input, next), key);
 	const drag = (event) => {
 		if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
-		const { x, y } = flow.screenToFlowPosition({
-			x: event.clientX,
-			y: event.clientY
-		});
+		const [x, y] = inGraph([event.clientX, event.clientY]);
 		put(bends.map((bend, i) => i === index ? [Math.round(x), Math.round(y)] : bend), `bend ${id} ${index}`);
 	};
 	return (0, import_jsx_runtime.jsx)("circle", {
@@ -2942,7 +2955,7 @@ function Bend({ id, index, point, bends }) {
 	});
 }
 var Link = (0, import_react.memo)(function Link({ id, source, sourceX, sourceY, targetX, targetY, selected, data, sourcePosition, targetPosition }) {
-	const running = useRun((state) => state.shown !== null && state.jobs[state.shown]?.nodes[source]?.state === "running");
+	const running = useRun((state) => shownJob(state)?.nodes[source]?.state === "running");
 	const bends = data?.bends;
 	const [from, to] = [sourceX - SOCKET_MARGIN, targetX + SOCKET_MARGIN];
 	const path = bends?.length ? pathThrough([
@@ -3060,7 +3073,7 @@ var explain = (problem) => {
 	if (problem.message) return problem.message;
 	return (maybe(`problem.${problem.code}`, problem.details) ?? problem.code) + hint;
 };
-function keep$1(list) {
+function keepProblems(list) {
 	const byNode = new Map();
 	for (const problem of list) {
 		const shown = problem.node === null ? null : visibleNode(problem.node);
@@ -3092,11 +3105,10 @@ async function checkThere(local) {
 	} catch (error) {
 		if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
 		const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
-		keep$1([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
+		keepProblems([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
 		useProblems.setState({ rerun: null });
 	}
 }
-var keepProblems = keep$1;
 function startProblems() {
 	let soon;
 	let later;
@@ -3105,12 +3117,11 @@ function startProblems() {
 		clearTimeout(later);
 		soon = setTimeout(() => {
 			const local = checkHere();
-			keep$1(local);
+			keepProblems(local);
 			later = setTimeout(() => void checkThere(local), 450);
 		}, 120);
 	};
-	useDocument.subscribe((state, before) => state.workflow.nodes !== before.workflow.nodes && check());
-	useDocument.subscribe((state, before) => state.workflow.subgraphs !== before.workflow.subgraphs && check());
+	useDocument.subscribe(({ workflow }, { workflow: before }) => (workflow.nodes !== before.nodes || workflow.subgraphs !== before.subgraphs) && check());
 	useSchema.subscribe(check);
 }
 // src/graph/form.ts
@@ -3205,32 +3216,20 @@ function FileField({ id, value, set, widget, node, input, label }) {
 	const take = async (file) => {
 		if (!file) return;
 		setBusy(true);
-		try {
-			const asset = await upload(file, file.name || "pasted.png");
-			await loadUploads();
-			set(asset.name);
-		} catch (error) {
-			say(error instanceof ServerError ? error.message : String(error), "error");
-		}
+		await upload(file, file.name || "pasted.png").then((asset) => set(asset.name), sayError);
 		setBusy(false);
 	};
-	const drop = (event) => {
+	const takeFrom = (event, transfer) => {
+		if (event.type === "paste" && !transfer.files.length) return;
 		event.preventDefault();
 		event.stopPropagation();
-		take(event.dataTransfer.files[0]);
-	};
-	const paste = (event) => {
-		const file = event.clipboardData.files[0];
-		if (!file) return;
-		event.preventDefault();
-		event.stopPropagation();
-		take(file);
+		take(transfer.files[0]);
 	};
 	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "file-field nodrag",
-		onDrop: drop,
+		onDrop: (event) => takeFrom(event, event.dataTransfer),
 		onDragOver: (event) => event.preventDefault(),
-		onPaste: paste,
+		onPaste: (event) => takeFrom(event, event.clipboardData),
 		children: [
 			(0, import_jsx_runtime.jsxs)("span", {
 				className: "file-row",
@@ -3264,18 +3263,16 @@ function FileField({ id, value, set, widget, node, input, label }) {
 							onChange: (event) => void take(event.target.files?.[0])
 						})]
 					}),
-					id32 && widget.kind === "image" && (0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost",
-						"aria-label": t("mask.paint"),
+					id32 && widget.kind === "image" && (0, import_jsx_runtime.jsx)(IconButton, {
+						icon: "brush",
+						label: t("mask.paint"),
 						title: t("mask.paint"),
 						onClick: () => show({
 							kind: "mask",
 							node,
 							input,
 							asset: id32
-						}),
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "brush" })
+						})
 					})
 				]
 			}),
@@ -3543,18 +3540,15 @@ function MultilineField({ id, value, set, node, input }) {
 			value: typeof value === "string" ? value : "",
 			onChange: (event) => set(event.target.value),
 			onKeyDown: (event) => weightKey(event, set)
-		}), (0, import_jsx_runtime.jsx)("button", {
-			type: "button",
-			className: "ghost nodrag enlarge",
-			"aria-label": t("text.large"),
+		}), (0, import_jsx_runtime.jsx)(IconButton, {
+			icon: "expand",
+			size: 13,
+			className: "nodrag enlarge",
+			label: t("text.large"),
 			onClick: () => show({
 				kind: "text",
 				node,
 				input
-			}),
-			children: (0, import_jsx_runtime.jsx)(Icon, {
-				name: "expand",
-				size: 13
 			})
 		})]
 	});
@@ -3597,17 +3591,14 @@ var WIDGETS = {
 function Mark({ node, input }) {
 	const marked = useDocument((state) => isMarked(state.workflow, node, input));
 	if (!useDocument((state) => state.path.length === 0)) return null;
-	return (0, import_jsx_runtime.jsx)("button", {
-		type: "button",
-		className: "ghost mark nodrag",
-		"aria-pressed": marked,
-		"aria-label": t("form.mark", { input }),
+	return (0, import_jsx_runtime.jsx)(IconButton, {
+		icon: "pin",
+		size: 13,
+		className: "mark nodrag",
+		label: t("form.mark", { input }),
 		title: t("form.mark", { input }),
-		onClick: () => editWorkflow((workflow) => toggleMark(workflow, node, input)),
-		children: (0, import_jsx_runtime.jsx)(Icon, {
-			name: "pin",
-			size: 13
-		})
+		"aria-pressed": marked,
+		onClick: () => editWorkflow((workflow) => toggleMark(workflow, node, input))
 	});
 }
 function Field({ node, port, label }) {
@@ -3734,13 +3725,12 @@ function CardTitle({ id, def }) {
 		className: "card-title",
 		onDoubleClick: () => useView.setState({ renaming: id }),
 		children: [
-			(0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost nodrag",
-				"aria-label": t(collapsed ? "card.expand" : "card.collapse"),
+			(0, import_jsx_runtime.jsx)(IconButton, {
+				icon: collapsed ? "right" : "down",
+				className: "nodrag",
+				label: t(collapsed ? "card.expand" : "card.collapse"),
 				"aria-expanded": !collapsed,
-				onClick: () => edit((graph) => toggleCollapsed(graph, [id])),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: collapsed ? "right" : "down" })
+				onClick: () => edit((graph) => toggleCollapsed(graph, [id]))
 			}),
 			renaming ? (0, import_jsx_runtime.jsx)(Rename, {
 				id,
@@ -3765,23 +3755,21 @@ function CardTitle({ id, def }) {
 				})
 			}),
 			(0, import_jsx_runtime.jsx)(Badge, { id }),
-			inner !== null && (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost nodrag",
-				"aria-label": t("subgraph.enter"),
-				onClick: () => enter([...current().path, id]),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
+			inner !== null && (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "enter",
+				className: "nodrag",
+				label: t("subgraph.enter"),
+				onClick: () => enter([...current().path, id])
 			}),
-			(0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost nodrag",
-				"aria-label": t("card.menu"),
+			(0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "more",
+				className: "nodrag",
+				label: t("card.menu"),
 				"aria-haspopup": "menu",
 				onClick: (event) => useView.setState({ menu: {
 					screen: [event.clientX, event.clientY],
 					node: id
-				} }),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "more" })
+				} })
 			}),
 			(0, import_jsx_runtime.jsx)(Progress$1, { id })
 		]
@@ -4176,18 +4164,10 @@ var noteRest = (at) => {
 };
 var openPaletteHere = () => openPalette(rest ?? [innerWidth / 2 - 180, innerHeight / 4]);
 function openPalette(screen, loose = null) {
-	const { flow } = useView.getState();
-	const { x, y } = flow?.screenToFlowPosition({
-		x: screen[0],
-		y: screen[1]
-	}) ?? {
-		x: 0,
-		y: 0
-	};
 	useView.setState({
 		palette: {
 			screen,
-			at: [x, y],
+			at: inGraph(screen),
 			loose
 		},
 		menu: null
@@ -4541,13 +4521,11 @@ function ViewTools() {
 		position: "bottom-left",
 		className: "view-tools",
 		children: [
-			(0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("view.zoomOut"),
+			(0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "minus",
+				label: t("view.zoomOut"),
 				title: t("view.zoomOut"),
-				onClick: zoomOut,
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "minus" })
+				onClick: zoomOut
 			}),
 			(0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
@@ -4557,30 +4535,24 @@ function ViewTools() {
 				onClick: actualSize,
 				children: [zoom, " %"]
 			}),
-			(0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("view.zoomIn"),
+			(0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "plus",
+				label: t("view.zoomIn"),
 				title: t("view.zoomIn"),
-				onClick: zoomIn,
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "plus" })
+				onClick: zoomIn
 			}),
-			(0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("view.fit"),
+			(0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "fit",
+				label: t("view.fit"),
 				title: t("view.fit"),
-				onClick: fitAll,
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "fit" })
+				onClick: fitAll
 			}),
-			(0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("view.snap"),
+			(0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "grid",
+				label: t("view.snap"),
 				title: t("view.snap"),
 				"aria-pressed": snap,
-				onClick: toggleSnap,
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "grid" })
+				onClick: toggleSnap
 			})
 		]
 	}), path.length > 0 && (0, import_jsx_runtime.jsx)(Panel, {
@@ -4658,15 +4630,7 @@ function openAtPointer(event) {
 }
 function drop(event) {
 	event.preventDefault();
-	const { flow } = useView.getState();
-	const { x, y } = flow?.screenToFlowPosition({
-		x: event.clientX,
-		y: event.clientY
-	}) ?? {
-		x: 0,
-		y: 0
-	};
-	openFiles(event.dataTransfer, [x, y]);
+	openFiles(event.dataTransfer, inGraph([event.clientX, event.clientY]));
 }
 function Canvas() {
 	const nodes = useView((view) => view.nodes);
@@ -4717,13 +4681,7 @@ function Canvas() {
 			onNodeDragStart: (_, node) => startDrag(node),
 			onNodeDrag: (_, node) => whileDragging(node),
 			onNodeDragStop: (event, _, dragged) => endDrag(event, dragged),
-			onEdgeDoubleClick: (event, edge) => {
-				const point = useView.getState().flow?.screenToFlowPosition({
-					x: event.clientX,
-					y: event.clientY
-				});
-				if (point) addBend(edge.id, [point.x, point.y]);
-			},
+			onEdgeDoubleClick: (event, edge) => addBend(edge.id, inGraph([event.clientX, event.clientY])),
 			onNodeContextMenu: (event, node) => {
 				event.preventDefault();
 				if (node.type === "card") useView.setState({ menu: {
@@ -4856,7 +4814,7 @@ async function toggleFrozen(ids) {
 	try {
 		for (const id of ids) keys.set(id, thaws ? void 0 : graph.nodes[id]?.frozen ?? await keep(runId(path, id)));
 	} catch (error) {
-		return say(error instanceof Error ? error.message : String(error), "error");
+		return sayError(error);
 	}
 	edit((now) => setFrozen(now, keys));
 	say(thaws ? t("freeze.thawed") : count(ids.length, "freeze.one", "freeze.many"));
@@ -4877,7 +4835,6 @@ function addAt(def, at, loose) {
 		return loose && port ? join(next, loose, id, port.name) : next;
 	});
 	select([added]);
-	return added;
 }
 function removeSelected() {
 	const [ids, frames, wires] = [
@@ -4894,11 +4851,7 @@ function removeSelected() {
 var copied = () => movable().length ? copy(current().graph, movable()) : null;
 function middle() {
 	const box = document.querySelector(".canvas")?.getBoundingClientRect();
-	const point = useView.getState().flow?.screenToFlowPosition({
-		x: (box?.x ?? 0) + (box?.width ?? 0) / 2 - 130,
-		y: (box?.y ?? 0) + (box?.height ?? 0) / 3
-	});
-	return [point?.x ?? 0, point?.y ?? 0];
+	return inGraph([(box?.x ?? 0) + (box?.width ?? 0) / 2 - 130, (box?.y ?? 0) + (box?.height ?? 0) / 3]);
 }
 function pasteText(text, keepLinks, at = middle()) {
 	const part = readPart(text);
@@ -5194,12 +5147,10 @@ function SidePanel() {
 		}), panel && (0, import_jsx_runtime.jsxs)("section", {
 			className: "side-body",
 			"aria-label": t(`panel.${panel}`),
-			children: [(0, import_jsx_runtime.jsxs)("header", { children: [(0, import_jsx_runtime.jsx)("h2", { children: t(`panel.${panel}`) }), (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("side.close"),
-				onClick: () => togglePanel(panel),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+			children: [(0, import_jsx_runtime.jsxs)("header", { children: [(0, import_jsx_runtime.jsx)("h2", { children: t(`panel.${panel}`) }), (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "close",
+				label: t("side.close"),
+				onClick: () => togglePanel(panel)
 			})] }), (0, import_jsx_runtime.jsx)(import_react.Suspense, { children: (0, import_jsx_runtime.jsx)(PanelBody, { panel }) })]
 		})]
 	});
@@ -5261,35 +5212,33 @@ async function post({ targets, front, overrides }) {
 	return job;
 }
 async function run(options = {}) {
-	if (!isReady(options.targets)) return false;
+	if (!isReady(options.targets)) return;
 	try {
 		for (let i = 0; i < (options.count ?? 1); i += 1) {
 			amend((workflow) => drawSeeds(workflow, randomSeed));
 			await post(options);
 		}
-		return true;
 	} catch (error) {
 		if (!(error instanceof ServerError)) throw error;
 		keepProblems(error.problems);
 		const node = error.problems[0]?.node;
 		if (error.problems.length) useView.setState({ panel: "problems" });
-		say(error.message, "error");
+		sayError(error);
 		const shown = node && visibleNode(node);
 		if (shown) reveal(shown);
-		return false;
 	}
 }
-var command = async (path, method, json) => {
-	await call(path, {
-		method,
-		...json === void 0 ? {} : { json }
-	});
-};
-var cancelJob = (id) => command(`v1/jobs/${id}`, "DELETE");
-var clearQueue = () => command("v1/jobs?status=queued", "DELETE");
-var placeJob = (id, position) => command(`v1/jobs/${id}`, "PATCH", { position });
+var cancelJob = (id) => call(`v1/jobs/${id}`, { method: "DELETE" });
+var clearQueue = () => call("v1/jobs?status=queued", { method: "DELETE" });
+var placeJob = (id, position) => call(`v1/jobs/${id}`, {
+	method: "PATCH",
+	json: { position }
+});
 async function setPaused(paused) {
-	await command("v1/queue", "PATCH", { paused });
+	await call("v1/queue", {
+		method: "PATCH",
+		json: { paused }
+	});
 	useRun.setState({ paused });
 	say(t(paused ? "queue.paused" : "queue.resumed"));
 }
@@ -5306,7 +5255,7 @@ async function runGrid(cells) {
 			label
 		});
 	} catch (error) {
-		say(error instanceof Error ? error.message : String(error), "error");
+		sayError(error);
 	}
 	return sent;
 }
@@ -5951,7 +5900,7 @@ function markRerun(on) {
 	useView.setState({ marks: on && rerun ? Object.fromEntries(again.map((id) => [id, "rerun"])) : {} });
 }
 function Progress() {
-	const job = useRun((state) => state.shown === null ? void 0 : state.jobs[state.shown]);
+	const job = useRun(shownJob);
 	const [now, setNow] = (0, import_react.useState)(Date.now() / 1e3);
 	const running = job?.status === "running";
 	(0, import_react.useEffect)(() => {
@@ -5985,19 +5934,18 @@ function RunBar() {
 	}, [resting, rerun]);
 	const problems = useProblems((state) => state.list.length);
 	const waiting = useRun((state) => activeJobs(state).length);
-	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
+	const busy = useRun((state) => isActive(shownJob(state)));
 	const empty = useDocument((state) => Object.keys(state.workflow.nodes).length === 0);
 	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "run-bar",
 		children: [
 			(0, import_jsx_runtime.jsx)(Progress, {}),
-			busy && (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost stop",
-				"aria-label": t("do.cancel"),
+			busy && (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "stop",
+				className: "stop",
+				label: t("do.cancel"),
 				title: t("do.cancel"),
-				onClick: cancelShown,
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "stop" })
+				onClick: cancelShown
 			}),
 			problems > 0 && !empty && (0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
@@ -6176,13 +6124,12 @@ function FileMenu() {
 }
 function ThemeButton() {
 	const [now, setNow] = (0, import_react.useState)(theme());
-	return (0, import_jsx_runtime.jsx)("button", {
-		type: "button",
-		className: "ghost theme",
-		"aria-label": t(`theme.${now}`),
+	return (0, import_jsx_runtime.jsx)(IconButton, {
+		icon: now === "light" ? "sun" : now === "dark" ? "moon" : "color",
+		className: "theme",
+		label: t(`theme.${now}`),
 		title: t(`theme.${now}`),
-		onClick: () => setNow(nextTheme()),
-		children: (0, import_jsx_runtime.jsx)(Icon, { name: now === "light" ? "sun" : now === "dark" ? "moon" : "color" })
+		onClick: () => setNow(nextTheme())
 	});
 }
 function Name() {
@@ -6206,17 +6153,16 @@ function Name() {
 		})]
 	});
 }
-function Tool({ id }) {
+function Tool({ id, disabled = false }) {
 	const command = commandOf(id);
 	if (!command?.icon) return null;
 	const title = `${t(command.label)}${command.keys?.[0] ? ` (${display(command.keys[0])})` : ""}`;
-	return (0, import_jsx_runtime.jsx)("button", {
-		type: "button",
-		className: "ghost",
-		"aria-label": t(command.label),
+	return (0, import_jsx_runtime.jsx)(IconButton, {
+		icon: command.icon,
+		label: t(command.label),
 		title,
-		onClick: command.run,
-		children: (0, import_jsx_runtime.jsx)(Icon, { name: command.icon })
+		disabled,
+		onClick: command.run
 	});
 }
 function TopBar() {
@@ -6231,23 +6177,13 @@ function TopBar() {
 			(0, import_jsx_runtime.jsxs)("span", {
 				className: "tools wide",
 				children: [
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost",
-						"aria-label": t("do.undo"),
-						title: `${t("do.undo")} (${display("Ctrl+Z")})`,
-						disabled: !canUndo,
-						onClick: undo,
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "undo" })
+					(0, import_jsx_runtime.jsx)(Tool, {
+						id: "undo",
+						disabled: !canUndo
 					}),
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "ghost",
-						"aria-label": t("do.redo"),
-						title: `${t("do.redo")} (${display("Ctrl+Shift+Z")})`,
-						disabled: !canRedo,
-						onClick: redo,
-						children: (0, import_jsx_runtime.jsx)(Icon, { name: "redo" })
+					(0, import_jsx_runtime.jsx)(Tool, {
+						id: "redo",
+						disabled: !canRedo
 					}),
 					(0, import_jsx_runtime.jsx)(Tool, { id: "add" }),
 					(0, import_jsx_runtime.jsx)(Tool, { id: "save" }),
@@ -6328,22 +6264,21 @@ async function start() {
 	addEventListener("unhandledrejection", (event) => {
 		if (!(event.reason instanceof ServerError)) return;
 		event.preventDefault();
-		say(event.reason.message, "error");
+		sayError(event.reason);
 	});
 	startProjection();
 	startProblems();
 	(0, import_client.createRoot)(document.getElementById("app")).render((0, import_jsx_runtime.jsx)(App, {}));
 	startShortcuts();
-	const failed = (error) => say(error instanceof Error ? error.message : String(error), "error");
 	await Promise.all([
 		loadDefinitions(),
 		loadModels(),
 		loadUploads()
-	]).catch(failed);
-	await openFirst().catch(failed);
+	]).catch(sayError);
+	await openFirst().catch(sayError);
 	startDrafts();
 	startEvents();
 	setTimeout(() => useView.setState({ settled: true }), 1500);
 }
 start();
-export { show as $, moveItem as A, thumbnailUrl as At, saveAs as B, sourceOf as Bt, proposal as C, definitionOf as Ct, weightKey as D, assetUrl as Dt, Field as E, widgetOf as Et, toAsset as F, seconds as Ft, openDraft as G, writeJson as Gt, upload as H, cleanWorkflow as Ht, TextOutput as I, t as It, takeTheirs as J, openWorkflow as K, newWorkflow as L, ancestors as Lt, useProblems as M, bytes as Mt, Icon as N, clock as Nt, changeItem as O, call as Ot, colorOf as P, count as Pt, say as Q, openSaved as R, inOrder as Rt, openPlaces as S, toggleMode as St, badgeText as T, outputOf as Tt, workflowOf as U, isRecord as Ut, templates as V, wires as Vt, keepMine as W, parseJson as Wt, TOUR as X, useSession as Y, reveal as Z, addAt as _, useDocument as _t, cancelShown as a, useNodeRun as at, openPalette as b, setTitle as bt, run as c, isSame as ct, Dot as d, useRun as dt, useView as et, matching as f, current as ft, titleOf as g, open as gt, score as h, enter as ht, cancelJob as i, useSchema as it, explain as j, url as jt, formItems as k, newKey as kt, runGrid as l, activeJobs as lt, find as m, editWorkflow as mt, display as n, loadUploads as nt, clearQueue as o, visibleNode as ot, Picker as p, edit as pt, saveFile as q, COMMANDS as r, useDefinition as rt, placeJob as s, difference as st, NodeMenu as t, definitionIn as tt, setPaused as u, isActive as ut, toggleFrozen as v, disconnect as vt, badgeHint as w, fits as wt, tryConnect as x, setValue as xt, looseEnd as y, remove as yt, openTemplate as z, linkTo as zt };
+export { reveal as $, moveItem as A, widgetOf as At, openSaved as B, t as Bt, proposal as C, remove as Ct, weightKey as D, definitionOf as Dt, Field as E, toggleMode as Et, colorOf as F, url as Ft, keepMine as G, sourceOf as Gt, saveAs as H, ancestors as Ht, toAsset as I, bytes as It, saveFile as J, isRecord as Jt, openDraft as K, wires as Kt, TextOutput as L, clock as Lt, useProblems as M, call as Mt, Icon as N, newKey as Nt, changeItem as O, fits as Ot, IconButton as P, thumbnailUrl as Pt, inGraph as Q, useAnswer as R, count as Rt, openPlaces as S, disconnect as St, badgeText as T, setValue as Tt, templates as U, inOrder as Ut, openTemplate as V, when as Vt, workflowOf as W, linkTo as Wt, useSession as X, writeJson as Xt, takeTheirs as Y, parseJson as Yt, TOUR as Z, addAt as _, edit as _t, cancelShown as a, upload as at, openPalette as b, open as bt, run as c, useNodeRun as ct, Dot as d, isSame as dt, say as et, matching as f, activeJobs as ft, titleOf as g, current as gt, score as h, useRun as ht, cancelJob as i, definitionIn as it, explain as j, assetUrl as jt, formItems as k, outputOf as kt, runGrid as l, visibleNode as lt, find as m, shownJob as mt, display as n, show as nt, clearQueue as o, useDefinition as ot, Picker as p, isActive as pt, openWorkflow as q, cleanWorkflow as qt, COMMANDS as r, useView as rt, placeJob as s, useSchema as st, NodeMenu as t, sayError as tt, setPaused as u, difference as ut, toggleFrozen as v, editWorkflow as vt, badgeHint as w, setTitle as wt, tryConnect as x, useDocument as xt, looseEnd as y, enter as yt, newWorkflow as z, seconds as zt };

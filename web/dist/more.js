@@ -1,5 +1,5 @@
 import { r as __toESM } from "./rolldown-runtime.js";
-import { $ as show, A as moveItem, At as thumbnailUrl, B as saveAs, Bt as sourceOf, C as proposal, Ct as definitionOf, D as weightKey, Dt as assetUrl, E as Field, Et as widgetOf, F as toAsset, Ft as seconds, G as openDraft, Gt as writeJson, H as upload, Ht as cleanWorkflow, I as TextOutput, It as t, J as takeTheirs, K as openWorkflow, L as newWorkflow, Lt as ancestors, M as useProblems, Mt as bytes, N as Icon, Nt as clock, O as changeItem, Ot as call, P as colorOf, Pt as count, Q as say, R as openSaved, Rt as inOrder, S as openPlaces, St as toggleMode, T as badgeText, Tt as outputOf, U as workflowOf, Ut as isRecord, V as templates, Vt as wires, W as keepMine, Wt as parseJson, X as TOUR, Y as useSession, Z as reveal, _ as addAt, _t as useDocument, a as cancelShown, at as useNodeRun, b as openPalette, bt as setTitle, c as run, ct as isSame, d as Dot, dt as useRun, et as useView, f as matching, ft as current, g as titleOf, gt as open, h as score, ht as enter, i as cancelJob, it as useSchema, j as explain, jt as url, k as formItems, kt as newKey, l as runGrid, lt as activeJobs, m as find, mt as editWorkflow, n as display, nt as loadUploads, o as clearQueue, ot as visibleNode, p as Picker, pt as edit, q as saveFile, r as COMMANDS, rt as useDefinition, s as placeJob, st as difference, t as NodeMenu, tt as definitionIn, u as setPaused, ut as isActive, v as toggleFrozen, vt as disconnect, w as badgeHint, wt as fits, x as tryConnect, xt as setValue, y as looseEnd, yt as remove, z as openTemplate, zt as linkTo } from "./editor.js";
+import { $ as reveal, A as moveItem, At as widgetOf, B as openSaved, Bt as t, C as proposal, Ct as remove, D as weightKey, Dt as definitionOf, E as Field, Et as toggleMode, F as colorOf, Ft as url, G as keepMine, Gt as sourceOf, H as saveAs, Ht as ancestors, I as toAsset, It as bytes, J as saveFile, Jt as isRecord, K as openDraft, Kt as wires, L as TextOutput, Lt as clock, M as useProblems, Mt as call, N as Icon, Nt as newKey, O as changeItem, Ot as fits, P as IconButton, Pt as thumbnailUrl, Q as inGraph, R as useAnswer, Rt as count, S as openPlaces, St as disconnect, T as badgeText, Tt as setValue, U as templates, Ut as inOrder, V as openTemplate, Vt as when, W as workflowOf, Wt as linkTo, X as useSession, Xt as writeJson, Y as takeTheirs, Yt as parseJson, Z as TOUR, _ as addAt, _t as edit, a as cancelShown, at as upload, b as openPalette, bt as open, c as run, ct as useNodeRun, d as Dot, dt as isSame, et as say, f as matching, ft as activeJobs, g as titleOf, gt as current, h as score, ht as useRun, i as cancelJob, it as definitionIn, j as explain, jt as assetUrl, k as formItems, kt as outputOf, l as runGrid, lt as visibleNode, m as find, mt as shownJob, n as display, nt as show, o as clearQueue, ot as useDefinition, p as Picker, pt as isActive, q as openWorkflow, qt as cleanWorkflow, r as COMMANDS, rt as useView, s as placeJob, st as useSchema, t as NodeMenu, tt as sayError, u as setPaused, ut as difference, v as toggleFrozen, vt as editWorkflow, w as badgeHint, wt as setTitle, x as tryConnect, xt as useDocument, y as looseEnd, yt as enter, z as newWorkflow, zt as seconds } from "./editor.js";
 import { C as require_react, y as require_jsx_runtime } from "./vendor.js";
 // src/panels/Dialog.tsx
 var import_react = __toESM(require_react(), 1);
@@ -24,12 +24,10 @@ function Dialog({ label, className = "", children }) {
 		onPointerDown: (event) => event.target === dialog.current && show(null),
 		children: (0, import_jsx_runtime.jsxs)("div", {
 			className: "dialog-inner",
-			children: [(0, import_jsx_runtime.jsxs)("header", { children: [(0, import_jsx_runtime.jsx)("h2", { children: label }), (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("dialog.close"),
-				onClick: () => show(null),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
+			children: [(0, import_jsx_runtime.jsxs)("header", { children: [(0, import_jsx_runtime.jsx)("h2", { children: label }), (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "close",
+				label: t("dialog.close"),
+				onClick: () => show(null)
 			})] }), children]
 		})
 	});
@@ -234,12 +232,9 @@ async function restore(id, number) {
 function Versions() {
 	const file = useSession((state) => state.file);
 	const name = useDocument((state) => state.workflow.name);
-	const [versions, setVersions] = (0, import_react.useState)([]);
 	const [chosen, setChosen] = (0, import_react.useState)(null);
-	(0, import_react.useEffect)(() => {
-		if (file) call(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions));
-		return () => mark(null);
-	}, [file]);
+	const [answer] = useAnswer(async () => file && call(`v1/workflows/${file.id}/versions`), [file]);
+	(0, import_react.useEffect)(() => () => mark(null), [file]);
 	if (!file) return (0, import_jsx_runtime.jsx)("p", {
 		className: "nothing",
 		children: t("versions.unsaved")
@@ -278,15 +273,11 @@ function Versions() {
 			}),
 			(0, import_jsx_runtime.jsx)("ul", {
 				"aria-label": t("panel.versions"),
-				children: versions.map((version) => (0, import_jsx_runtime.jsxs)("li", { children: [(0, import_jsx_runtime.jsxs)("button", {
+				children: answer?.versions.map((version) => (0, import_jsx_runtime.jsxs)("li", { children: [(0, import_jsx_runtime.jsxs)("button", {
 					type: "button",
 					"aria-pressed": chosen?.number === version.version,
 					onClick: () => void choose(version.version),
-					children: [(0, import_jsx_runtime.jsx)("b", { children: version.name && version.name !== name ? version.name : t("versions.number", { number: version.version }) }), (0, import_jsx_runtime.jsxs)("small", { children: [
-						new Date(version.created * 1e3).toLocaleDateString(),
-						" ",
-						clock(version.created)
-					] })]
+					children: [(0, import_jsx_runtime.jsx)("b", { children: version.name && version.name !== name ? version.name : t("versions.number", { number: version.version }) }), (0, import_jsx_runtime.jsx)("small", { children: when(version.created) })]
 				}), (0, import_jsx_runtime.jsx)("button", {
 					type: "button",
 					className: "ghost",
@@ -307,10 +298,8 @@ var MODES = [
 function Compare({ left, right }) {
 	const [mode, setMode] = (0, import_react.useState)("slider");
 	const [at, setAt] = (0, import_react.useState)(50);
-	const [found, setFound] = (0, import_react.useState)(null);
-	(0, import_react.useEffect)(() => {
-		Promise.all([workflowOf(left.id), workflowOf(right.id)]).then(([a, b]) => setFound(difference(a, b)), () => void 0);
-	}, [left.id, right.id]);
+	const both = () => Promise.all([workflowOf(left.id), workflowOf(right.id)]);
+	const [found] = useAnswer(() => both().then(([a, b]) => difference(a, b), () => null), [left.id, right.id]);
 	const pictures = [(0, import_jsx_runtime.jsx)("img", {
 		src: assetUrl(left.id),
 		alt: left.name
@@ -421,59 +410,8 @@ function MiniGraph({ document }) {
 		}, id))]
 	});
 }
-// src/panels/Drafts.tsx
-var SHOWN = 8;
-var documentOf = (draft) => isRecord(draft.draft?.workflow) ? draft.draft.workflow : {};
-async function newest() {
-	const { drafts } = await call("v1/drafts");
-	const own = useSession.getState().draft;
-	const others = drafts.filter((draft) => draft.id !== own).slice(0, SHOWN);
-	return Promise.all(others.map((draft) => call(`v1/drafts/${draft.id}`)));
-}
-function Drafts() {
-	const [drafts, setDrafts] = (0, import_react.useState)([]);
-	(0, import_react.useEffect)(() => void newest().then(setDrafts, () => void 0), []);
-	if (!drafts.length) return null;
-	const open = async (id) => {
-		await openDraft(id);
-		show(null);
-	};
-	const remove = async (id) => {
-		await call(`v1/drafts/${id}`, { method: "DELETE" }).catch((error) => say(error.message, "error"));
-		setDrafts((known) => known.filter((draft) => draft.id !== id));
-	};
-	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("h3", { children: t("library.drafts") }), (0, import_jsx_runtime.jsx)("ul", {
-		className: "library-cards",
-		"aria-label": t("library.drafts"),
-		children: drafts.map((draft) => {
-			const name = String(documentOf(draft).name || t("file.untitled"));
-			return (0, import_jsx_runtime.jsxs)("li", {
-				className: "library-card",
-				children: [(0, import_jsx_runtime.jsxs)("button", {
-					type: "button",
-					onClick: () => void open(draft.id),
-					children: [
-						(0, import_jsx_runtime.jsx)(MiniGraph, { document: documentOf(draft) }),
-						(0, import_jsx_runtime.jsx)("b", { children: name }),
-						(0, import_jsx_runtime.jsxs)("small", { children: [
-							new Date(draft.updated * 1e3).toLocaleDateString(),
-							" ",
-							clock(draft.updated)
-						] })
-					]
-				}), (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost remove",
-					"aria-label": t("library.remove", { name }),
-					onClick: () => void remove(draft.id),
-					children: (0, import_jsx_runtime.jsx)(Icon, { name: "trash" })
-				})]
-			}, draft.id);
-		})
-	})] });
-}
-// src/panels/LibraryDialog.tsx
-function Card({ title, text, picture, open, workflow, children }) {
+// src/panels/LibraryCard.tsx
+function LibraryCard({ title, text, open, picture, workflow, remove, name = title }) {
 	return (0, import_jsx_runtime.jsxs)("li", {
 		className: "library-card",
 		children: [(0, import_jsx_runtime.jsxs)("button", {
@@ -494,44 +432,60 @@ function Card({ title, text, picture, open, workflow, children }) {
 				(0, import_jsx_runtime.jsx)("b", { children: title }),
 				(0, import_jsx_runtime.jsx)("small", { children: text })
 			]
-		}), children]
+		}), remove && (0, import_jsx_runtime.jsx)(IconButton, {
+			icon: "trash",
+			className: "remove",
+			label: t("library.remove", { name }),
+			onClick: remove
+		})]
 	});
 }
+// src/panels/Drafts.tsx
+var SHOWN = 8;
+var documentOf = (draft) => isRecord(draft.draft?.workflow) ? draft.draft.workflow : {};
+async function newest() {
+	const { drafts } = await call("v1/drafts");
+	const own = useSession.getState().draft;
+	const others = drafts.filter((draft) => draft.id !== own).slice(0, SHOWN);
+	return Promise.all(others.map((draft) => call(`v1/drafts/${draft.id}`)));
+}
+function Drafts() {
+	const [drafts, again] = useAnswer(() => newest().catch(() => null), []);
+	if (!drafts?.length) return null;
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("h3", { children: t("library.drafts") }), (0, import_jsx_runtime.jsx)("ul", {
+		className: "library-cards",
+		"aria-label": t("library.drafts"),
+		children: drafts.map((draft) => (0, import_jsx_runtime.jsx)(LibraryCard, {
+			title: String(documentOf(draft).name || t("file.untitled")),
+			text: when(draft.updated),
+			workflow: documentOf(draft),
+			open: () => void openDraft(draft.id).then(() => show(null)),
+			remove: () => void call(`v1/drafts/${draft.id}`, { method: "DELETE" }).then(again)
+		}, draft.id))
+	})] });
+}
+// src/panels/LibraryDialog.tsx
 var pictureOf = (thumbnail) => !thumbnail ? null : /^[0-9a-f]{32}$/.test(thumbnail) ? thumbnailUrl(thumbnail) : url(thumbnail);
 var folderOf = (name) => name.slice(0, Math.max(0, name.lastIndexOf("/"))).trim();
 function LibraryDialog() {
 	const [query, setQuery] = (0, import_react.useState)("");
-	const [shipped, setShipped] = (0, import_react.useState)([]);
-	const [saved, setSaved] = (0, import_react.useState)([]);
-	const refresh = () => void call("v1/workflows").then((answer) => setSaved(answer.workflows));
-	(0, import_react.useEffect)(() => {
-		templates().then(setShipped);
-		refresh();
-	}, []);
-	const remove = async (one) => {
-		await call(`v1/workflows/${one.id}`, { method: "DELETE" });
-		refresh();
-	};
-	const mine = saved.filter((one) => score(query, one.name, ...one.tags) > 0);
+	const [shipped] = useAnswer(templates, []);
+	const [saved, again] = useAnswer(() => call("v1/workflows"), []);
+	const mine = (saved?.workflows ?? []).filter((one) => score(query, one.name, ...one.tags) > 0);
 	const folders = [...new Set(mine.map((one) => folderOf(one.name)))].sort();
 	const cards = (folder) => (0, import_jsx_runtime.jsx)("ul", {
 		className: "library-cards",
 		"aria-label": folder || t("library.mine"),
-		children: mine.filter((one) => folderOf(one.name) === folder).map((one) => (0, import_jsx_runtime.jsx)(Card, {
+		children: mine.filter((one) => folderOf(one.name) === folder).map((one) => (0, import_jsx_runtime.jsx)(LibraryCard, {
 			title: one.name.slice(folder ? folder.length + 1 : 0) || t("file.untitled"),
 			text: one.tags.join(" · ") || new Date(one.updated * 1e3).toLocaleDateString(),
 			picture: pictureOf(one.thumbnail),
 			open: () => void openSaved(one.id),
-			children: (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost remove",
-				"aria-label": t("library.remove", { name: one.name }),
-				onClick: () => void remove(one),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "trash" })
-			})
+			name: one.name,
+			remove: () => void call(`v1/workflows/${one.id}`, { method: "DELETE" }).then(again)
 		}, one.id))
 	});
-	const offered = shipped.filter((one) => score(query, one.title, one.description) > 0);
+	const offered = (shipped ?? []).filter((one) => score(query, one.title, one.description) > 0);
 	return (0, import_jsx_runtime.jsxs)(Dialog, {
 		label: t("do.library"),
 		className: "library",
@@ -574,7 +528,7 @@ function LibraryDialog() {
 			(0, import_jsx_runtime.jsx)("ul", {
 				className: "library-cards",
 				"aria-label": t("library.templates"),
-				children: offered.map((one) => (0, import_jsx_runtime.jsx)(Card, {
+				children: offered.map((one) => (0, import_jsx_runtime.jsx)(LibraryCard, {
 					title: one.title,
 					text: one.description,
 					picture: pictureOf(one.thumbnail),
@@ -706,13 +660,7 @@ function CommandsDialog() {
 		label: t("commands.add", { title: def.title }),
 		hint: def.category,
 		lead: (0, import_jsx_runtime.jsx)(Dot, { def }),
-		run: () => {
-			const point = useView.getState().flow?.screenToFlowPosition({
-				x: innerWidth / 2 - 130,
-				y: innerHeight / 3
-			});
-			addAt(def, [point?.x ?? 0, point?.y ?? 0], null);
-		}
+		run: () => addAt(def, inGraph([innerWidth / 2 - 130, innerHeight / 3]), null)
 	}))];
 	const choose = (choice) => {
 		show(null);
@@ -753,7 +701,7 @@ function ReplaceDialog({ id }) {
 		children: (0, import_jsx_runtime.jsx)(Picker, {
 			label: t("palette.search"),
 			search,
-			choose: (choice) => choose(choice)
+			choose
 		})
 	});
 }
@@ -892,11 +840,10 @@ function MaskDialog({ node, input, asset }) {
 		if (!blob) return;
 		try {
 			const made = await upload(blob, `masked-${newKey().slice(0, 6)}.png`);
-			await loadUploads();
 			edit((graph) => setValue(graph, node, input, made.name));
 			show(null);
 		} catch (error) {
-			say(error instanceof Error ? error.message : String(error), "error");
+			sayError(error);
 		}
 	};
 	return (0, import_jsx_runtime.jsxs)(Dialog, {
@@ -1074,10 +1021,11 @@ function branchOf(workflow, node) {
 	return remove(workflow, Object.keys(workflow.nodes).filter((id) => !needed.has(id)));
 }
 function Viewer({ asset }) {
-	const [workflow, setWorkflow] = (0, import_react.useState)(null);
-	(0, import_react.useEffect)(() => void workflowOf(asset.id).then(setWorkflow, (error) => {
+	const none = (error) => {
 		if (error.status !== 404) throw error;
-	}), [asset.id]);
+		return null;
+	};
+	const [workflow] = useAnswer(() => workflowOf(asset.id).catch(none), [asset.id]);
 	const openIt = (opened) => {
 		if (!opened) return;
 		show(null);
@@ -1646,28 +1594,22 @@ function Row({ job, place }) {
 					})
 				]
 			}),
-			pending && place !== void 0 && place > 0 && (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("queue.next"),
+			pending && place !== void 0 && place > 0 && (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "up",
+				label: t("queue.next"),
 				title: t("queue.next"),
-				onClick: () => void placeJob(job.id, "front"),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "up" })
+				onClick: () => void placeJob(job.id, "front")
 			}),
-			isActive(job) ? (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("queue.cancel"),
+			isActive(job) ? (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "close",
+				label: t("queue.cancel"),
 				title: t("queue.cancel"),
-				onClick: () => void cancelJob(job.id),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "close" })
-			}) : (0, import_jsx_runtime.jsx)("button", {
-				type: "button",
-				className: "ghost",
-				"aria-label": t("queue.open"),
+				onClick: () => void cancelJob(job.id)
+			}) : (0, import_jsx_runtime.jsx)(IconButton, {
+				icon: "enter",
+				label: t("queue.open"),
 				title: t("queue.open"),
-				onClick: () => void openJob(job.id),
-				children: (0, import_jsx_runtime.jsx)(Icon, { name: "enter" })
+				onClick: () => void openJob(job.id)
 			})
 		]
 	});
@@ -1817,19 +1759,15 @@ function Item({ item, index, arranging }) {
 					value: item.group ?? "",
 					onChange: (event) => editWorkflow((one) => changeItem(one, index, { group: event.target.value }), `form group ${index}`)
 				}),
-				(0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost",
-					"aria-label": t("form.up"),
-					onClick: () => editWorkflow((one) => moveItem(one, index, -1)),
-					children: (0, import_jsx_runtime.jsx)(Icon, { name: "up" })
+				(0, import_jsx_runtime.jsx)(IconButton, {
+					icon: "up",
+					label: t("form.up"),
+					onClick: () => editWorkflow((one) => moveItem(one, index, -1))
 				}),
-				(0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "ghost",
-					"aria-label": t("form.down"),
-					onClick: () => editWorkflow((one) => moveItem(one, index, 1)),
-					children: (0, import_jsx_runtime.jsx)(Icon, { name: "down" })
+				(0, import_jsx_runtime.jsx)(IconButton, {
+					icon: "down",
+					label: t("form.down"),
+					onClick: () => editWorkflow((one) => moveItem(one, index, 1))
 				})
 			]
 		})]
@@ -1838,7 +1776,7 @@ function Item({ item, index, arranging }) {
 function Outcome() {
 	const previews = useRun((state) => state.previews);
 	const results = useRun((state) => state.results);
-	const job = useRun((state) => state.shown === null ? void 0 : state.jobs[state.shown]);
+	const job = useRun(shownJob);
 	const pictures = Object.values(results).flat().filter((output) => output.media_type.startsWith("image/"));
 	const preview = Object.values(previews).at(-1);
 	const busy = job && isActive(job);
@@ -1878,7 +1816,7 @@ function Outcome() {
 function FormView() {
 	const workflow = useDocument((state) => state.workflow);
 	const defs = useSchema((state) => state.definitions);
-	const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
+	const busy = useRun((state) => isActive(shownJob(state)));
 	const [arranging, setArranging] = (0, import_react.useState)(false);
 	const items = formItems(defs, workflow);
 	const groups = [...new Set(items.map((item) => item.group ?? ""))];

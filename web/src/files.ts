@@ -5,11 +5,11 @@ import { addNode, setDrawn, setValue } from "./graph/edit";
 import { widgetOf } from "./graph/schema";
 import type { Position, Workflow } from "./graph/workflow";
 import { ServerError } from "./server/api";
-import { convert, upload } from "./server/assets";
+import { convert } from "./server/assets";
 import { current, edit } from "./state/document";
-import { loadUploads, useSchema } from "./state/schema";
+import { upload, useSchema } from "./state/schema";
 import { openWorkflow } from "./state/session";
-import { say } from "./state/view";
+import { messageOf, say } from "./state/view";
 import { t } from "./words";
 
 export const isPicture = (file: Blob): boolean => (file.type.startsWith("image/") && file.type !== "image/svg+xml") || file.type.startsWith("video/");
@@ -55,7 +55,7 @@ export async function openFile(file: Blob, at: Position = [0, 0]): Promise<void>
     say(notes.length ? t("file.openedWith", { notes: notes.join(" ") }) : t("file.opened", { name: name(file) || workflow.name }));
   } catch (error) {
     if (isPicture(file) && error instanceof ServerError && error.status !== 0 && error.status < 500) return loadPicture(file, at);
-    const sentence = error instanceof UnreadableFile ? t(error.problem) : error instanceof Error ? error.message : String(error);
+    const sentence = error instanceof UnreadableFile ? t(error.problem) : messageOf(error);
     say(`${name(file)}: ${sentence}`, "error");
   }
 }
@@ -65,7 +65,6 @@ export async function loadPicture(file: Blob, at: Position): Promise<void> {
   const def = useSchema.getState().definitions.get("LoadImage");
   try {
     const asset = await upload(file, name(file) || "pasted.png");
-    await loadUploads();
     if (!def) return;
     edit((graph) => {
       const { graph: next, id } = addNode(graph, def, at);
@@ -73,7 +72,7 @@ export async function loadPicture(file: Blob, at: Position): Promise<void> {
     });
     say(t("file.noWorkflow", { name: asset.name }));
   } catch (error) {
-    say(`${name(file)}: ${error instanceof Error ? error.message : String(error)}`, "error");
+    say(`${name(file)}: ${messageOf(error)}`, "error");
   }
 }
 

@@ -1,3 +1,5 @@
+import type { ComponentProps } from "react";
+
 /** Small line drawings on a grid of 24, drawn for this editor. */
 const PATHS = {
   down: "M6 9l6 6 6-6", right: "M9 6l6 6-6 6", left: "M15 6l-6 6 6 6", up: "M6 15l6-6 6 6", close: "M6 6l12 12M18 6L6 18",
@@ -16,7 +18,7 @@ const PATHS = {
   swap: "M4 8h14M14 4l4 4-4 4M20 16H6M10 12l-4 4 4 4", brush: "M14 4l6 6-8 8-6-6zM6 12c-3 2-1 5-4 8c4 1 8 0 10-2", expand: "M4 10V4h6M20 14v6h-6M4 4l7 7M20 20l-7-7", fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
   history: "M4 5v5h5M4.5 10A8 8 0 1 1 4 13M12 8v4l3 2", check: "M5 12.5l4.5 4.5L19 7.5", help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 17.5h.01M12 3.5a8.5 8.5 0 1 1 0 17a8.5 8.5 0 0 1 0-17z",
   snow: "M12 3v18M4.2 7.5l15.6 9M19.8 7.5l-15.6 9M9.5 4.5L12 7l2.5-2.5M9.5 19.5L12 17l2.5 2.5",
-  pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7", compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z", code: "M8 7l-5 5 5 5M16 7l5 5-5 5", grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z", gear: "M12 9a3 3 0 1 1 0 6a3 3 0 0 1 0-6zM12 3v3M12 18v3M3 12h3M18 12h3M5.6 5.6l2.2 2.2M16.2 16.2l2.2 2.2M5.6 18.4l2.2-2.2M16.2 7.8l2.2-2.2",
+  pin: "M9 4h6l-1 6 3 3H7l3-3zM12 13v7", compare: "M12 3v18M4 6h5v12H4zM15 6h5v12h-5z", code: "M8 7l-5 5 5 5M16 7l5 5-5 5", grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
 } as const;
 
 export type IconName = keyof typeof PATHS;
@@ -27,4 +29,16 @@ export function Icon({ name, size = 16 }: { readonly name: IconName; readonly si
       <path d={PATHS[name]} />
     </svg>
   );
+}
+
+interface ButtonProps extends Omit<ComponentProps<"button">, "type" | "children"> {
+  readonly icon: IconName;
+  /** Said by screen readers; `title` shows it, too. */
+  readonly label: string;
+  readonly size?: number;
+}
+
+/** A button without a frame that shows nothing but an icon. */
+export function IconButton({ icon, label, size = 16, className = "", ...rest }: ButtonProps) {
+  return <button type="button" className={`ghost ${className}`} aria-label={label} {...rest}><Icon name={icon} size={size} /></button>;
 }

@@ -8,7 +8,7 @@ import { startProblems } from "./state/problems";
 import { ServerError } from "./server/api";
 import { loadDefinitions, loadModels, loadUploads } from "./state/schema";
 import { openLast, startDrafts } from "./state/session";
-import { lastPanel, say, tourSeen, useView } from "./state/view";
+import { lastPanel, sayError, tourSeen, useView } from "./state/view";
 import "./style/tokens.css";
 import "./style/base.css";
 import "./style/canvas.css";
@@ -45,15 +45,14 @@ async function start(): Promise<void> {
   addEventListener("unhandledrejection", (event) => {
     if (!(event.reason instanceof ServerError)) return;
     event.preventDefault(); // what the server refused is said, whoever asked
-    say(event.reason.message, "error");
+    sayError(event.reason);
   });
   startProjection();
   startProblems();
   createRoot(document.getElementById("app") as HTMLElement).render(<App />);
   startShortcuts();
-  const failed = (error: unknown) => say(error instanceof Error ? error.message : String(error), "error");
-  await Promise.all([loadDefinitions(), loadModels(), loadUploads()]).catch(failed);
-  await openFirst().catch(failed);
+  await Promise.all([loadDefinitions(), loadModels(), loadUploads()]).catch(sayError);
+  await openFirst().catch(sayError);
   startDrafts();
   startEvents();
   setTimeout(() => useView.setState({ settled: true }), 1500);

@@ -3,8 +3,7 @@ import { expect, test } from "vitest";
 import { copy, paste, readPart } from "../src/graph/clipboard";
 import * as edits from "../src/graph/edit";
 import { addFrame, membersOf, toggleFrame } from "../src/graph/frames";
-import type { Graph } from "../src/graph/workflow";
-import { sourceOf, wires } from "../src/graph/workflow";
+import { sourceOf, wires, type Graph } from "../src/graph/workflow";
 import * as document from "../src/state/document";
 import { CHAIN, DEFS } from "./world";
 

@@ -1,8 +1,6 @@
 /** A small world for the tests: a few node definitions and a workflow of them. */
-import { definitions } from "../src/graph/schema";
-import type { NodeDef, OutputPort, Port } from "../src/graph/schema";
-import type { Workflow } from "../src/graph/workflow";
-import { EMPTY } from "../src/graph/workflow";
+import { definitions, type NodeDef, type OutputPort, type Port } from "../src/graph/schema";
+import { EMPTY, type Workflow } from "../src/graph/workflow";
 
 export const port = (name: string, type: string, more: Partial<Port> = {}): Port => ({
   name, type, required: true, default: null, field: null, lazy: false, list: false, grows: "", advanced: false, description: "", judged: [], ...more,

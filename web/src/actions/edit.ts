@@ -9,7 +9,7 @@ import { makeSubgraph, unpack } from "../graph/subgraph";
 import type { Position } from "../graph/workflow";
 import { current, edit, editWorkflow } from "../state/document";
 import { useSchema } from "../state/schema";
-import { say, select, selectedFrames, selection, sizes, useView } from "../state/view";
+import { inGraph, say, select, selectedFrames, selection, sizes, useView } from "../state/view";
 import { t } from "../words";
 import { toggleFrozen } from "./freeze";
 
@@ -21,7 +21,7 @@ const ifAny = (change: (ids: string[]) => void) => (): void => {
 };
 
 /** Adds a node, joined to a loose end when there is one, and selects it. */
-export function addAt(def: NodeDef, at: Position, loose: Loose | null): string {
+export function addAt(def: NodeDef, at: Position, loose: Loose | null): void {
   let added = "";
   edit((graph) => {
     const { graph: next, id } = edits.addNode(graph, def, [Math.round(at[0] / 8) * 8, Math.round(at[1] / 8) * 8]);
@@ -30,7 +30,6 @@ export function addAt(def: NodeDef, at: Position, loose: Loose | null): string {
     return loose && port ? join(next, loose, id, port.name) : next;
   });
   select([added]);
-  return added;
 }
 
 export function removeSelected(): void {
@@ -47,8 +46,7 @@ export const copied = (): string | null => (movable().length ? copy(current().gr
 /** Where a paste goes: the middle of the canvas. */
 function middle(): Position {
   const box = document.querySelector(".canvas")?.getBoundingClientRect();
-  const point = useView.getState().flow?.screenToFlowPosition({ x: (box?.x ?? 0) + (box?.width ?? 0) / 2 - 130, y: (box?.y ?? 0) + (box?.height ?? 0) / 3 });
-  return [point?.x ?? 0, point?.y ?? 0];
+  return inGraph([(box?.x ?? 0) + (box?.width ?? 0) / 2 - 130, (box?.y ?? 0) + (box?.height ?? 0) / 3]);
 }
 
 /** Adds the nodes in a text; false when there are none. */

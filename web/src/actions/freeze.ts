@@ -7,7 +7,7 @@ import { current, edit } from "../state/document";
 import { runId } from "../state/node-run";
 import { useRun } from "../state/run";
 import { useSession } from "../state/session";
-import { say } from "../state/view";
+import { say, sayError } from "../state/view";
 import { count, t } from "../words";
 
 /** Jobs that may hold a node's last result: the one shown, then this workflow's own, newest first. */
@@ -38,7 +38,7 @@ export async function toggleFrozen(ids: readonly string[]): Promise<void> {
   try {
     for (const id of ids) keys.set(id, thaws ? undefined : (graph.nodes[id]?.frozen ?? (await keep(runId(path, id)))));
   } catch (error) {
-    return say(error instanceof Error ? error.message : String(error), "error");
+    return sayError(error);
   }
   edit((now) => setFrozen(now, keys));
   say(thaws ? t("freeze.thawed") : count(ids.length, "freeze.one", "freeze.many"));

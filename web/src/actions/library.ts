@@ -7,7 +7,7 @@ import { ServerError, call, url } from "../server/api";
 import type { SavedWorkflow, Template } from "../server/types";
 import { current } from "../state/document";
 import { openWorkflow, saveFile, useSession } from "../state/session";
-import { say, show } from "../state/view";
+import { say, sayError, show } from "../state/view";
 import { drawAllSeeds } from "../files";
 import { t } from "../words";
 
@@ -41,7 +41,7 @@ export async function saveAs(name: string, tags: readonly string[] | null, asNew
     show(null);
   } catch (error) {
     if (error instanceof ServerError && error.status === 412) show({ kind: "conflict" });
-    else say(error instanceof Error ? error.message : String(error), "error");
+    else sayError(error);
   }
 }
 
@@ -71,7 +71,7 @@ export async function share(): Promise<void> {
 export async function unshare(): Promise<void> {
   const { file } = useSession.getState();
   if (!file) return say(t("share.saveFirst"));
-  await call(`v1/workflows/${file.id}/share`, { method: "DELETE" }).then(() => say(t("share.revoked")), (error: Error) => say(error.message, "error"));
+  await call(`v1/workflows/${file.id}/share`, { method: "DELETE" }).then(() => say(t("share.revoked")), sayError);
 }
 
 const origin = (): string => url("").replace(/\/$/, "");

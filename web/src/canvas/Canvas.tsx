@@ -4,7 +4,7 @@ import { useEffect, useRef, type DragEvent, type MouseEvent } from "react";
 import { showOpened } from "../actions/view";
 import { openFiles } from "../files";
 import { useDocument } from "../state/document";
-import { useView, type ViewNode, type WireEdge } from "../state/view";
+import { inGraph, useView, type ViewNode, type WireEdge } from "../state/view";
 import { t } from "../words";
 import { FAR } from "./FarCard";
 import { FrameCard } from "./FrameCard";
@@ -48,9 +48,7 @@ function openAtPointer(event: MouseEvent): void {
 
 function drop(event: DragEvent): void {
   event.preventDefault();
-  const { flow } = useView.getState();
-  const { x, y } = flow?.screenToFlowPosition({ x: event.clientX, y: event.clientY }) ?? { x: 0, y: 0 };
-  void openFiles(event.dataTransfer, [x, y]);
+  void openFiles(event.dataTransfer, inGraph([event.clientX, event.clientY]));
 }
 
 export function Canvas() {
@@ -81,10 +79,7 @@ export function Canvas() {
         onReconnectEnd={() => { reconnecting.current = null; useView.setState({ linking: null }); }}
         onNodeDragStart={(_, node) => gestures.startDrag(node)} onNodeDrag={(_, node) => gestures.whileDragging(node)}
         onNodeDragStop={(event, _, dragged) => gestures.endDrag(event, dragged)}
-        onEdgeDoubleClick={(event, edge) => {
-          const point = useView.getState().flow?.screenToFlowPosition({ x: event.clientX, y: event.clientY });
-          if (point) addBend(edge.id, [point.x, point.y]);
-        }}
+        onEdgeDoubleClick={(event, edge) => addBend(edge.id, inGraph([event.clientX, event.clientY]))}
         onNodeContextMenu={(event, node) => {
           event.preventDefault();
           if (node.type === "card") useView.setState({ menu: { screen: [event.clientX, event.clientY], node: node.id } });

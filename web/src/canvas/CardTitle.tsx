@@ -6,7 +6,7 @@ import { current, edit, enter, useDocument } from "../state/document";
 import { useNodeRun, whyAgain } from "../state/node-run";
 import { useView } from "../state/view";
 import { bytes, clock, seconds, t } from "../words";
-import { Icon } from "../icons";
+import { Icon, IconButton } from "../icons";
 
 /** What the last run did with a node, in a word: running, cached, its time. */
 export function badgeText(run: NodeRun | undefined): string {
@@ -70,22 +70,21 @@ export function CardTitle({ id, def }: { id: string; def: NodeDef }) {
   const inner = subgraphName(def.type);
   return (
     <header className="card-title" onDoubleClick={() => useView.setState({ renaming: id })}>
-      <button type="button" className="ghost nodrag" aria-label={t(collapsed ? "card.expand" : "card.collapse")} aria-expanded={!collapsed} onClick={() => edit((graph) => toggleCollapsed(graph, [id]))}>
-        <Icon name={collapsed ? "right" : "down"} />
-      </button>
+      <IconButton
+        icon={collapsed ? "right" : "down"} className="nodrag" label={t(collapsed ? "card.expand" : "card.collapse")} aria-expanded={!collapsed}
+        onClick={() => edit((graph) => toggleCollapsed(graph, [id]))}
+      />
       {renaming ? <Rename id={id} title={title} /> : <span className="card-name" title={`${def.type} · ${id}`}>{title}</span>}
       {mode && <span className="badge mode">{t(`mode.${mode}`)}</span>}
       {frozen && <span className="badge frozen" role="img" aria-label={t("card.frozen")} title={t("card.frozen")}><Icon name="snow" size={13} /></span>}
       <Badge id={id} />
       {inner !== null && (
-        <button type="button" className="ghost nodrag" aria-label={t("subgraph.enter")} onClick={() => enter([...current().path, id])}><Icon name="enter" /></button>
+        <IconButton icon="enter" className="nodrag" label={t("subgraph.enter")} onClick={() => enter([...current().path, id])} />
       )}
-      <button
-        type="button" className="ghost nodrag" aria-label={t("card.menu")} aria-haspopup="menu"
+      <IconButton
+        icon="more" className="nodrag" label={t("card.menu")} aria-haspopup="menu"
         onClick={(event) => useView.setState({ menu: { screen: [event.clientX, event.clientY], node: id } })}
-      >
-        <Icon name="more" />
-      </button>
+      />
       <Progress id={id} />
     </header>
   );

@@ -1,6 +1,6 @@
 import { type NodeProps, NodeResizer } from "@xyflow/react";
 import { changeFrame, removeFrames, toggleFrame } from "../graph/frames";
-import { Icon } from "../icons";
+import { IconButton } from "../icons";
 import { edit, useDocument } from "../state/document";
 import { sizes, type FrameNode } from "../state/view";
 import { t } from "../words";
@@ -22,9 +22,9 @@ export function FrameCard({ data: { index }, selected }: NodeProps<FrameNode>) {
           className="nodrag" aria-label={t("frame.title")} value={group.title} size={Math.max(group.title.length, 6)}
           onChange={(event) => edit((graph) => changeFrame(graph, index, { title: event.target.value }), `frame ${index}`)}
         />
-        <button type="button" className="ghost nodrag" aria-label={t("frame.color")} onClick={() => edit((graph) => changeFrame(graph, index, { color: next }))}><Icon name="color" /></button>
-        <button type="button" className="ghost nodrag" aria-label={t("frame.bypass")} aria-pressed={Boolean(group.modes)} onClick={() => edit((graph) => toggleFrame(graph, index, sizes()))}><Icon name="bypass" /></button>
-        <button type="button" className="ghost nodrag" aria-label={t("frame.remove")} onClick={() => edit((graph) => removeFrames(graph, [index]))}><Icon name="close" /></button>
+        <IconButton icon="color" className="nodrag" label={t("frame.color")} onClick={() => edit((graph) => changeFrame(graph, index, { color: next }))} />
+        <IconButton icon="bypass" className="nodrag" label={t("frame.bypass")} aria-pressed={Boolean(group.modes)} onClick={() => edit((graph) => toggleFrame(graph, index, sizes()))} />
+        <IconButton icon="close" className="nodrag" label={t("frame.remove")} onClick={() => edit((graph) => removeFrames(graph, [index]))} />
       </header>
       {group.note !== undefined && (
         <textarea

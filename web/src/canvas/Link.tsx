@@ -1,10 +1,10 @@
-import { getBezierPath, useReactFlow, BaseEdge, type EdgeProps } from "@xyflow/react";
+import { BaseEdge, getBezierPath, type EdgeProps } from "@xyflow/react";
 import { memo, type PointerEvent } from "react";
 import { setBends } from "../graph/edit";
 import type { Position } from "../graph/workflow";
 import { current, edit } from "../state/document";
-import { useRun } from "../state/run";
-import type { WireEdge } from "../state/view";
+import { shownJob, useRun } from "../state/run";
+import { inGraph, type WireEdge } from "../state/view";
 import { t } from "../words";
 import { colorOf } from "./types";
 
@@ -39,12 +39,11 @@ export function addBend(id: string, at: Position): void {
 }
 
 function Bend({ id, index, point, bends }: { id: string; index: number; point: Position; bends: readonly Position[] }) {
-  const flow = useReactFlow();
   const [target, input] = split(id);
   const put = (next: readonly Position[], key = "") => edit((graph) => setBends(graph, target, input, next), key);
   const drag = (event: PointerEvent<SVGCircleElement>) => {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
-    const { x, y } = flow.screenToFlowPosition({ x: event.clientX, y: event.clientY });
+    const [x, y] = inGraph([event.clientX, event.clientY]);
     put(bends.map((bend, i) => (i === index ? [Math.round(x), Math.round(y)] : bend)), `bend ${id} ${index}`);
   };
   return (
@@ -58,7 +57,7 @@ function Bend({ id, index, point, bends }: { id: string; index: number; point: P
 }
 
 export const Link = memo(function Link({ id, source, sourceX, sourceY, targetX, targetY, selected, data, sourcePosition, targetPosition }: EdgeProps<WireEdge>) {
-  const running = useRun((state) => state.shown !== null && state.jobs[state.shown]?.nodes[source]?.state === "running");
+  const running = useRun((state) => shownJob(state)?.nodes[source]?.state === "running");
   const bends = data?.bends;
   const [from, to] = [sourceX - SOCKET_MARGIN, targetX + SOCKET_MARGIN];
   const path = bends?.length

@@ -1,7 +1,7 @@
 import { Panel, useStore } from "@xyflow/react";
 import { zoomIn, zoomOut, fitAll, actualSize, toggleSnap } from "../actions/view";
 import { namesAlong } from "../graph/subgraph";
-import { Icon } from "../icons";
+import { IconButton } from "../icons";
 import { enter, useDocument } from "../state/document";
 import { useView } from "../state/view";
 import { t } from "../words";
@@ -15,11 +15,11 @@ export function ViewTools() {
   return (
     <>
       <Panel position="bottom-left" className="view-tools">
-        <button type="button" className="ghost" aria-label={t("view.zoomOut")} title={t("view.zoomOut")} onClick={zoomOut}><Icon name="minus" /></button>
+        <IconButton icon="minus" label={t("view.zoomOut")} title={t("view.zoomOut")} onClick={zoomOut} />
         <button type="button" className="ghost zoom" aria-label={t("view.actualSize", { zoom })} title={t("do.actualSize")} onClick={actualSize}>{zoom} %</button>
-        <button type="button" className="ghost" aria-label={t("view.zoomIn")} title={t("view.zoomIn")} onClick={zoomIn}><Icon name="plus" /></button>
-        <button type="button" className="ghost" aria-label={t("view.fit")} title={t("view.fit")} onClick={fitAll}><Icon name="fit" /></button>
-        <button type="button" className="ghost" aria-label={t("view.snap")} title={t("view.snap")} aria-pressed={snap} onClick={toggleSnap}><Icon name="grid" /></button>
+        <IconButton icon="plus" label={t("view.zoomIn")} title={t("view.zoomIn")} onClick={zoomIn} />
+        <IconButton icon="fit" label={t("view.fit")} title={t("view.fit")} onClick={fitAll} />
+        <IconButton icon="grid" label={t("view.snap")} title={t("view.snap")} aria-pressed={snap} onClick={toggleSnap} />
       </Panel>
       {path.length > 0 && (
         <Panel position="top-left" className="breadcrumbs">

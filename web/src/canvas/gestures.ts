@@ -8,7 +8,7 @@ import { promote } from "../graph/subgraph";
 import { wires, type Position } from "../graph/workflow";
 import { current, edit } from "../state/document";
 import { definitionIn, useSchema } from "../state/schema";
-import { frameIndex, isFrame, say, sizes, useView, type ViewNode, type WireEdge } from "../state/view";
+import { frameIndex, inGraph, isFrame, say, sizes, useView, type ViewNode, type WireEdge } from "../state/view";
 import { t } from "../words";
 
 type Ends = Pick<Connection, "source" | "target"> & { readonly sourceHandle?: string | null | undefined; readonly targetHandle?: string | null | undefined };
@@ -72,9 +72,7 @@ export const noteRest = (at: Position | null): void => { rest = at; };
 export const openPaletteHere = (): void => openPalette(rest ?? [innerWidth / 2 - 180, innerHeight / 4]);
 
 export function openPalette(screen: Position, loose: Loose | null = null): void {
-  const { flow } = useView.getState();
-  const { x, y } = flow?.screenToFlowPosition({ x: screen[0], y: screen[1] }) ?? { x: 0, y: 0 };
-  useView.setState({ palette: { screen, at: [x, y], loose }, menu: null });
+  useView.setState({ palette: { screen, at: inGraph(screen), loose }, menu: null });
 }
 
 /** The end of a link was dragged off its socket and let go. */

@@ -1,10 +1,10 @@
 import { changeItem, formItems, moveItem } from "../graph/form";
 import { titleOf } from "../graph/find";
 import type { FormItem } from "../graph/workflow";
-import { Icon } from "../icons";
+import { Icon, IconButton } from "../icons";
 import { assetUrl } from "../server/api";
 import { editWorkflow, useDocument } from "../state/document";
-import { isActive, useRun } from "../state/run";
+import { isActive, shownJob, useRun } from "../state/run";
 import { useDefinition, useSchema } from "../state/schema";
 import { cancelShown, run } from "../state/submit";
 import { show } from "../state/view";
@@ -27,8 +27,8 @@ function Item({ item, index, arranging }: { item: FormItem; index: number; arran
         <p className="buttons">
           <input aria-label={t("form.label")} placeholder={t("form.label")} value={item.label ?? ""} onChange={(event) => editWorkflow((one) => changeItem(one, index, { label: event.target.value }), `form ${index}`)} />
           <input aria-label={t("form.group")} placeholder={t("form.group")} value={item.group ?? ""} onChange={(event) => editWorkflow((one) => changeItem(one, index, { group: event.target.value }), `form group ${index}`)} />
-          <button type="button" className="ghost" aria-label={t("form.up")} onClick={() => editWorkflow((one) => moveItem(one, index, -1))}><Icon name="up" /></button>
-          <button type="button" className="ghost" aria-label={t("form.down")} onClick={() => editWorkflow((one) => moveItem(one, index, 1))}><Icon name="down" /></button>
+          <IconButton icon="up" label={t("form.up")} onClick={() => editWorkflow((one) => moveItem(one, index, -1))} />
+          <IconButton icon="down" label={t("form.down")} onClick={() => editWorkflow((one) => moveItem(one, index, 1))} />
         </p>
       )}
     </div>
@@ -38,7 +38,7 @@ function Item({ item, index, arranging }: { item: FormItem; index: number; arran
 function Outcome() {
   const previews = useRun((state) => state.previews);
   const results = useRun((state) => state.results);
-  const job = useRun((state) => (state.shown === null ? undefined : state.jobs[state.shown]));
+  const job = useRun(shownJob);
   const pictures = Object.values(results).flat().filter((output) => output.media_type.startsWith("image/"));
   const preview = Object.values(previews).at(-1);
   const busy = job && isActive(job);
@@ -60,7 +60,7 @@ function Outcome() {
 export function FormView() {
   const workflow = useDocument((state) => state.workflow);
   const defs = useSchema((state) => state.definitions);
-  const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
+  const busy = useRun((state) => isActive(shownJob(state)));
   const [arranging, setArranging] = useState(false);
   const items = formItems(defs, workflow);
   const groups = [...new Set(items.map((item) => item.group ?? ""))];

@@ -1,11 +1,9 @@
 import { useState } from "react";
 import { titleOf } from "../graph/find";
-import { widgetOf } from "../graph/schema";
-import { definitionOf } from "../graph/schema";
+import { widgetOf, definitionOf } from "../graph/schema";
 import { sourceOf } from "../graph/workflow";
 import { thumbnailUrl } from "../server/api";
-import type { Json } from "../graph/json";
-import { parseJson } from "../graph/json";
+import { parseJson, type Json } from "../graph/json";
 import { current } from "../state/document";
 import { useRun } from "../state/run";
 import { useSchema } from "../state/schema";

@@ -1,9 +1,9 @@
-import { useEffect, useState } from "react";
-import type { Difference } from "../graph/difference";
+import { useState } from "react";
 import { difference } from "../graph/difference";
 import { assetUrl } from "../server/api";
 import { workflowOf } from "../server/assets";
 import type { Asset } from "../server/types";
+import { useAnswer } from "../state/answer";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 import { Changes } from "./Versions";
@@ -14,10 +14,8 @@ const MODES = ["slider", "side", "hover"] as const;
 export function Compare({ left, right }: { readonly left: Asset; readonly right: Asset }) {
   const [mode, setMode] = useState<(typeof MODES)[number]>("slider");
   const [at, setAt] = useState(50);
-  const [found, setFound] = useState<Difference | null>(null);
-  useEffect(() => {
-    void Promise.all([workflowOf(left.id), workflowOf(right.id)]).then(([a, b]) => setFound(difference(a, b)), () => undefined);
-  }, [left.id, right.id]);
+  const both = () => Promise.all([workflowOf(left.id), workflowOf(right.id)]);
+  const [found] = useAnswer(() => both().then(([a, b]) => difference(a, b), () => null), [left.id, right.id]);
   const pictures = [<img key="left" src={assetUrl(left.id)} alt={left.name} />, <img key="right" src={assetUrl(right.id)} alt={right.name} style={mode === "slider" ? { clipPath: `inset(0 0 0 ${at}%)` } : {}} />];
   return (
     <Dialog label={t("compare.title")} className="compare">

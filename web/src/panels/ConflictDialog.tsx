@@ -1,7 +1,6 @@
 import { useState } from "react";
 import { openSaved, saveAs } from "../actions/library";
-import type { Difference } from "../graph/difference";
-import { difference } from "../graph/difference";
+import { difference, type Difference } from "../graph/difference";
 import { cleanWorkflow } from "../graph/file";
 import { call } from "../server/api";
 import type { SavedWorkflow } from "../server/types";

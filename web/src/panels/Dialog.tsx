@@ -1,6 +1,5 @@
-import type { ReactNode } from "react";
-import { useEffect, useRef } from "react";
-import { Icon } from "../icons";
+import { useEffect, useRef, type ReactNode } from "react";
+import { IconButton } from "../icons";
 import { show } from "../state/view";
 import { t } from "../words";
 
@@ -25,7 +24,7 @@ export function Dialog({ label, className = "", children }: Props) {
       onPointerDown={(event) => event.target === dialog.current && show(null)}
     >
       <div className="dialog-inner">
-        <header><h2>{label}</h2><button type="button" className="ghost" aria-label={t("dialog.close")} onClick={() => show(null)}><Icon name="close" /></button></header>
+        <header><h2>{label}</h2><IconButton icon="close" label={t("dialog.close")} onClick={() => show(null)} /></header>
         {children}
       </div>
     </dialog>

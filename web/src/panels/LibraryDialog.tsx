@@ -1,36 +1,15 @@
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { newWorkflow, openSaved, openTemplate, templates } from "../actions/library";
 import { score } from "../graph/find";
 import { Icon } from "../icons";
 import { call, thumbnailUrl, url } from "../server/api";
-import type { SavedWorkflow, Template } from "../server/types";
+import type { SavedWorkflow } from "../server/types";
+import { useAnswer } from "../state/answer";
 import { show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 import { Drafts } from "./Drafts";
-import { MiniGraph } from "./MiniGraph";
-
-interface CardProps {
-  readonly title: string;
-  readonly text: string;
-  readonly picture: string | null;
-  readonly open: () => void;
-  readonly workflow?: Template["workflow"];
-  readonly children?: React.ReactNode;
-}
-
-function Card({ title, text, picture, open, workflow, children }: CardProps) {
-  return (
-    <li className="library-card">
-      <button type="button" onClick={open}>
-        {picture ? <img src={picture} alt="" loading="lazy" /> : workflow ? <MiniGraph document={workflow} /> : <span className="library-blank"><Icon name="graph" size={28} /></span>}
-        <b>{title}</b>
-        <small>{text}</small>
-      </button>
-      {children}
-    </li>
-  );
-}
+import { LibraryCard } from "./LibraryCard";
 
 const pictureOf = (thumbnail: string | null | undefined): string | null =>
   !thumbnail ? null : /^[0-9a-f]{32}$/.test(thumbnail) ? thumbnailUrl(thumbnail) : url(thumbnail);
@@ -41,29 +20,22 @@ const folderOf = (name: string): string => name.slice(0, Math.max(0, name.lastIn
 /** Shipped templates, and the workflows saved on this server. */
 export function LibraryDialog() {
   const [query, setQuery] = useState("");
-  const [shipped, setShipped] = useState<readonly Template[]>([]);
-  const [saved, setSaved] = useState<readonly SavedWorkflow[]>([]);
-  const refresh = () => void call<{ workflows: readonly SavedWorkflow[] }>("v1/workflows").then((answer) => setSaved(answer.workflows));
-  useEffect(() => {
-    void templates().then(setShipped);
-    refresh();
-  }, []);
-  const remove = async (one: SavedWorkflow) => {
-    await call(`v1/workflows/${one.id}`, { method: "DELETE" });
-    refresh();
-  };
-  const mine = saved.filter((one) => score(query, one.name, ...one.tags) > 0);
+  const [shipped] = useAnswer(templates, []);
+  const [saved, again] = useAnswer(() => call<{ workflows: readonly SavedWorkflow[] }>("v1/workflows"), []);
+  const mine = (saved?.workflows ?? []).filter((one) => score(query, one.name, ...one.tags) > 0);
   const folders = [...new Set(mine.map((one) => folderOf(one.name)))].sort();
   const cards = (folder: string) => (
     <ul className="library-cards" aria-label={folder || t("library.mine")}>
       {mine.filter((one) => folderOf(one.name) === folder).map((one) => (
-        <Card key={one.id} title={one.name.slice(folder ? folder.length + 1 : 0) || t("file.untitled")} text={one.tags.join(" · ") || new Date(one.updated * 1000).toLocaleDateString()} picture={pictureOf(one.thumbnail)} open={() => void openSaved(one.id)}>
-          <button type="button" className="ghost remove" aria-label={t("library.remove", { name: one.name })} onClick={() => void remove(one)}><Icon name="trash" /></button>
-        </Card>
+        <LibraryCard
+          key={one.id} title={one.name.slice(folder ? folder.length + 1 : 0) || t("file.untitled")} text={one.tags.join(" · ") || new Date(one.updated * 1000).toLocaleDateString()}
+          picture={pictureOf(one.thumbnail)} open={() => void openSaved(one.id)}
+          name={one.name} remove={() => void call(`v1/workflows/${one.id}`, { method: "DELETE" }).then(again)}
+        />
       ))}
     </ul>
   );
-  const offered = shipped.filter((one) => score(query, one.title, one.description) > 0);
+  const offered = (shipped ?? []).filter((one) => score(query, one.title, one.description) > 0);
   return (
     <Dialog label={t("do.library")} className="library">
       <p className="library-bar">
@@ -82,7 +54,7 @@ export function LibraryDialog() {
       {!query && <Drafts />}
       <h3>{t("library.templates")}</h3>
       <ul className="library-cards" aria-label={t("library.templates")}>
-        {offered.map((one) => <Card key={one.name} title={one.title} text={one.description} picture={pictureOf(one.thumbnail)} workflow={one.workflow} open={() => openTemplate(one)} />)}
+        {offered.map((one) => <LibraryCard key={one.name} title={one.title} text={one.description} picture={pictureOf(one.thumbnail)} workflow={one.workflow} open={() => openTemplate(one)} />)}
       </ul>
     </Dialog>
   );

@@ -1,5 +1,4 @@
-import type { Inline } from "../graph/markdown";
-import { markdown } from "../graph/markdown";
+import { markdown, type Inline } from "../graph/markdown";
 
 const TAGS = { text: "span", code: "code", strong: "strong", em: "em" } as const;
 

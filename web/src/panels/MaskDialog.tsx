@@ -1,12 +1,10 @@
-import type { CSSProperties, PointerEvent } from "react";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useRef, useState, type CSSProperties, type PointerEvent } from "react";
 import { setValue } from "../graph/edit";
 import { Icon } from "../icons";
 import { assetUrl, newKey } from "../server/api";
-import { upload } from "../server/assets";
 import { edit } from "../state/document";
-import { loadUploads } from "../state/schema";
-import { say, show } from "../state/view";
+import { upload } from "../state/schema";
+import { say, sayError, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 
@@ -89,11 +87,10 @@ export function MaskDialog({ node, input, asset }: { readonly node: string; read
     if (!blob) return;
     try {
       const made = await upload(blob, `masked-${newKey().slice(0, 6)}.png`);
-      await loadUploads();
       edit((graph) => setValue(graph, node, input, made.name));
       show(null);
     } catch (error) {
-      say(error instanceof Error ? error.message : String(error), "error");
+      sayError(error);
     }
   };
   return (

@@ -1,9 +1,7 @@
-import type { KeyboardEvent } from "react";
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, type KeyboardEvent } from "react";
 import { tint } from "../actions/edit";
 import { TINTS } from "../canvas/FrameCard";
-import type { Command } from "../commands";
-import { commandOf } from "../commands";
+import { commandOf, type Command } from "../commands";
 import { Icon } from "../icons";
 import { display } from "../shortcuts";
 import { select, selection, useView } from "../state/view";

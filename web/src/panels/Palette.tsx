@@ -1,17 +1,13 @@
 import { addAt } from "../actions/edit";
-import type { Loose } from "../graph/connect";
-import { fittingPort } from "../graph/connect";
+import { fittingPort, type Loose } from "../graph/connect";
 import { score } from "../graph/find";
-import type { Definitions, NodeDef } from "../graph/schema";
-import { subgraphType } from "../graph/schema";
-import { definitionOf } from "../graph/schema";
+import { subgraphType, definitionOf, type Definitions, type NodeDef } from "../graph/schema";
 import { useDocument } from "../state/document";
 import { useSchema } from "../state/schema";
 import { useView } from "../state/view";
 import { colorOf } from "../canvas/types";
 import { t } from "../words";
-import type { Choice } from "./Picker";
-import { Picker } from "./Picker";
+import { Picker, type Choice } from "./Picker";
 
 interface NodeChoice extends Choice {
   readonly def: NodeDef;

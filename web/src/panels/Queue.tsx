@@ -1,9 +1,7 @@
-import { useState } from "react";
-import type { DragEvent } from "react";
-import { Icon } from "../icons";
-import type { JobSnapshot } from "../server/types";
+import { useState, type DragEvent } from "react";
+import { Icon, IconButton } from "../icons";
+import type { JobSnapshot, Job } from "../server/types";
 import { call, thumbnailUrl } from "../server/api";
-import type { Job } from "../server/types";
 import { cleanWorkflow } from "../graph/file";
 import { activeJobs, isActive, useRun } from "../state/run";
 import { openWorkflow } from "../state/session";
@@ -44,10 +42,10 @@ function Row({ job, place }: { job: JobSnapshot; place?: number }) {
         <small title={job.error?.message}>{clock(job.created)} · {describe(job)}</small>
         {job.status === "running" && <span className="bar"><i style={{ transform: `scaleX(${job.progress})` }} /></span>}
       </span>
-      {pending && place !== undefined && place > 0 && <button type="button" className="ghost" aria-label={t("queue.next")} title={t("queue.next")} onClick={() => void placeJob(job.id, "front")}><Icon name="up" /></button>}
+      {pending && place !== undefined && place > 0 && <IconButton icon="up" label={t("queue.next")} title={t("queue.next")} onClick={() => void placeJob(job.id, "front")} />}
       {isActive(job)
-        ? <button type="button" className="ghost" aria-label={t("queue.cancel")} title={t("queue.cancel")} onClick={() => void cancelJob(job.id)}><Icon name="close" /></button>
-        : <button type="button" className="ghost" aria-label={t("queue.open")} title={t("queue.open")} onClick={() => void openJob(job.id)}><Icon name="enter" /></button>}
+        ? <IconButton icon="close" label={t("queue.cancel")} title={t("queue.cancel")} onClick={() => void cancelJob(job.id)} />
+        : <IconButton icon="enter" label={t("queue.open")} title={t("queue.open")} onClick={() => void openJob(job.id)} />}
     </li>
   );
 }

@@ -1,10 +1,10 @@
 import { useEffect, useState } from "react";
-import { Icon } from "../icons";
+import { Icon, IconButton } from "../icons";
 import { needed } from "../graph/problems";
 import { descendants } from "../graph/workflow";
 import { current, useDocument } from "../state/document";
 import { useProblems } from "../state/problems";
-import { activeJobs, isActive, remaining, useRun } from "../state/run";
+import { activeJobs, isActive, remaining, shownJob, useRun } from "../state/run";
 import { useSchema } from "../state/schema";
 import { cancelShown, run } from "../state/submit";
 import { togglePanel, useView } from "../state/view";
@@ -22,7 +22,7 @@ function markRerun(on: boolean): void {
 }
 
 function Progress() {
-  const job = useRun((state) => (state.shown === null ? undefined : state.jobs[state.shown]));
+  const job = useRun(shownJob);
   const [now, setNow] = useState(Date.now() / 1000);
   const running = job?.status === "running";
   useEffect(() => {
@@ -56,12 +56,12 @@ export function RunBar() {
   }, [resting, rerun]);
   const problems = useProblems((state) => state.list.length);
   const waiting = useRun((state) => activeJobs(state).length);
-  const busy = useRun((state) => state.shown !== null && isActive(state.jobs[state.shown] ?? { status: "done" }));
+  const busy = useRun((state) => isActive(shownJob(state)));
   const empty = useDocument((state) => Object.keys(state.workflow.nodes).length === 0);
   return (
     <span className="run-bar">
       <Progress />
-      {busy && <button type="button" className="ghost stop" aria-label={t("do.cancel")} title={t("do.cancel")} onClick={cancelShown}><Icon name="stop" /></button>}
+      {busy && <IconButton icon="stop" className="stop" label={t("do.cancel")} title={t("do.cancel")} onClick={cancelShown} />}
       {problems > 0 && !empty && (
         <button type="button" className="problem-count" onClick={() => togglePanel("problems")}><Icon name="warning" />{problems}<span className="hidden">{t("run.problemsShort")}</span></button>
       )}

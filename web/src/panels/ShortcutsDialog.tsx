@@ -1,5 +1,4 @@
-import type { Group } from "../commands";
-import { COMMANDS } from "../commands";
+import { COMMANDS, type Group } from "../commands";
 import { display } from "../shortcuts";
 import { t } from "../words";
 import { Dialog } from "./Dialog";

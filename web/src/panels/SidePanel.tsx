@@ -1,11 +1,9 @@
 import { Suspense } from "react";
-import { Icon } from "../icons";
-import type { IconName } from "../icons";
+import { Icon, IconButton, type IconName } from "../icons";
 import { PanelBody } from "../later";
 import { useProblems } from "../state/problems";
 import { activeJobs, useRun } from "../state/run";
-import type { Panel } from "../state/view";
-import { togglePanel, useView } from "../state/view";
+import { togglePanel, useView, type Panel } from "../state/view";
 import { t } from "../words";
 
 const TABS: readonly (readonly [Panel, IconName])[] = [
@@ -32,7 +30,7 @@ export function SidePanel() {
       </nav>
       {panel && (
         <section className="side-body" aria-label={t(`panel.${panel}`)}>
-          <header><h2>{t(`panel.${panel}`)}</h2><button type="button" className="ghost" aria-label={t("side.close")} onClick={() => togglePanel(panel)}><Icon name="close" /></button></header>
+          <header><h2>{t(`panel.${panel}`)}</h2><IconButton icon="close" label={t("side.close")} onClick={() => togglePanel(panel)} /></header>
           <Suspense><PanelBody panel={panel} /></Suspense>
         </section>
       )}

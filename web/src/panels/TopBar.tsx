@@ -1,11 +1,10 @@
 import { useEffect, useRef, useState } from "react";
 import { COMMANDS, commandOf } from "../commands";
-import { Icon } from "../icons";
+import { Icon, IconButton } from "../icons";
 import { display } from "../shortcuts";
-import { redo, undo, editWorkflow, useDocument } from "../state/document";
+import { editWorkflow, useDocument } from "../state/document";
 import { useSession } from "../state/session";
-import type { Theme } from "../theme";
-import { nextTheme, theme } from "../theme";
+import { nextTheme, theme, type Theme } from "../theme";
 import { setMode } from "../actions/view";
 import { useView } from "../state/view";
 import { LANGUAGES, chooseLanguage, language, t } from "../words";
@@ -49,9 +48,7 @@ function FileMenu() {
 function ThemeButton() {
   const [now, setNow] = useState<Theme>(theme());
   return (
-    <button type="button" className="ghost theme" aria-label={t(`theme.${now}`)} title={t(`theme.${now}`)} onClick={() => setNow(nextTheme())}>
-      <Icon name={now === "light" ? "sun" : now === "dark" ? "moon" : "color"} />
-    </button>
+    <IconButton icon={now === "light" ? "sun" : now === "dark" ? "moon" : "color"} className="theme" label={t(`theme.${now}`)} title={t(`theme.${now}`)} onClick={() => setNow(nextTheme())} />
   );
 }
 
@@ -70,11 +67,11 @@ function Name() {
   );
 }
 
-function Tool({ id }: { id: string }) {
+function Tool({ id, disabled = false }: { id: string; disabled?: boolean }) {
   const command = commandOf(id);
   if (!command?.icon) return null;
   const title = `${t(command.label)}${command.keys?.[0] ? ` (${display(command.keys[0])})` : ""}`;
-  return <button type="button" className="ghost" aria-label={t(command.label)} title={title} onClick={command.run}><Icon name={command.icon} /></button>;
+  return <IconButton icon={command.icon} label={t(command.label)} title={title} disabled={disabled} onClick={command.run} />;
 }
 
 export function TopBar() {
@@ -86,8 +83,7 @@ export function TopBar() {
       <FileMenu />
       <Name />
       <span className="tools wide">
-        <button type="button" className="ghost" aria-label={t("do.undo")} title={`${t("do.undo")} (${display("Ctrl+Z")})`} disabled={!canUndo} onClick={undo}><Icon name="undo" /></button>
-        <button type="button" className="ghost" aria-label={t("do.redo")} title={`${t("do.redo")} (${display("Ctrl+Shift+Z")})`} disabled={!canRedo} onClick={redo}><Icon name="redo" /></button>
+        <Tool id="undo" disabled={!canUndo} /><Tool id="redo" disabled={!canRedo} />
         <Tool id="add" /><Tool id="save" /><Tool id="library" /><Tool id="find" /><Tool id="arrange" />
       </span>
       <span className="segmented" role="group" aria-label={t("bar.view")}>

@@ -1,7 +1,6 @@
 import { useEffect, useRef, useState } from "react";
 import { TOUR, useView } from "../state/view";
-import type { Key } from "../words";
-import { t } from "../words";
+import { t, type Key } from "../words";
 
 const HEIGHT = 164;
 const STEPS: readonly { readonly at: string; readonly text: Key }[] = [

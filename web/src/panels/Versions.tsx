@@ -1,20 +1,17 @@
-import { useEffect, useState } from "react";
-import type { FormEvent } from "react";
+import { useEffect, useState, type FormEvent } from "react";
 import { cleanWorkflow } from "../graph/file";
-import type { Difference } from "../graph/difference";
-import { difference, isSame } from "../graph/difference";
-import type { Json } from "../graph/json";
-import { writeJson } from "../graph/json";
-import type { Workflow } from "../graph/workflow";
-import { sourceOf } from "../graph/workflow";
+import { difference, isSame, type Difference } from "../graph/difference";
+import { writeJson, type Json } from "../graph/json";
+import { sourceOf, type Workflow } from "../graph/workflow";
 import { call } from "../server/api";
 import type { SavedWorkflow, Version } from "../server/types";
 import { titleOf } from "../graph/find";
+import { useAnswer } from "../state/answer";
 import { current, open, useDocument } from "../state/document";
 import { useSchema } from "../state/schema";
 import { saveFile, useSession } from "../state/session";
 import { reveal, say, useView } from "../state/view";
-import { clock, t } from "../words";
+import { t, when } from "../words";
 
 function short(value: Json | undefined): string {
   const source = sourceOf(value);
@@ -65,12 +62,9 @@ async function restore(id: string, number: number): Promise<void> {
 export function Versions() {
   const file = useSession((state) => state.file);
   const name = useDocument((state) => state.workflow.name);
-  const [versions, setVersions] = useState<readonly Version[]>([]);
   const [chosen, setChosen] = useState<{ number: number; found: Difference } | null>(null);
-  useEffect(() => {
-    if (file) void call<{ versions: readonly Version[] }>(`v1/workflows/${file.id}/versions`).then((answer) => setVersions(answer.versions));
-    return () => mark(null);
-  }, [file]);
+  const [answer] = useAnswer(async () => file && call<{ versions: readonly Version[] }>(`v1/workflows/${file.id}/versions`), [file]);
+  useEffect(() => () => mark(null), [file]);
   if (!file) return <p className="nothing">{t("versions.unsaved")}</p>;
   const choose = async (number: number) => {
     const old = await versionOf(file.id, number);
@@ -91,11 +85,11 @@ export function Versions() {
         <button type="submit">{t("save.save")}</button>
       </form>
       <ul aria-label={t("panel.versions")}>
-        {versions.map((version) => (
+        {answer?.versions.map((version) => (
           <li key={version.version}>
             <button type="button" aria-pressed={chosen?.number === version.version} onClick={() => void choose(version.version)}>
               <b>{version.name && version.name !== name ? version.name : t("versions.number", { number: version.version })}</b>
-              <small>{new Date(version.created * 1000).toLocaleDateString()} {clock(version.created)}</small>
+              <small>{when(version.created)}</small>
             </button>
             <button type="button" className="ghost" onClick={() => void restore(file.id, version.version)}>{t("versions.restore")}</button>
           </li>

@@ -1,13 +1,11 @@
-import { useEffect, useState } from "react";
-import type { ServerError } from "../server/api";
-import { assetUrl } from "../server/api";
+import { assetUrl, type ServerError } from "../server/api";
 import { workflowOf } from "../server/assets";
 import type { Asset } from "../server/types";
 import { titleOf } from "../graph/find";
-import type { Workflow } from "../graph/workflow";
-import { ancestors, sourceOf } from "../graph/workflow";
+import { ancestors, sourceOf, type Workflow } from "../graph/workflow";
 import { remove } from "../graph/edit";
 import { Icon } from "../icons";
+import { useAnswer } from "../state/answer";
 import { useSchema } from "../state/schema";
 import { openWorkflow } from "../state/session";
 import { show } from "../state/view";
@@ -42,8 +40,11 @@ function branchOf(workflow: Workflow, node: string): Workflow {
 
 /** A result, what made it, and its workflow. */
 export function Viewer({ asset }: { readonly asset: Asset }) {
-  const [workflow, setWorkflow] = useState<Workflow | null>(null);
-  useEffect(() => void workflowOf(asset.id).then(setWorkflow, (error: ServerError) => { if (error.status !== 404) throw error; }), [asset.id]);
+  const none = (error: ServerError) => {
+    if (error.status !== 404) throw error;
+    return null;
+  };
+  const [workflow] = useAnswer(() => workflowOf(asset.id).catch(none), [asset.id]);
   const openIt = (opened: Workflow | null) => {
     if (!opened) return;
     show(null);

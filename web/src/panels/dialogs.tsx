@@ -1,5 +1,4 @@
-import type { Dialog as Shown } from "../state/view";
-import { useView } from "../state/view";
+import { useView, type Dialog as Shown } from "../state/view";
 import { BatchDialog } from "./BatchDialog";
 import { Compare } from "./Compare";
 import { ConflictDialog } from "./ConflictDialog";

@@ -9,7 +9,7 @@ import { Icon } from "../icons";
 import { display } from "../shortcuts";
 import { current, edit } from "../state/document";
 import { definitionIn, useSchema } from "../state/schema";
-import { reveal, show, useView } from "../state/view";
+import { inGraph, reveal, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 import { Dot, matching } from "./Palette";
@@ -35,10 +35,7 @@ export function CommandsDialog() {
     })),
     ...(query ? matching(defs, query, null).slice(0, 20) : []).map((def) => ({
       key: `add:${def.type}`, label: t("commands.add", { title: def.title }), hint: def.category, lead: <Dot def={def} />,
-      run: () => {
-        const point = useView.getState().flow?.screenToFlowPosition({ x: innerWidth / 2 - 130, y: innerHeight / 3 });
-        addAt(def, [point?.x ?? 0, point?.y ?? 0], null);
-      },
+      run: () => addAt(def, inGraph([innerWidth / 2 - 130, innerHeight / 3]), null),
     })),
   ];
   const choose = (choice: { run: () => void }) => {
@@ -57,14 +54,14 @@ export function ReplaceDialog({ id }: { readonly id: string }) {
       key: def.type, label: def.title, lead: <Dot def={def} />, def,
       hint: lost.length ? t("replace.loses", { kept, lost: lost.join(", ") }) : t("replace.keepsAll", { kept }),
     }));
-  const choose = ({ def }: (typeof offers)[number] & { key: string }) => {
+  const choose = ({ def }: Pick<(typeof offers)[number], "def">) => {
     show(null);
     edit((one) => replaceNode(defs, workflow, one, id, def).graph);
     reveal(id);
   };
   return (
     <Dialog label={t("replace.title", { title: titleOf(defs, workflow, graph, id) })} className="search">
-      <Picker label={t("palette.search")} search={search} choose={(choice) => choose(choice as unknown as Parameters<typeof choose>[0])} />
+      <Picker label={t("palette.search")} search={search} choose={choose} />
     </Dialog>
   );
 }

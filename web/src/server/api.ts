@@ -38,21 +38,19 @@ export function toError(status: number, body: string): ServerError {
 interface Options {
   readonly method?: string;
   readonly json?: unknown;
-  readonly body?: Blob | string;
+  readonly body?: Blob;
   readonly headers?: Record<string, string>;
-  readonly keepalive?: boolean;
 }
 
 /** Sends a request and throws `ServerError` unless it went well; status 0 means that the server is away. */
 export async function send(path: string, options: Options = {}): Promise<Response> {
-  const { method = options.json === undefined ? "GET" : "POST", json, body, headers = {}, keepalive = false } = options;
-  const type: Record<string, string> = json === undefined ? {} : { "Content-Type": "application/json" };
+  const { json, body: file = null, headers = {} } = options;
+  const body = json === undefined ? file : writeJson(json);
+  const { method = body === null ? "GET" : "POST" } = options;
+  const type: Record<string, string> = body === null ? {} : { "Content-Type": file ? file.type || "application/octet-stream" : "application/json" };
   let response: Response;
   try {
-    response = await fetch(url(path), {
-      method, keepalive, headers: { ...type, ...headers },
-      ...(json === undefined ? (body === undefined ? {} : { body }) : { body: writeJson(json) }),
-    });
+    response = await fetch(url(path), { method, body, headers: { ...type, ...headers } });
   } catch {
     throw new ServerError(t("server.away"), 0, "offline");
   }

@@ -1,17 +1,10 @@
-/** Uploads files, and asks the server for the workflow in one. */
+/** Asks the server for the workflow in a file. */
 import { arranged } from "../graph/arrange";
 import { move } from "../graph/edit";
 import { cleanWorkflow } from "../graph/file";
 import { isRecord, type Json } from "../graph/json";
 import type { Workflow } from "../graph/workflow";
 import { call } from "./api";
-import type { Asset } from "./types";
-
-export function upload(file: Blob, name: string): Promise<Asset> {
-  return call<Asset>(`v1/assets?name=${encodeURIComponent(name)}`, {
-    method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" },
-  });
-}
 
 export interface Converted {
   readonly workflow: Workflow;
@@ -20,9 +13,7 @@ export interface Converted {
 
 /** The workflow in a picture or in another program's file. Throws `ServerError` when there is none. */
 export async function convert(file: Blob): Promise<Converted> {
-  const answer = await call<{ workflow: Json; notes?: readonly string[] }>("v1/workflows/convert", {
-    method: "POST", body: file, headers: { "Content-Type": file.type || "application/octet-stream" },
-  });
+  const answer = await call<{ workflow: Json; notes?: readonly string[] }>("v1/workflows/convert", { body: file });
   const json = isRecord(answer.workflow) ? answer.workflow : {};
   const workflow = cleanWorkflow(json);
   const placed = isRecord(json.layout) && Object.keys(json.layout).length > 0;

@@ -3,7 +3,7 @@ import { useShallow } from "zustand/react/shallow";
 import { difference } from "../graph/difference";
 import type { NodeRun } from "../server/types";
 import { current, useDocument } from "./document";
-import { useRun } from "./run";
+import { shownJob, useRun } from "./run";
 
 /** The nodes of a run lie flat: those of a subgraph under `outer:inner`. */
 export const runId = (path: readonly string[], id: string): string => [...path, id].join(":");
@@ -23,7 +23,7 @@ export function useNodeRun(id: string): NodeRun | undefined {
   const full = runId(useDocument((state) => state.path), id);
   return useRun(
     useShallow((state) => {
-      const nodes = state.shown === null ? undefined : state.jobs[state.shown]?.nodes;
+      const nodes = shownJob(state)?.nodes;
       if (!nodes || nodes[full]) return nodes?.[full];
       const inner = Object.keys(nodes).filter((key) => key.startsWith(`${full}:`));
       return together(inner.map((key) => nodes[key] as NodeRun));

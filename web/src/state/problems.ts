@@ -26,7 +26,7 @@ export const explain = (problem: Problem): string => {
   return (maybe(`problem.${problem.code}`, problem.details) ?? problem.code) + hint;
 };
 
-function keep(list: readonly Problem[]): void {
+export function keepProblems(list: readonly Problem[]): void {
   const byNode = new Map<string, Problem[]>();
   for (const problem of list) {
     const shown = problem.node === null ? null : visibleNode(problem.node);
@@ -52,13 +52,10 @@ async function checkThere(local: readonly Problem[]): Promise<void> {
   } catch (error) {
     if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
     const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
-    keep([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
+    keepProblems([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
     useProblems.setState({ rerun: null });
   }
 }
-
-/** Takes in problems that the server found when a run was sent. */
-export const keepProblems = keep;
 
 export function startProblems(): void {
   let soon: ReturnType<typeof setTimeout> | undefined;
@@ -68,11 +65,10 @@ export function startProblems(): void {
     clearTimeout(later);
     soon = setTimeout(() => {
       const local = checkHere();
-      keep(local);
+      keepProblems(local);
       later = setTimeout(() => void checkThere(local), 450);
     }, 120);
   };
-  useDocument.subscribe((state, before) => state.workflow.nodes !== before.workflow.nodes && check());
-  useDocument.subscribe((state, before) => state.workflow.subgraphs !== before.workflow.subgraphs && check());
+  useDocument.subscribe(({ workflow }, { workflow: before }) => (workflow.nodes !== before.nodes || workflow.subgraphs !== before.subgraphs) && check());
   useSchema.subscribe(check);
 }

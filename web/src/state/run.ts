@@ -3,10 +3,8 @@ import { create } from "zustand";
 import type { Workflow } from "../graph/workflow";
 import type { JobSnapshot, Output, Worker } from "../server/types";
 
-export type Connection = "connecting" | "live" | "lost";
-
 interface RunState {
-  readonly connection: Connection;
+  readonly connection: "connecting" | "live" | "lost";
   readonly build: string;
   /** The server is another version than the page. */
   readonly outdated: boolean;
@@ -36,6 +34,9 @@ export const useRun = create<RunState>(() => ({
 }));
 
 export const isActive = (job: Pick<JobSnapshot, "status"> | undefined): boolean => job?.status === "running" || job?.status === "queued";
+
+/** The job whose progress the canvas shows. */
+export const shownJob = ({ shown, jobs }: RunState): JobSnapshot | undefined => (shown === null ? undefined : jobs[shown]);
 
 /** Running and pending jobs, running first, then as they will be taken. */
 export function activeJobs(state: RunState): JobSnapshot[] {

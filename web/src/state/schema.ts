@@ -30,6 +30,13 @@ export async function loadUploads(): Promise<void> {
   useSchema.setState({ uploads: assets });
 }
 
+/** Uploads a file and lists it among the uploads. */
+export async function upload(file: Blob, name: string): Promise<Asset> {
+  const asset = await call<Asset>(`v1/assets?name=${encodeURIComponent(name)}`, { body: file });
+  await loadUploads();
+  return asset;
+}
+
 /** Names that can be chosen in a folder; undefined while they are not known. */
 export function choices(folder: string): readonly string[] | undefined {
   const { folders, uploads } = useSchema.getState();

@@ -9,7 +9,7 @@ import { visibleNode } from "./node-run";
 import { checkHere, keepProblems } from "./problems";
 import { useRun } from "./run";
 import { useSession } from "./session";
-import { reveal, say, useView } from "./view";
+import { reveal, say, sayError, useView } from "./view";
 
 /** Ten digits at most, so that it can be read and told. */
 const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
@@ -46,36 +46,30 @@ async function post({ targets, front, overrides }: RunOptions): Promise<Job> {
 }
 
 /** Draws the seeds that are not fixed, writes them into the workflow, and sends it; several times when asked. */
-export async function run(options: RunOptions = {}): Promise<boolean> {
-  if (!isReady(options.targets)) return false;
+export async function run(options: RunOptions = {}): Promise<void> {
+  if (!isReady(options.targets)) return;
   try {
     for (let i = 0; i < (options.count ?? 1); i += 1) {
       amend((workflow) => drawSeeds(workflow, randomSeed));
       await post(options);
     }
-    return true;
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     keepProblems(error.problems);
     const node = error.problems[0]?.node;
     if (error.problems.length) useView.setState({ panel: "problems" });
-    say(error.message, "error");
+    sayError(error);
     const shown = node && visibleNode(node);
     if (shown) reveal(shown);
-    return false;
   }
 }
 
-const command = async (path: string, method: string, json?: unknown): Promise<void> => {
-  await call(path, { method, ...(json === undefined ? {} : { json }) });
-};
-
-export const cancelJob = (id: string) => command(`v1/jobs/${id}`, "DELETE");
-export const clearQueue = () => command("v1/jobs?status=queued", "DELETE");
-export const placeJob = (id: string, position: "front" | number) => command(`v1/jobs/${id}`, "PATCH", { position });
+export const cancelJob = (id: string) => call(`v1/jobs/${id}`, { method: "DELETE" });
+export const clearQueue = () => call("v1/jobs?status=queued", { method: "DELETE" });
+export const placeJob = (id: string, position: "front" | number) => call(`v1/jobs/${id}`, { method: "PATCH", json: { position } });
 
 export async function setPaused(paused: boolean): Promise<void> {
-  await command("v1/queue", "PATCH", { paused });
+  await call("v1/queue", { method: "PATCH", json: { paused } });
   useRun.setState({ paused });
   say(t(paused ? "queue.paused" : "queue.resumed"));
 }
@@ -93,7 +87,7 @@ export async function runGrid(cells: readonly { label: string; overrides: Record
   try {
     for (const { label, overrides } of cells) sent.push({ id: (await post({ overrides })).id, label });
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error), "error");
+    sayError(error);
   }
   return sent;
 }

@@ -12,15 +12,12 @@ export type WireEdge = Edge<{ readonly type: string; readonly bends: readonly Po
 
 export type Panel = "results" | "queue" | "node" | "outline" | "problems" | "versions";
 export type Dialog =
-  | { readonly kind: "shortcuts" | "library" | "commands" | "find" }
+  | { readonly kind: "shortcuts" | "library" | "commands" | "find" | "batch" | "save" | "conflict" }
   | { readonly kind: "viewer"; readonly asset: Asset }
   | { readonly kind: "compare"; readonly left: Asset; readonly right: Asset }
   | { readonly kind: "replace" | "connect"; readonly node: string }
   | { readonly kind: "mask"; readonly node: string; readonly input: string; readonly asset: string }
-  | { readonly kind: "text"; readonly node: string; readonly input: string }
-  | { readonly kind: "batch" }
-  | { readonly kind: "save" }
-  | { readonly kind: "conflict" };
+  | { readonly kind: "text"; readonly node: string; readonly input: string };
 
 export interface Palette {
   readonly at: Position;
@@ -80,6 +77,15 @@ export const tourSeen = (): boolean => localStorage.getItem(TOUR) !== null;
 /** Says something in the live region, and in a note that goes away. */
 export function say(text: string, tone: "info" | "error" = "info"): void {
   useView.setState((state) => ({ toast: { text, tone, count: (state.toast?.count ?? 0) + 1 } }));
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export const sayError = (error: unknown): void => say(messageOf(error), "error");
+
+/** Where a point of the window lies in the graph. */
+export function inGraph([x, y]: Position): Position {
+  const point = useView.getState().flow?.screenToFlowPosition({ x, y });
+  return [point?.x ?? 0, point?.y ?? 0];
 }
 
 export const isFrame = (id: string): boolean => id.startsWith("frame:");

@@ -1,5 +1,4 @@
-import type { Json } from "../graph/json";
-import { sameJson } from "../graph/json";
+import { sameJson, type Json } from "../graph/json";
 import { useSchema } from "../state/schema";
 import { t } from "../words";
 import type { WidgetProps } from "./Field";

@@ -1,11 +1,9 @@
-import { useId } from "react";
-import type { ClipboardEvent } from "react";
+import { useId, type ClipboardEvent } from "react";
 import { isMarked, toggleMark } from "../graph/form";
 import { setValue } from "../graph/edit";
 import type { Json } from "../graph/json";
-import type { Port, Widget } from "../graph/schema";
-import { widgetOf } from "../graph/schema";
-import { Icon } from "../icons";
+import { widgetOf, type Port, type Widget } from "../graph/schema";
+import { IconButton } from "../icons";
 import { edit, editWorkflow, useDocument } from "../state/document";
 import { choices } from "../state/schema";
 import { t } from "../words";
@@ -39,12 +37,10 @@ function Mark({ node, input }: { node: string; input: string }) {
   const outermost = useDocument((state) => state.path.length === 0);
   if (!outermost) return null;
   return (
-    <button
-      type="button" className="ghost mark nodrag" aria-pressed={marked} aria-label={t("form.mark", { input })} title={t("form.mark", { input })}
+    <IconButton
+      icon="pin" size={13} className="mark nodrag" label={t("form.mark", { input })} title={t("form.mark", { input })} aria-pressed={marked}
       onClick={() => editWorkflow((workflow) => toggleMark(workflow, node, input))}
-    >
-      <Icon name="pin" size={13} />
-    </button>
+    />
   );
 }
 

@@ -1,10 +1,8 @@
-import type { ClipboardEvent, DragEvent } from "react";
-import { useState } from "react";
-import { Icon } from "../icons";
-import { ServerError, thumbnailUrl } from "../server/api";
-import { upload } from "../server/assets";
-import { loadUploads, useSchema } from "../state/schema";
-import { say, show } from "../state/view";
+import { useState, type ClipboardEvent, type DragEvent } from "react";
+import { Icon, IconButton } from "../icons";
+import { thumbnailUrl } from "../server/api";
+import { upload, useSchema } from "../state/schema";
+import { sayError, show } from "../state/view";
 import { t } from "../words";
 import type { WidgetProps } from "./Field";
 
@@ -19,29 +17,17 @@ export function FileField({ id, value, set, widget, node, input, label }: Widget
   const take = async (file: File | null | undefined) => {
     if (!file) return;
     setBusy(true);
-    try {
-      const asset = await upload(file, file.name || "pasted.png");
-      await loadUploads();
-      set(asset.name);
-    } catch (error) {
-      say(error instanceof ServerError ? error.message : String(error), "error");
-    }
+    await upload(file, file.name || "pasted.png").then((asset) => set(asset.name), sayError);
     setBusy(false);
   };
-  const drop = (event: DragEvent) => {
+  const takeFrom = (event: DragEvent | ClipboardEvent, transfer: DataTransfer) => {
+    if (event.type === "paste" && !transfer.files.length) return;
     event.preventDefault();
     event.stopPropagation();
-    void take(event.dataTransfer.files[0]);
-  };
-  const paste = (event: ClipboardEvent) => {
-    const file = event.clipboardData.files[0];
-    if (!file) return;
-    event.preventDefault();
-    event.stopPropagation();
-    void take(file);
+    void take(transfer.files[0]);
   };
   return (
-    <span className="file-field nodrag" onDrop={drop} onDragOver={(event) => event.preventDefault()} onPaste={paste}>
+    <span className="file-field nodrag" onDrop={(event) => takeFrom(event, event.dataTransfer)} onDragOver={(event) => event.preventDefault()} onPaste={(event) => takeFrom(event, event.clipboardData)}>
       <span className="file-row">
         <select id={id} value={chosen ? chosen.name : name} onChange={(event) => set(event.target.value)}>
           {!chosen && <option value={name}>{name || t("choice.none")}</option>}
@@ -52,9 +38,7 @@ export function FileField({ id, value, set, widget, node, input, label }: Widget
           <Icon name="upload" />
           <input type="file" aria-label={t("file.uploadTo", { label })} accept={widget.media ? `${widget.media}/*` : undefined} onChange={(event) => void take(event.target.files?.[0])} />
         </label>
-        {id32 && widget.kind === "image" && (
-          <button type="button" className="ghost" aria-label={t("mask.paint")} title={t("mask.paint")} onClick={() => show({ kind: "mask", node, input, asset: id32 })}><Icon name="brush" /></button>
-        )}
+        {id32 && widget.kind === "image" && <IconButton icon="brush" label={t("mask.paint")} title={t("mask.paint")} onClick={() => show({ kind: "mask", node, input, asset: id32 })} />}
       </span>
       {busy && <small role="status">{t("file.uploading")}</small>}
       {id32 && widget.kind === "image" ? <img className="chosen" src={thumbnailUrl(id32)} alt={name} draggable={false} /> : widget.kind === "image" && <span className="drop-hint">{t("file.drop")}</span>}

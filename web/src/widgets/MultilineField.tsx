@@ -1,5 +1,5 @@
 import type { KeyboardEvent } from "react";
-import { Icon } from "../icons";
+import { IconButton } from "../icons";
 import { show } from "../state/view";
 import { t } from "../words";
 import type { WidgetProps } from "./Field";
@@ -20,7 +20,7 @@ export function MultilineField({ id, value, set, node, input }: WidgetProps) {
   return (
     <span className="multiline-field">
       <textarea id={id} className="nodrag nowheel" rows={3} value={text} onChange={(event) => set(event.target.value)} onKeyDown={(event) => weightKey(event, set)} />
-      <button type="button" className="ghost nodrag enlarge" aria-label={t("text.large")} onClick={() => show({ kind: "text", node, input })}><Icon name="expand" size={13} /></button>
+      <IconButton icon="expand" size={13} className="nodrag enlarge" label={t("text.large")} onClick={() => show({ kind: "text", node, input })} />
     </span>
   );
 }

@@ -1,9 +1,7 @@
-import { useEffect, useRef, useState } from "react";
-import type { KeyboardEvent } from "react";
+import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { t } from "../words";
 import type { WidgetProps } from "./Field";
-import type { Numeric } from "./number";
-import { clamp, readNumber, stepped } from "./number";
+import { clamp, readNumber, stepped, type Numeric } from "./number";
 
 const shown = (value: unknown): string => (typeof value === "number" || typeof value === "bigint" || typeof value === "string" ? String(value) : "");
 

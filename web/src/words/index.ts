@@ -43,5 +43,7 @@ export const seconds = (value: number): string =>
 
 export const clock = (time: number): string => new Date(time * 1000).toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit" });
 
+export const when = (time: number): string => `${new Date(time * 1000).toLocaleDateString()} ${clock(time)}`;
+
 export const bytes = (value: number): string =>
   value < 1e3 ? `${value} B` : value < 1e6 ? `${(value / 1e3).toFixed(0)} kB` : value < 1e9 ? `${(value / 1e6).toFixed(1)} MB` : `${(value / 1e9).toFixed(1)} GB`;
