@@ -268,7 +268,8 @@ def test_prompt_words_get_weight_with_ctrl_and_arrows(editor: Editor) -> None:
 def test_inputs_that_grow_offer_the_first_free_one(blank: Editor) -> None:
     blank.open_workflow(workflow({"a": ("EmptyImage", {}), "batch": ("BatchImagesNode", {})}))
     card = blank.cards.nth(1)
-    before = card.get_by_role("button", name=re.compile("^Input ")).count()
     first = card.get_by_role("button", name=re.compile("^Input ")).last
+    expect(first).to_be_visible()
+    before = card.get_by_role("button", name=re.compile("^Input ")).count()
     blank.link(blank.cards.nth(0).get_by_role("button", name="Output IMAGE, "), first)
     expect(card.get_by_role("button", name=re.compile("^Input "))).to_have_count(before + 1)

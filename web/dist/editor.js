@@ -198,6 +198,7 @@ for output in job["outputs"]:
 `;
 }
 // src/graph/workflow.ts
+var cornerOf = (all) => [Math.min(...all.map(([x]) => x)), Math.min(...all.map(([, y]) => y))];
 var EMPTY = {
 	graphflow: 1,
 	name: "",
@@ -1020,11 +1021,13 @@ function changeBox(graph, id, key, value) {
 		}
 	};
 }
+function unique(name, taken) {
+	let one = name;
+	for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
+	return one;
+}
 function freshId(taken, type) {
-	const stem = type.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").replace(/\d+$/, "") || "node";
-	let id = stem;
-	for (let count = 2; id in taken; count += 1) id = `${stem}${count}`;
-	return id;
+	return unique(type.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").replace(/\d+$/, "") || "node", (one) => one in taken);
 }
 function addNode(graph, def, position) {
 	const id = freshId(graph.nodes, def.title.length < 24 ? def.type : def.type.slice(0, 24));
@@ -1222,11 +1225,6 @@ function promote(graph, loose) {
 	};
 	return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
-var unique = (name, taken) => {
-	let one = name;
-	for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
-	return one;
-};
 function makeSubgraph(defs, workflow, ids, wish) {
 	const chosen = new Set(ids);
 	const name = unique(wish, (one) => one in workflow.subgraphs);
@@ -1310,8 +1308,7 @@ function unpack(workflow, id) {
 		return linkTo(renamed.get(source.node) ?? source.node, source.output);
 	};
 	const [x, y] = boxOf(workflow, id).position;
-	const corner = Object.values(subgraph.layout).map((box) => box.position);
-	const [left, top] = [Math.min(...corner.map((p) => p[0])), Math.min(...corner.map((p) => p[1]))];
+	const [left, top] = cornerOf(Object.values(subgraph.layout).map((box) => box.position));
 	const nodes = { ...workflow.nodes };
 	const layout = { ...workflow.layout };
 	for (const [inner, fresh] of renamed) {
@@ -1683,11 +1680,10 @@ function togglePanel(panel) {
 var TOUR = "graphflow.tour";
 var tourSeen = () => localStorage.getItem(TOUR) !== null;
 function say(text, tone = "info") {
-	useView.setState((state) => ({ toast: {
+	useView.setState({ toast: {
 		text,
-		tone,
-		count: (state.toast?.count ?? 0) + 1
-	} }));
+		tone
+	} });
 }
 var messageOf = (error) => error instanceof Error ? error.message : String(error);
 var sayError = (error) => say(messageOf(error), "error");
@@ -2005,17 +2001,21 @@ var useSession = create(() => ({
 var local = (draft) => `graphflow.draft.${draft}`;
 var LAST = "graphflow.last";
 var OPENED = "graphflow.opened";
-function openWorkflow(workflow, file = null, readOnly = false, draft = newKey()) {
+function begin(workflow, session) {
 	forgetRun();
-	useSession.setState({
+	useSession.setState(session);
+	open(workflow);
+	sessionStorage.setItem(LAST, session.draft);
+	loadHistory();
+}
+function openWorkflow(workflow, file = null, readOnly = false, draft = newKey()) {
+	begin(workflow, {
 		draft,
 		revision: null,
 		file,
 		saved: "saved",
 		readOnly
 	});
-	open(workflow);
-	sessionStorage.setItem(LAST, draft);
 	try {
 		sessionStorage.setItem(OPENED, writeJson({
 			workflow,
@@ -2025,7 +2025,6 @@ function openWorkflow(workflow, file = null, readOnly = false, draft = newKey())
 	} catch {
 		sessionStorage.removeItem(OPENED);
 	}
-	loadHistory();
 }
 var record = () => ({
 	workflow: current().workflow,
@@ -2112,19 +2111,15 @@ async function openDraft(draft) {
 	}
 	found = own ?? found;
 	if (!found) return false;
-	forgetRun();
-	useSession.setState({
+	begin(found.workflow, {
 		draft,
 		revision,
 		file: found.file,
 		saved: kept ? "offline" : "saved",
 		readOnly: false
 	});
-	open(found.workflow);
-	sessionStorage.setItem(LAST, draft);
 	sessionStorage.removeItem(OPENED);
 	if (kept) put();
-	loadHistory();
 	return true;
 }
 async function openLast() {
@@ -2215,15 +2210,14 @@ async function arranged(graph, ids, sizes) {
 	}
 	for (const wire of wires(graph)) if (chosen.has(wire.node) && chosen.has(wire.target)) dagre.setEdge(wire.node, wire.target);
 	layout(dagre);
-	const corner = (pick, all) => Math.min(...[...all].map((position) => position[pick]));
 	const placed = new Map();
 	for (const id of ids) {
 		const node = dagre.node(id);
 		placed.set(id, [node.x - node.width / 2, node.y - node.height / 2]);
 	}
-	const before = ids.map((id) => graph.layout[id]?.position ?? [0, 0]);
-	const shift = [corner(0, before) - corner(0, placed.values()), corner(1, before) - corner(1, placed.values())];
-	for (const [id, [x, y]] of placed) placed.set(id, [Math.round((x + shift[0]) / 8) * 8, Math.round((y + shift[1]) / 8) * 8]);
+	const [before, after] = [cornerOf(ids.map((id) => boxOf(graph, id).position)), cornerOf([...placed.values()])];
+	const onGrid = (value) => Math.round(value / 8) * 8;
+	for (const [id, [x, y]] of placed) placed.set(id, [onGrid(x + before[0] - after[0]), onGrid(y + before[1] - after[1])]);
 	return placed;
 }
 // src/server/assets.ts
@@ -2456,17 +2450,8 @@ function useAnswer(ask, deps) {
 	(0, import_react.useEffect)(again, deps);
 	return [answer, again];
 }
-// src/canvas/TextOutput.tsx
-var import_jsx_runtime = require_jsx_runtime();
-function TextOutput({ asset }) {
-	const [text] = useAnswer(() => send(assetUrl(asset)).then((response) => response.text(), () => ""), [asset]);
-	return (0, import_jsx_runtime.jsx)("pre", {
-		className: "text-output nodrag nowheel",
-		tabIndex: 0,
-		children: text?.slice(0, 2e4)
-	});
-}
 // src/canvas/Results.tsx
+var import_jsx_runtime = require_jsx_runtime();
 var toAsset = (output) => ({
 	id: output.asset,
 	name: output.name,
@@ -2479,6 +2464,14 @@ var toAsset = (output) => ({
 	job: null,
 	node: output.node
 });
+function TextOutput({ asset }) {
+	const [text] = useAnswer(() => send(assetUrl(asset)).then((response) => response.text(), () => ""), [asset]);
+	return (0, import_jsx_runtime.jsx)("pre", {
+		className: "text-output nodrag nowheel",
+		tabIndex: 0,
+		children: text?.slice(0, 2e4)
+	});
+}
 function Result({ output }) {
 	if (output.media_type.startsWith("image/")) return (0, import_jsx_runtime.jsx)("button", {
 		type: "button",
@@ -2714,7 +2707,7 @@ var removeFrames = (graph, indexes) => ({
 function addFrame(graph, ids, sizes, title) {
 	if (!ids.length) return graph;
 	const corners = ids.map((id) => [boxOf(graph, id).position, sizeOf(sizes, id)]);
-	const [left, top] = [Math.min(...corners.map(([p]) => p[0])), Math.min(...corners.map(([p]) => p[1]))];
+	const [left, top] = cornerOf(corners.map(([position]) => position));
 	const [right, bottom] = [Math.max(...corners.map(([p, s]) => p[0] + s[0])), Math.max(...corners.map(([p, s]) => p[1] + s[1]))];
 	const bounds = [
 		left - 24,
@@ -3064,8 +3057,7 @@ function problems(defs, workflow, choices, targets) {
 var useProblems = create(() => ({
 	list: [],
 	byNode: new Map(),
-	rerun: null,
-	planned: 0
+	rerun: null
 }));
 var explain = (problem) => {
 	const nearest = problem.details.nearest;
@@ -3098,10 +3090,7 @@ async function checkThere(local) {
 		const plan = await call("v1/plans", { json: { workflow } });
 		if (workflow !== current().workflow) return;
 		const rerun = new Set(plan.tasks.filter((task) => task.cached === null).map((task) => task.node));
-		useProblems.setState({
-			rerun,
-			planned: plan.tasks.length
-		});
+		useProblems.setState({ rerun });
 	} catch (error) {
 		if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
 		const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
@@ -3173,37 +3162,6 @@ function moveItem(workflow, index, by) {
 		...workflow,
 		form
 	};
-}
-// src/widgets/ChoiceField.tsx
-var LONG = 120;
-function ChoiceField({ id, value, set, widget }) {
-	const files = useSchema((state) => widget.folder ? state.folders[widget.folder] : void 0);
-	const options = widget.folder ? [...widget.extra ?? [], ...(files ?? []).map((file) => file.name)] : widget.choices ?? [];
-	const index = options.findIndex((option) => sameJson(option, value));
-	if (options.length > LONG && options.every((option) => typeof option === "string")) return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("input", {
-		id,
-		className: "nodrag",
-		list: `${id}-list`,
-		autoComplete: "off",
-		value: String(value ?? ""),
-		onChange: (event) => set(event.target.value)
-	}), (0, import_jsx_runtime.jsx)("datalist", {
-		id: `${id}-list`,
-		children: options.map((option) => (0, import_jsx_runtime.jsx)("option", { value: String(option) }, String(option)))
-	})] });
-	return (0, import_jsx_runtime.jsxs)("select", {
-		id,
-		className: "nodrag",
-		value: index,
-		onChange: (event) => set(options[Number(event.target.value)] ?? ""),
-		children: [index < 0 && (0, import_jsx_runtime.jsx)("option", {
-			value: -1,
-			children: value === void 0 || value === null || value === "" ? t("choice.none") : t("choice.missing", { name: String(value) })
-		}), options.map((option, i) => (0, import_jsx_runtime.jsx)("option", {
-			value: i,
-			children: String(option)
-		}, String(option)))]
-	});
 }
 // src/widgets/FileField.tsx
 function FileField({ id, value, set, widget, node, input, label }) {
@@ -3291,34 +3249,6 @@ function FileField({ id, value, set, widget, node, input, label }) {
 			})
 		]
 	});
-}
-// src/widgets/JsonField.tsx
-function JsonField({ id, value, set }) {
-	const [draft, setDraft] = (0, import_react.useState)(null);
-	const [wrong, setWrong] = (0, import_react.useState)(false);
-	const change = (text) => {
-		setDraft(text);
-		try {
-			set(parseJson(text));
-			setWrong(false);
-		} catch {
-			setWrong(true);
-		}
-	};
-	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("textarea", {
-		id,
-		className: "nodrag nowheel code",
-		rows: 2,
-		"aria-invalid": wrong,
-		spellCheck: false,
-		value: draft ?? (value === void 0 ? "" : writeJson(value)),
-		onChange: (event) => change(event.target.value),
-		onBlur: () => !wrong && setDraft(null)
-	}), wrong && (0, import_jsx_runtime.jsx)("small", {
-		className: "clamp-note",
-		role: "status",
-		children: t("field.notJson")
-	})] });
 }
 // src/widgets/number.ts
 function readNumber(text, widget) {
@@ -3424,7 +3354,6 @@ function NumberField({ id, label, value, set, widget }) {
 		]
 	});
 }
-// src/widgets/SeedField.tsx
 function SeedField(props) {
 	const { node, input } = props;
 	const drawn = useDocument((state) => isDrawn(state.graph, node, input));
@@ -3494,6 +3423,63 @@ function ColorField({ id, label, value, set, widget }) {
 			onBlur: (event) => take(event.target.value)
 		}, hex)]
 	});
+}
+var LONG = 120;
+function ChoiceField({ id, value, set, widget }) {
+	const files = useSchema((state) => widget.folder ? state.folders[widget.folder] : void 0);
+	const options = widget.folder ? [...widget.extra ?? [], ...(files ?? []).map((file) => file.name)] : widget.choices ?? [];
+	const index = options.findIndex((option) => sameJson(option, value));
+	if (options.length > LONG && options.every((option) => typeof option === "string")) return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("input", {
+		id,
+		className: "nodrag",
+		list: `${id}-list`,
+		autoComplete: "off",
+		value: String(value ?? ""),
+		onChange: (event) => set(event.target.value)
+	}), (0, import_jsx_runtime.jsx)("datalist", {
+		id: `${id}-list`,
+		children: options.map((option) => (0, import_jsx_runtime.jsx)("option", { value: String(option) }, String(option)))
+	})] });
+	return (0, import_jsx_runtime.jsxs)("select", {
+		id,
+		className: "nodrag",
+		value: index,
+		onChange: (event) => set(options[Number(event.target.value)] ?? ""),
+		children: [index < 0 && (0, import_jsx_runtime.jsx)("option", {
+			value: -1,
+			children: value === void 0 || value === null || value === "" ? t("choice.none") : t("choice.missing", { name: String(value) })
+		}), options.map((option, i) => (0, import_jsx_runtime.jsx)("option", {
+			value: i,
+			children: String(option)
+		}, String(option)))]
+	});
+}
+function JsonField({ id, value, set }) {
+	const [draft, setDraft] = (0, import_react.useState)(null);
+	const [wrong, setWrong] = (0, import_react.useState)(false);
+	const change = (text) => {
+		setDraft(text);
+		try {
+			set(parseJson(text));
+			setWrong(false);
+		} catch {
+			setWrong(true);
+		}
+	};
+	return (0, import_jsx_runtime.jsxs)(import_jsx_runtime.Fragment, { children: [(0, import_jsx_runtime.jsx)("textarea", {
+		id,
+		className: "nodrag nowheel code",
+		rows: 2,
+		"aria-invalid": wrong,
+		spellCheck: false,
+		value: draft ?? (value === void 0 ? "" : writeJson(value)),
+		onChange: (event) => change(event.target.value),
+		onBlur: () => !wrong && setDraft(null)
+	}), wrong && (0, import_jsx_runtime.jsx)("small", {
+		className: "clamp-note",
+		role: "status",
+		children: t("field.notJson")
+	})] });
 }
 // src/widgets/weight.ts
 function weighted(text, start, end, by) {
@@ -4117,12 +4103,12 @@ function whyNot(link) {
 	return refusal(useSchema.getState().definitions, workflow, graph, link);
 }
 var mayConnect = (ends) => whyNot(toProposal(ends)) === null;
-function tryConnect(link) {
+function tryConnect(link, moved) {
 	const why = whyNot(link);
-	if (why) say(t(...why), "error");
-	else edit((graph) => connect(graph, link.node, link.output, link.target, link.input));
-	return why === null;
+	if (why) return say(t(...why), "error");
+	edit((graph) => connect(moved ? unlink(graph, moved) : graph, link.node, link.output, link.target, link.input));
 }
+var unlink = (graph, edge) => disconnect(graph, edge.target, edge.targetHandle ?? "");
 var connectEnds = (ends) => tryConnect(toProposal(ends));
 function looseEnd(node, port, side) {
 	const def = definitionIn(node);
@@ -4142,7 +4128,7 @@ function dropLink(event, state, loose) {
 	if (!loose || state.isValid) return;
 	const [x, y] = pointerOf(event);
 	const over = state.toHandle;
-	if (over?.id && over.type !== loose.side) return void tryConnect(proposal(loose, over.nodeId, over.id));
+	if (over?.id && over.type !== loose.side) return tryConnect(proposal(loose, over.nodeId, over.id));
 	if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
 	const card = document.elementFromPoint(x, y)?.closest(".react-flow__node-card")?.dataset.id;
 	const def = card === void 0 ? void 0 : definitionIn(card);
@@ -4175,14 +4161,9 @@ function openPalette(screen, loose = null) {
 }
 function dropReconnected(edge, event, state) {
 	if (state.isValid || document.elementFromPoint(...pointerOf(event))?.closest(".react-flow__node")) return;
-	edit((graph) => disconnect(graph, edge.target, edge.targetHandle ?? ""));
+	edit((graph) => unlink(graph, edge));
 }
-function reconnect(edge, ends) {
-	const link = toProposal(ends);
-	const why = whyNot(link);
-	if (why) return say(t(...why), "error");
-	edit((graph) => connect(disconnect(graph, edge.target, edge.targetHandle ?? ""), link.node, link.output, link.target, link.input));
-}
+var reconnect = (edge, ends) => tryConnect(toProposal(ends), edge);
 function takeNodeChanges(changes) {
 	const measured = new Set(changes.flatMap((change) => change.type === "dimensions" ? [change.id] : []));
 	useView.setState((view) => {
@@ -4751,8 +4732,7 @@ function readPart(text) {
 	}
 }
 function paste(graph, part, at, keepLinks = false) {
-	const boxes = Object.keys(part.nodes).map((id) => boxOf(part, id).position);
-	const [left, top] = [Math.min(...boxes.map(([x]) => x)), Math.min(...boxes.map(([, y]) => y))];
+	const [left, top] = cornerOf(Object.keys(part.nodes).map((id) => boxOf(part, id).position));
 	const renamed = new Map();
 	const taken = { ...graph.nodes };
 	for (const [id, node] of Object.entries(part.nodes)) {
@@ -4867,9 +4847,8 @@ function pasteText(text, keepLinks, at = middle()) {
 }
 var duplicate = ifAny((ids) => {
 	const part = readPart(copy(current().graph, ids));
-	const corner = ids.map((id) => boxOf(current().graph, id).position);
-	const at = [Math.min(...corner.map((p) => p[0])) + 40, Math.min(...corner.map((p) => p[1])) + 40];
-	if (part) pasteText(copy(part, ids), true, at);
+	const [left, top] = cornerOf(ids.map((id) => boxOf(current().graph, id).position));
+	if (part) pasteText(copy(part, ids), true, [left + 40, top + 40]);
 });
 var bypass = ifAny((ids) => edit((graph) => toggleMode(graph, ids, "bypass")));
 var mute = ifAny((ids) => edit((graph) => toggleMode(graph, ids, "mute")));
@@ -6281,4 +6260,4 @@ async function start() {
 	setTimeout(() => useView.setState({ settled: true }), 1500);
 }
 start();
-export { reveal as $, moveItem as A, widgetOf as At, openSaved as B, t as Bt, proposal as C, remove as Ct, weightKey as D, definitionOf as Dt, Field as E, toggleMode as Et, colorOf as F, url as Ft, keepMine as G, sourceOf as Gt, saveAs as H, ancestors as Ht, toAsset as I, bytes as It, saveFile as J, isRecord as Jt, openDraft as K, wires as Kt, TextOutput as L, clock as Lt, useProblems as M, call as Mt, Icon as N, newKey as Nt, changeItem as O, fits as Ot, IconButton as P, thumbnailUrl as Pt, inGraph as Q, useAnswer as R, count as Rt, openPlaces as S, disconnect as St, badgeText as T, setValue as Tt, templates as U, inOrder as Ut, openTemplate as V, when as Vt, workflowOf as W, linkTo as Wt, useSession as X, writeJson as Xt, takeTheirs as Y, parseJson as Yt, TOUR as Z, addAt as _, edit as _t, cancelShown as a, upload as at, openPalette as b, open as bt, run as c, useNodeRun as ct, Dot as d, isSame as dt, say as et, matching as f, activeJobs as ft, titleOf as g, current as gt, score as h, useRun as ht, cancelJob as i, definitionIn as it, explain as j, assetUrl as jt, formItems as k, outputOf as kt, runGrid as l, visibleNode as lt, find as m, shownJob as mt, display as n, show as nt, clearQueue as o, useDefinition as ot, Picker as p, isActive as pt, openWorkflow as q, cleanWorkflow as qt, COMMANDS as r, useView as rt, placeJob as s, useSchema as st, NodeMenu as t, sayError as tt, setPaused as u, difference as ut, toggleFrozen as v, editWorkflow as vt, badgeHint as w, setTitle as wt, tryConnect as x, useDocument as xt, looseEnd as y, enter as yt, newWorkflow as z, seconds as zt };
+export { reveal as $, moveItem as A, widgetOf as At, openSaved as B, t as Bt, proposal as C, remove as Ct, weightKey as D, definitionOf as Dt, Field as E, toggleMode as Et, colorOf as F, url as Ft, keepMine as G, sourceOf as Gt, saveAs as H, ancestors as Ht, TextOutput as I, bytes as It, saveFile as J, isRecord as Jt, openDraft as K, wires as Kt, toAsset as L, clock as Lt, useProblems as M, call as Mt, Icon as N, newKey as Nt, changeItem as O, fits as Ot, IconButton as P, thumbnailUrl as Pt, inGraph as Q, useAnswer as R, count as Rt, openPlaces as S, disconnect as St, badgeText as T, setValue as Tt, templates as U, inOrder as Ut, openTemplate as V, when as Vt, workflowOf as W, linkTo as Wt, useSession as X, writeJson as Xt, takeTheirs as Y, parseJson as Yt, TOUR as Z, addAt as _, edit as _t, cancelShown as a, upload as at, openPalette as b, open as bt, run as c, useNodeRun as ct, Dot as d, isSame as dt, say as et, matching as f, activeJobs as ft, titleOf as g, current as gt, score as h, useRun as ht, cancelJob as i, definitionIn as it, explain as j, assetUrl as jt, formItems as k, outputOf as kt, runGrid as l, visibleNode as lt, find as m, shownJob as mt, display as n, show as nt, clearQueue as o, useDefinition as ot, Picker as p, isActive as pt, openWorkflow as q, cleanWorkflow as qt, COMMANDS as r, useView as rt, placeJob as s, useSchema as st, NodeMenu as t, sayError as tt, setPaused as u, difference as ut, toggleFrozen as v, editWorkflow as vt, badgeHint as w, setTitle as wt, tryConnect as x, useDocument as xt, looseEnd as y, enter as yt, newWorkflow as z, seconds as zt };

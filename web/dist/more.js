@@ -1,5 +1,5 @@
 import { r as __toESM } from "./rolldown-runtime.js";
-import { $ as reveal, A as moveItem, At as widgetOf, B as openSaved, Bt as t, C as proposal, Ct as remove, D as weightKey, Dt as definitionOf, E as Field, Et as toggleMode, F as colorOf, Ft as url, G as keepMine, Gt as sourceOf, H as saveAs, Ht as ancestors, I as toAsset, It as bytes, J as saveFile, Jt as isRecord, K as openDraft, Kt as wires, L as TextOutput, Lt as clock, M as useProblems, Mt as call, N as Icon, Nt as newKey, O as changeItem, Ot as fits, P as IconButton, Pt as thumbnailUrl, Q as inGraph, R as useAnswer, Rt as count, S as openPlaces, St as disconnect, T as badgeText, Tt as setValue, U as templates, Ut as inOrder, V as openTemplate, Vt as when, W as workflowOf, Wt as linkTo, X as useSession, Xt as writeJson, Y as takeTheirs, Yt as parseJson, Z as TOUR, _ as addAt, _t as edit, a as cancelShown, at as upload, b as openPalette, bt as open, c as run, ct as useNodeRun, d as Dot, dt as isSame, et as say, f as matching, ft as activeJobs, g as titleOf, gt as current, h as score, ht as useRun, i as cancelJob, it as definitionIn, j as explain, jt as assetUrl, k as formItems, kt as outputOf, l as runGrid, lt as visibleNode, m as find, mt as shownJob, n as display, nt as show, o as clearQueue, ot as useDefinition, p as Picker, pt as isActive, q as openWorkflow, qt as cleanWorkflow, r as COMMANDS, rt as useView, s as placeJob, st as useSchema, t as NodeMenu, tt as sayError, u as setPaused, ut as difference, v as toggleFrozen, vt as editWorkflow, w as badgeHint, wt as setTitle, x as tryConnect, xt as useDocument, y as looseEnd, yt as enter, z as newWorkflow, zt as seconds } from "./editor.js";
+import { $ as reveal, A as moveItem, At as widgetOf, B as openSaved, Bt as t, C as proposal, Ct as remove, D as weightKey, Dt as definitionOf, E as Field, Et as toggleMode, F as colorOf, Ft as url, G as keepMine, Gt as sourceOf, H as saveAs, Ht as ancestors, I as TextOutput, It as bytes, J as saveFile, Jt as isRecord, K as openDraft, Kt as wires, L as toAsset, Lt as clock, M as useProblems, Mt as call, N as Icon, Nt as newKey, O as changeItem, Ot as fits, P as IconButton, Pt as thumbnailUrl, Q as inGraph, R as useAnswer, Rt as count, S as openPlaces, St as disconnect, T as badgeText, Tt as setValue, U as templates, Ut as inOrder, V as openTemplate, Vt as when, W as workflowOf, Wt as linkTo, X as useSession, Xt as writeJson, Y as takeTheirs, Yt as parseJson, Z as TOUR, _ as addAt, _t as edit, a as cancelShown, at as upload, b as openPalette, bt as open, c as run, ct as useNodeRun, d as Dot, dt as isSame, et as say, f as matching, ft as activeJobs, g as titleOf, gt as current, h as score, ht as useRun, i as cancelJob, it as definitionIn, j as explain, jt as assetUrl, k as formItems, kt as outputOf, l as runGrid, lt as visibleNode, m as find, mt as shownJob, n as display, nt as show, o as clearQueue, ot as useDefinition, p as Picker, pt as isActive, q as openWorkflow, qt as cleanWorkflow, r as COMMANDS, rt as useView, s as placeJob, st as useSchema, t as NodeMenu, tt as sayError, u as setPaused, ut as difference, v as toggleFrozen, vt as editWorkflow, w as badgeHint, wt as setTitle, x as tryConnect, xt as useDocument, y as looseEnd, yt as enter, z as newWorkflow, zt as seconds } from "./editor.js";
 import { C as require_react, y as require_jsx_runtime } from "./vendor.js";
 // src/panels/Dialog.tsx
 var import_react = __toESM(require_react(), 1);
@@ -341,49 +341,6 @@ function Compare({ left, right }) {
 		]
 	});
 }
-// src/panels/ConflictDialog.tsx
-function ConflictDialog() {
-	const { saved, file, draft } = useSession.getState();
-	const ofDraft = saved === "conflict";
-	const [found, setFound] = (0, import_react.useState)(null);
-	const compare = async () => {
-		const path = ofDraft ? `v1/drafts/${draft}` : `v1/workflows/${file?.id ?? ""}`;
-		const theirs = await call(path);
-		const workflow = theirs.workflow ?? theirs.draft?.workflow;
-		setFound(difference(cleanWorkflow(workflow ?? {}), current().workflow));
-	};
-	const keep = () => ofDraft ? keepMine() : saveAs(t("conflict.copyOf", { name: current().workflow.name }), null, true);
-	const take = () => ofDraft ? takeTheirs() : openSaved(file?.id ?? "");
-	return (0, import_jsx_runtime.jsxs)(Dialog, {
-		label: t("conflict.title"),
-		className: "small",
-		children: [
-			(0, import_jsx_runtime.jsx)("p", { children: t("conflict.text") }),
-			(0, import_jsx_runtime.jsxs)("p", {
-				className: "buttons",
-				children: [
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						className: "primary",
-						onClick: () => void keep(),
-						children: t("conflict.keep")
-					}),
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						onClick: () => void take(),
-						children: t("conflict.take")
-					}),
-					(0, import_jsx_runtime.jsx)("button", {
-						type: "button",
-						onClick: () => void compare(),
-						children: t("conflict.compare")
-					})
-				]
-			}),
-			found && (0, import_jsx_runtime.jsx)(Changes, { found })
-		]
-	});
-}
 // src/panels/MiniGraph.tsx
 var [WIDTH, HEIGHT$1] = [240, 150];
 function MiniGraph({ document }) {
@@ -618,13 +575,23 @@ function replacements(defs, workflow, graph, id) {
 	return [...new Set(defs.values())].filter((def) => def.type !== graph.nodes[id]?.type).map((def) => ({
 		def,
 		...replaceNode(defs, workflow, graph, id, def)
-	})).map(({ def, kept, lost }) => ({
-		def,
-		kept,
-		lost
 	})).sort((a, b) => a.lost.length - b.lost.length || b.kept - a.kept);
 }
 // src/panels/searches.tsx
+function SearchDialog({ title, choose, stays = false, ...picker }) {
+	const done = (choice) => {
+		if (!stays) show(null);
+		choose(choice);
+	};
+	return (0, import_jsx_runtime.jsx)(Dialog, {
+		label: title,
+		className: "search",
+		children: (0, import_jsx_runtime.jsx)(Picker, {
+			...picker,
+			choose: done
+		}, picker.label)
+	});
+}
 function FindDialog() {
 	const { graph, workflow } = current();
 	const defs = useSchema.getState().definitions;
@@ -633,18 +600,11 @@ function FindDialog() {
 		label: hit.title,
 		hint: hit.where || hit.node
 	}));
-	const choose = ({ key }) => {
-		show(null);
-		reveal(key);
-	};
-	return (0, import_jsx_runtime.jsx)(Dialog, {
-		label: t("do.find"),
-		className: "search",
-		children: (0, import_jsx_runtime.jsx)(Picker, {
-			label: t("find.hint"),
-			search,
-			choose
-		})
+	return (0, import_jsx_runtime.jsx)(SearchDialog, {
+		title: t("do.find"),
+		label: t("find.hint"),
+		search,
+		choose: ({ key }) => reveal(key)
 	});
 }
 function CommandsDialog() {
@@ -662,18 +622,11 @@ function CommandsDialog() {
 		lead: (0, import_jsx_runtime.jsx)(Dot, { def }),
 		run: () => addAt(def, inGraph([innerWidth / 2 - 130, innerHeight / 3]), null)
 	}))];
-	const choose = (choice) => {
-		show(null);
-		choice.run();
-	};
-	return (0, import_jsx_runtime.jsx)(Dialog, {
-		label: t("do.commands"),
-		className: "search",
-		children: (0, import_jsx_runtime.jsx)(Picker, {
-			label: t("commands.hint"),
-			search,
-			choose
-		})
+	return (0, import_jsx_runtime.jsx)(SearchDialog, {
+		title: t("do.commands"),
+		label: t("commands.hint"),
+		search,
+		choose: (choice) => choice.run()
 	});
 }
 function ReplaceDialog({ id }) {
@@ -691,18 +644,14 @@ function ReplaceDialog({ id }) {
 		}) : t("replace.keepsAll", { kept })
 	}));
 	const choose = ({ def }) => {
-		show(null);
 		edit((one) => replaceNode(defs, workflow, one, id, def).graph);
 		reveal(id);
 	};
-	return (0, import_jsx_runtime.jsx)(Dialog, {
-		label: t("replace.title", { title: titleOf(defs, workflow, graph, id) }),
-		className: "search",
-		children: (0, import_jsx_runtime.jsx)(Picker, {
-			label: t("palette.search"),
-			search,
-			choose
-		})
+	return (0, import_jsx_runtime.jsx)(SearchDialog, {
+		title: t("replace.title", { title: titleOf(defs, workflow, graph, id) }),
+		label: t("palette.search"),
+		search,
+		choose
 	});
 }
 function ConnectDialog({ id }) {
@@ -717,14 +666,12 @@ function ConnectDialog({ id }) {
 			label: port.name,
 			hint: port.type
 		}));
-		return (0, import_jsx_runtime.jsx)(Dialog, {
-			label: t("connect.from", { title }),
-			className: "search",
-			children: (0, import_jsx_runtime.jsx)(Picker, {
-				label: t("connect.output"),
-				search,
-				choose: ({ key }) => setOutput(key)
-			}, "from")
+		return (0, import_jsx_runtime.jsx)(SearchDialog, {
+			title: t("connect.from", { title }),
+			label: t("connect.output"),
+			search,
+			choose: ({ key }) => setOutput(key),
+			stays: true
 		});
 	}
 	const loose = looseEnd(id, output, "source");
@@ -743,32 +690,26 @@ function ConnectDialog({ id }) {
 		port: ""
 	}];
 	const choose = ({ node, port }) => {
-		show(null);
 		if (!loose) return;
 		if (!node) return openPalette([innerWidth / 2 - 180, innerHeight / 4], loose);
 		tryConnect(proposal(loose, node, port));
 		reveal(node);
 	};
-	return (0, import_jsx_runtime.jsx)(Dialog, {
-		label: t("connect.to", {
+	return (0, import_jsx_runtime.jsx)(SearchDialog, {
+		title: t("connect.to", {
 			title,
 			output
 		}),
-		className: "search",
-		children: (0, import_jsx_runtime.jsx)(Picker, {
-			label: t("connect.input"),
-			search,
-			choose
-		}, "to")
+		label: t("connect.input"),
+		search,
+		choose
 	});
 }
 // src/panels/MaskDialog.tsx
-var load = (address) => new Promise((resolve, reject) => {
-	const image = new Image();
-	image.onload = () => resolve(image);
-	image.onerror = reject;
-	image.src = address;
-});
+function load(address) {
+	const image = Object.assign(new Image(), { src: address });
+	return image.decode().then(() => image);
+}
 var contextOf = (canvas) => canvas?.getContext("2d", { willReadFrequently: true }) ?? null;
 function withHole(picture, mask) {
 	const canvas = document.createElement("canvas");
@@ -912,7 +853,7 @@ function MaskDialog({ node, input, asset }) {
 		})]
 	});
 }
-// src/panels/SaveDialog.tsx
+// src/panels/saving.tsx
 function SaveDialog() {
 	const file = useSession((state) => state.file);
 	const submit = (asNew) => (event) => {
@@ -959,6 +900,48 @@ function SaveDialog() {
 				})
 			]
 		})
+	});
+}
+function ConflictDialog() {
+	const { saved, file, draft } = useSession.getState();
+	const ofDraft = saved === "conflict";
+	const [found, setFound] = (0, import_react.useState)(null);
+	const compare = async () => {
+		const path = ofDraft ? `v1/drafts/${draft}` : `v1/workflows/${file?.id ?? ""}`;
+		const theirs = await call(path);
+		const workflow = theirs.workflow ?? theirs.draft?.workflow;
+		setFound(difference(cleanWorkflow(workflow ?? {}), current().workflow));
+	};
+	const keep = () => ofDraft ? keepMine() : saveAs(t("conflict.copyOf", { name: current().workflow.name }), null, true);
+	const take = () => ofDraft ? takeTheirs() : openSaved(file?.id ?? "");
+	return (0, import_jsx_runtime.jsxs)(Dialog, {
+		label: t("conflict.title"),
+		className: "small",
+		children: [
+			(0, import_jsx_runtime.jsx)("p", { children: t("conflict.text") }),
+			(0, import_jsx_runtime.jsxs)("p", {
+				className: "buttons",
+				children: [
+					(0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						className: "primary",
+						onClick: () => void keep(),
+						children: t("conflict.keep")
+					}),
+					(0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						onClick: () => void take(),
+						children: t("conflict.take")
+					}),
+					(0, import_jsx_runtime.jsx)("button", {
+						type: "button",
+						onClick: () => void compare(),
+						children: t("conflict.compare")
+					})
+				]
+			}),
+			found && (0, import_jsx_runtime.jsx)(Changes, { found })
+		]
 	});
 }
 // src/panels/ShortcutsDialog.tsx

@@ -6,7 +6,7 @@ import * as edits from "../graph/edit";
 import { addFrame, removeFrames } from "../graph/frames";
 import { subgraphName, INPUTS, type NodeDef, OUTPUTS } from "../graph/schema";
 import { makeSubgraph, unpack } from "../graph/subgraph";
-import type { Position } from "../graph/workflow";
+import { cornerOf, type Position } from "../graph/workflow";
 import { current, edit, editWorkflow } from "../state/document";
 import { useSchema } from "../state/schema";
 import { inGraph, say, select, selectedFrames, selection, sizes, useView } from "../state/view";
@@ -65,9 +65,8 @@ export function pasteText(text: string, keepLinks: boolean, at: Position = middl
 
 export const duplicate = ifAny((ids) => {
   const part = readPart(copy(current().graph, ids));
-  const corner = ids.map((id) => edits.boxOf(current().graph, id).position);
-  const at: Position = [Math.min(...corner.map((p) => p[0])) + 40, Math.min(...corner.map((p) => p[1])) + 40];
-  if (part) pasteText(copy(part, ids), true, at);
+  const [left, top] = cornerOf(ids.map((id) => edits.boxOf(current().graph, id).position));
+  if (part) pasteText(copy(part, ids), true, [left + 40, top + 40]);
 });
 
 export const bypass = ifAny((ids) => edit((graph) => edits.toggleMode(graph, ids, "bypass")));

@@ -1,16 +1,22 @@
-import { assetUrl, thumbnailUrl } from "../server/api";
+import { assetUrl, send, thumbnailUrl } from "../server/api";
 import type { Asset, Output } from "../server/types";
+import { useAnswer } from "../state/answer";
 import { useDocument } from "../state/document";
 import { runId, useNodeRun } from "../state/node-run";
 import { useRun } from "../state/run";
 import { show } from "../state/view";
 import { t } from "../words";
-import { TextOutput } from "./TextOutput";
 
 export const toAsset = (output: Output): Asset => ({
   id: output.asset, name: output.name, kind: "output", media_type: output.media_type, size: 0, created: 0,
   width: null, height: null, job: null, node: output.node,
 });
+
+/** A text that a node made, shown as text whatever is in it. */
+export function TextOutput({ asset }: { asset: string }) {
+  const [text] = useAnswer(() => send(assetUrl(asset)).then((response) => response.text(), () => ""), [asset]);
+  return <pre className="text-output nodrag nowheel" tabIndex={0}>{text?.slice(0, 20_000)}</pre>;
+}
 
 function Result({ output }: { output: Output }) {
   if (output.media_type.startsWith("image/"))

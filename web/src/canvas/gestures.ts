@@ -5,7 +5,7 @@ import { connect, disconnect, move } from "../graph/edit";
 import { changeFrame, membersOf } from "../graph/frames";
 import { INPUTS, OUTPUTS, outputOf } from "../graph/schema";
 import { promote } from "../graph/subgraph";
-import { wires, type Position } from "../graph/workflow";
+import { wires, type Graph, type Position } from "../graph/workflow";
 import { current, edit } from "../state/document";
 import { definitionIn, useSchema } from "../state/schema";
 import { frameIndex, inGraph, isFrame, say, sizes, useView, type ViewNode, type WireEdge } from "../state/view";
@@ -23,15 +23,16 @@ function whyNot(link: Proposal) {
 
 export const mayConnect = (ends: Ends): boolean => whyNot(toProposal(ends)) === null;
 
-/** Makes a link, or says in one sentence why not. */
-export function tryConnect(link: Proposal): boolean {
+/** Makes a link, in place of the one whose end was `moved`, or says in one sentence why not. */
+export function tryConnect(link: Proposal, moved?: WireEdge): void {
   const why = whyNot(link);
-  if (why) say(t(...why), "error");
-  else edit((graph) => connect(graph, link.node, link.output, link.target, link.input));
-  return why === null;
+  if (why) return say(t(...why), "error");
+  edit((graph) => connect(moved ? unlink(graph, moved) : graph, link.node, link.output, link.target, link.input));
 }
 
-export const connectEnds = (ends: Connection): boolean => tryConnect(toProposal(ends));
+const unlink = (graph: Graph, edge: WireEdge): Graph => disconnect(graph, edge.target, edge.targetHandle ?? "");
+
+export const connectEnds = (ends: Connection): void => tryConnect(toProposal(ends));
 
 export function looseEnd(node: string, port: string, side: "source" | "target"): Loose | null {
   const def = definitionIn(node);
@@ -49,7 +50,7 @@ export function dropLink(event: MouseEvent | TouchEvent, state: FinalConnectionS
   if (!loose || state.isValid) return;
   const [x, y] = pointerOf(event);
   const over = state.toHandle;
-  if (over?.id && over.type !== loose.side) return void tryConnect(proposal(loose, over.nodeId, over.id));
+  if (over?.id && over.type !== loose.side) return tryConnect(proposal(loose, over.nodeId, over.id));
   if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
   const card = document.elementFromPoint(x, y)?.closest<HTMLElement>(".react-flow__node-card")?.dataset.id;
   const def = card === undefined ? undefined : definitionIn(card);
@@ -78,15 +79,10 @@ export function openPalette(screen: Position, loose: Loose | null = null): void 
 /** The end of a link was dragged off its socket and let go. */
 export function dropReconnected(edge: WireEdge, event: MouseEvent | TouchEvent, state: FinalConnectionState): void {
   if (state.isValid || document.elementFromPoint(...pointerOf(event))?.closest(".react-flow__node")) return;
-  edit((graph) => disconnect(graph, edge.target, edge.targetHandle ?? ""));
+  edit((graph) => unlink(graph, edge));
 }
 
-export function reconnect(edge: WireEdge, ends: Connection): void {
-  const link = toProposal(ends);
-  const why = whyNot(link);
-  if (why) return say(t(...why), "error");
-  edit((graph) => connect(disconnect(graph, edge.target, edge.targetHandle ?? ""), link.node, link.output, link.target, link.input));
-}
+export const reconnect = (edge: WireEdge, ends: Connection): void => tryConnect(toProposal(ends), edge);
 
 /** Moves, selects and measures; what was measured takes the place of what was estimated. */
 export function takeNodeChanges(changes: NodeChange<ViewNode>[]): void {

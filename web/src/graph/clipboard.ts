@@ -2,7 +2,7 @@
 import { boxOf, disconnect, freshId } from "./edit";
 import { isRecord, parseJson, writeJson, type Json } from "./json";
 import { clean } from "./file";
-import { linkTo, sourceOf, type Box, type Graph, type Position, type WorkflowNode } from "./workflow";
+import { cornerOf, linkTo, sourceOf, type Box, type Graph, type Position, type WorkflowNode } from "./workflow";
 
 export function copy(graph: Graph, ids: readonly string[]): string {
   const inside = ids.filter((id) => graph.nodes[id] && !id.startsWith("$"));
@@ -26,8 +26,7 @@ export function readPart(text: string): Graph | null {
 
 /** Adds a part with fresh ids, its upper left corner at `at`. Links from outside it stay only with `keepLinks`. */
 export function paste<G extends Graph>(graph: G, part: Graph, at: Position, keepLinks = false): { graph: G; ids: string[] } {
-  const boxes = Object.keys(part.nodes).map((id) => boxOf(part, id).position);
-  const [left, top] = [Math.min(...boxes.map(([x]) => x)), Math.min(...boxes.map(([, y]) => y))];
+  const [left, top] = cornerOf(Object.keys(part.nodes).map((id) => boxOf(part, id).position));
   const renamed = new Map<string, string>();
   const taken: Record<string, unknown> = { ...graph.nodes };
   for (const [id, node] of Object.entries(part.nodes)) {

@@ -22,12 +22,17 @@ export function changeBox<G extends Graph>(graph: G, id: string, key: keyof Box,
   return { ...graph, layout: { ...graph.layout, [id]: put(boxOf(graph, id), key, value) } };
 }
 
+/** `name`, or with the first number from 2 on that makes it free. */
+export function unique(name: string, taken: (name: string) => boolean): string {
+  let one = name;
+  for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
+  return one;
+}
+
 /** A readable id that is not taken: `ksampler`, `ksampler2`. */
 export function freshId(taken: Readonly<Record<string, unknown>>, type: string): string {
   const stem = type.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_+|_+$/g, "").replace(/\d+$/, "") || "node";
-  let id = stem;
-  for (let count = 2; id in taken; count += 1) id = `${stem}${count}`;
-  return id;
+  return unique(stem, (one) => one in taken);
 }
 
 /** The literals a new node starts with; seeds are drawn anew for each run. */

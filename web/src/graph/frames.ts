@@ -1,6 +1,6 @@
 /** Frames: titled rectangles that carry the nodes lying in them. */
 import { boxOf, setMode } from "./edit";
-import type { Graph, Group, Position, WorkflowNode } from "./workflow";
+import { cornerOf, type Graph, type Group, type Position, type WorkflowNode } from "./workflow";
 
 export type Sizes = ReadonlyMap<string, Position>;
 const sizeOf = (sizes: Sizes, id: string): Position => sizes.get(id) ?? [260, 160];
@@ -28,7 +28,7 @@ export const removeFrames = <G extends Graph>(graph: G, indexes: readonly number
 export function addFrame<G extends Graph>(graph: G, ids: readonly string[], sizes: Sizes, title: string): G {
   if (!ids.length) return graph;
   const corners = ids.map((id) => [boxOf(graph, id).position, sizeOf(sizes, id)] as const);
-  const [left, top] = [Math.min(...corners.map(([p]) => p[0])), Math.min(...corners.map(([p]) => p[1]))];
+  const [left, top] = cornerOf(corners.map(([position]) => position));
   const [right, bottom] = [Math.max(...corners.map(([p, s]) => p[0] + s[0])), Math.max(...corners.map(([p, s]) => p[1] + s[1]))];
   const bounds = [left - 24, top - 56, right - left + 48, bottom - top + 80] as const;
   return { ...graph, groups: [...(graph.groups ?? []), { title, bounds }] };

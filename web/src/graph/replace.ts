@@ -57,9 +57,8 @@ function sameKind(before: NodeDef, name: string, field: NonNullable<NodeDef["inp
 
 /** Types to offer instead of a node: those that keep most come first. */
 export function replacements(defs: Definitions, workflow: Workflow, graph: Graph, id: string): { def: NodeDef; kept: number; lost: readonly string[] }[] {
-  const unique = [...new Set(defs.values())].filter((def) => def.type !== graph.nodes[id]?.type);
-  return unique
+  return [...new Set(defs.values())]
+    .filter((def) => def.type !== graph.nodes[id]?.type)
     .map((def) => ({ def, ...replaceNode(defs, workflow, graph, id, def) }))
-    .map(({ def, kept, lost }) => ({ def, kept, lost }))
     .sort((a, b) => a.lost.length - b.lost.length || b.kept - a.kept);
 }

@@ -1,8 +1,8 @@
 /** Subgraphs: enter, make from a selection, unpack. */
-import { boxOf, connect, remove, setValue, without } from "./edit";
+import { boxOf, connect, remove, setValue, unique, without } from "./edit";
 import type { Json } from "./json";
 import { definitionOf, outputOf, subgraphName, subgraphType, type Definitions, INPUTS, OUTPUTS } from "./schema";
-import { linkTo, sourceOf, wires, type Box, type Graph, type Subgraph, type SubgraphPort, type Workflow, type WorkflowNode } from "./workflow";
+import { cornerOf, linkTo, sourceOf, wires, type Box, type Graph, type Subgraph, type SubgraphPort, type Workflow, type WorkflowNode } from "./workflow";
 
 /** A subgraph with two nodes that stand for its border, so that every edit works on it as on any graph. */
 function opened(subgraph: Subgraph): Subgraph {
@@ -65,12 +65,6 @@ export function promote(graph: Graph, loose: { readonly node: string; readonly p
   return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
 
-const unique = (name: string, taken: (name: string) => boolean): string => {
-  let one = name;
-  for (let count = 2; taken(one); count += 1) one = `${name}${count}`;
-  return one;
-};
-
 /** Moves nodes of the outermost graph into a new subgraph, with one node in their place. */
 export function makeSubgraph(defs: Definitions, workflow: Workflow, ids: readonly string[], wish: string): { workflow: Workflow; id: string } {
   const chosen = new Set(ids);
@@ -130,8 +124,7 @@ export function unpack(workflow: Workflow, id: string): Workflow {
     return linkTo(renamed.get(source.node) ?? source.node, source.output);
   };
   const [x, y] = boxOf(workflow, id).position;
-  const corner = Object.values(subgraph.layout).map((box) => box.position);
-  const [left, top] = [Math.min(...corner.map((p) => p[0])), Math.min(...corner.map((p) => p[1]))];
+  const [left, top] = cornerOf(Object.values(subgraph.layout).map((box) => box.position));
   const nodes: Record<string, WorkflowNode> = { ...workflow.nodes };
   const layout: Record<string, Box> = { ...workflow.layout };
   for (const [inner, fresh] of renamed) {

@@ -3,6 +3,9 @@ import { isRecord, type Json } from "./json";
 
 export type Position = readonly [number, number];
 
+/** The upper left corner around all positions. */
+export const cornerOf = (all: readonly Position[]): Position => [Math.min(...all.map(([x]) => x)), Math.min(...all.map(([, y]) => y))];
+
 export interface WorkflowNode {
   readonly type: string;
   readonly inputs: Readonly<Record<string, Json>>;

@@ -8,13 +8,10 @@ import { say, sayError, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 
-const load = (address: string): Promise<HTMLImageElement> =>
-  new Promise((resolve, reject) => {
-    const image = new Image();
-    image.onload = () => resolve(image);
-    image.onerror = reject;
-    image.src = address;
-  });
+function load(address: string): Promise<HTMLImageElement> {
+  const image = Object.assign(new Image(), { src: address });
+  return image.decode().then(() => image);
+}
 
 const contextOf = (canvas: HTMLCanvasElement | null) => canvas?.getContext("2d", { willReadFrequently: true }) ?? null;
 

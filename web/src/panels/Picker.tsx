@@ -8,7 +8,7 @@ export interface Choice {
   readonly lead?: ReactNode;
 }
 
-interface Props<T extends Choice> {
+export interface PickerProps<T extends Choice> {
   readonly label: string;
   readonly search: (query: string) => readonly T[];
   readonly choose: (choice: T) => void;
@@ -17,7 +17,7 @@ interface Props<T extends Choice> {
 const MOST = 80;
 
 /** A search field above a list: arrows move, Enter takes. Serves every search in the editor. */
-export function Picker<T extends Choice>({ label, search, choose }: Props<T>) {
+export function Picker<T extends Choice>({ label, search, choose }: PickerProps<T>) {
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
   const id = useId();

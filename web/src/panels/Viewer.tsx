@@ -9,7 +9,7 @@ import { useAnswer } from "../state/answer";
 import { useSchema } from "../state/schema";
 import { openWorkflow } from "../state/session";
 import { show } from "../state/view";
-import { TextOutput } from "../canvas/TextOutput";
+import { TextOutput } from "../canvas/Results";
 import { bytes, t } from "../words";
 import { Dialog } from "./Dialog";
 

@@ -1,11 +1,10 @@
 import { useView, type Dialog as Shown } from "../state/view";
 import { BatchDialog } from "./BatchDialog";
 import { Compare } from "./Compare";
-import { ConflictDialog } from "./ConflictDialog";
 import { LibraryDialog } from "./LibraryDialog";
 import { CommandsDialog, ConnectDialog, FindDialog, ReplaceDialog } from "./searches";
 import { MaskDialog } from "./MaskDialog";
-import { SaveDialog } from "./SaveDialog";
+import { ConflictDialog, SaveDialog } from "./saving";
 import { ShortcutsDialog } from "./ShortcutsDialog";
 import { TextDialog } from "./TextDialog";
 import { Viewer } from "./Viewer";

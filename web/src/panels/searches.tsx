@@ -13,17 +13,22 @@ import { inGraph, reveal, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 import { Dot, matching } from "./Palette";
-import { Picker } from "./Picker";
+import { Picker, type Choice, type PickerProps } from "./Picker";
+
+/** A dialog that is a search: it closes before what was chosen is done, unless it `stays` for the next question. */
+function SearchDialog<T extends Choice>({ title, choose, stays = false, ...picker }: PickerProps<T> & { title: string; stays?: boolean }) {
+  const done = (choice: T) => {
+    if (!stays) show(null);
+    choose(choice);
+  };
+  return <Dialog label={title} className="search"><Picker key={picker.label} {...picker} choose={done} /></Dialog>;
+}
 
 export function FindDialog() {
   const { graph, workflow } = current();
   const defs = useSchema.getState().definitions;
   const search = (query: string) => find(defs, workflow, graph, query).map((hit) => ({ key: hit.node, label: hit.title, hint: hit.where || hit.node }));
-  const choose = ({ key }: { key: string }) => {
-    show(null);
-    reveal(key);
-  };
-  return <Dialog label={t("do.find")} className="search"><Picker label={t("find.hint")} search={search} choose={choose} /></Dialog>;
+  return <SearchDialog title={t("do.find")} label={t("find.hint")} search={search} choose={({ key }) => reveal(key)} />;
 }
 
 /** Every action, and every node that can be added, from one field. */
@@ -38,11 +43,7 @@ export function CommandsDialog() {
       run: () => addAt(def, inGraph([innerWidth / 2 - 130, innerHeight / 3]), null),
     })),
   ];
-  const choose = (choice: { run: () => void }) => {
-    show(null);
-    choice.run();
-  };
-  return <Dialog label={t("do.commands")} className="search"><Picker label={t("commands.hint")} search={search} choose={choose} /></Dialog>;
+  return <SearchDialog title={t("do.commands")} label={t("commands.hint")} search={search} choose={(choice) => choice.run()} />;
 }
 
 export function ReplaceDialog({ id }: { readonly id: string }) {
@@ -55,15 +56,10 @@ export function ReplaceDialog({ id }: { readonly id: string }) {
       hint: lost.length ? t("replace.loses", { kept, lost: lost.join(", ") }) : t("replace.keepsAll", { kept }),
     }));
   const choose = ({ def }: Pick<(typeof offers)[number], "def">) => {
-    show(null);
     edit((one) => replaceNode(defs, workflow, one, id, def).graph);
     reveal(id);
   };
-  return (
-    <Dialog label={t("replace.title", { title: titleOf(defs, workflow, graph, id) })} className="search">
-      <Picker label={t("palette.search")} search={search} choose={choose} />
-    </Dialog>
-  );
+  return <SearchDialog title={t("replace.title", { title: titleOf(defs, workflow, graph, id) })} label={t("palette.search")} search={search} choose={choose} />;
 }
 
 /** Makes a link without a pointer: first the output, then one of the places it fits, or a new node. */
@@ -75,7 +71,7 @@ export function ConnectDialog({ id }: { readonly id: string }) {
   const title = titleOf(defs, workflow, graph, id);
   if (output === undefined) {
     const search = (query: string) => outputs.filter((port) => score(query, port.name, port.type) > 0).map((port) => ({ key: port.name, label: port.name, hint: port.type }));
-    return <Dialog label={t("connect.from", { title })} className="search"><Picker key="from" label={t("connect.output")} search={search} choose={({ key }) => setOutput(key)} /></Dialog>;
+    return <SearchDialog title={t("connect.from", { title })} label={t("connect.output")} search={search} choose={({ key }) => setOutput(key)} stays />;
   }
   const loose = looseEnd(id, output, "source");
   const places = loose ? openPlaces(defs, workflow, graph, loose) : [];
@@ -86,11 +82,10 @@ export function ConnectDialog({ id }: { readonly id: string }) {
     { key: "new", label: t("connect.newNode"), hint: "", node: "", port: "" },
   ];
   const choose = ({ node, port }: { node: string; port: string }) => {
-    show(null);
     if (!loose) return;
     if (!node) return openPalette([innerWidth / 2 - 180, innerHeight / 4], loose);
     tryConnect(proposal(loose, node, port));
     reveal(node);
   };
-  return <Dialog label={t("connect.to", { title, output })} className="search"><Picker key="to" label={t("connect.input")} search={search} choose={choose} /></Dialog>;
+  return <SearchDialog title={t("connect.to", { title, output })} label={t("connect.input")} search={search} choose={choose} />;
 }

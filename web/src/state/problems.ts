@@ -13,10 +13,9 @@ interface ProblemState {
   readonly byNode: ReadonlyMap<string, readonly Problem[]>;
   /** Tasks of the last plan that would run, not come from the cache; null while there is no valid plan. */
   readonly rerun: ReadonlySet<string> | null;
-  readonly planned: number;
 }
 
-export const useProblems = create<ProblemState>(() => ({ list: [], byNode: new Map(), rerun: null, planned: 0 }));
+export const useProblems = create<ProblemState>(() => ({ list: [], byNode: new Map(), rerun: null }));
 
 /** A sentence for a problem, wherever it was found. */
 export const explain = (problem: Problem): string => {
@@ -48,7 +47,7 @@ async function checkThere(local: readonly Problem[]): Promise<void> {
     const plan = await call<PlanAnswer>("v1/plans", { json: { workflow } });
     if (workflow !== current().workflow) return;
     const rerun = new Set(plan.tasks.filter((task) => task.cached === null).map((task) => task.node));
-    useProblems.setState({ rerun, planned: plan.tasks.length });
+    useProblems.setState({ rerun });
   } catch (error) {
     if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
     const seen = new Set(local.map((one) => `${one.node} ${one.input}`));

@@ -10,15 +10,13 @@ import { forgetRun, useRun } from "./run";
 import { loadHistory } from "./events";
 import { show } from "./view";
 
-export type Saved = "saved" | "saving" | "offline" | "conflict";
-
 interface SessionState {
   readonly draft: string;
   /** The draft's version on the server, from its ETag; null while it has none. */
   readonly revision: string | null;
   /** The named workflow in the library that this is a copy of. */
   readonly file: { readonly id: string; readonly version: number } | null;
-  readonly saved: Saved;
+  readonly saved: "saved" | "saving" | "offline" | "conflict";
   readonly readOnly: boolean;
 }
 
@@ -29,18 +27,22 @@ const LAST = "graphflow.last";
 /** What was opened and not changed since: a reload finds it here, for no draft of it is kept yet. */
 const OPENED = "graphflow.opened";
 
+function begin(workflow: Workflow, session: SessionState): void {
+  forgetRun();
+  useSession.setState(session);
+  open(workflow);
+  sessionStorage.setItem(LAST, session.draft);
+  void loadHistory();
+}
+
 /** Opens a workflow under a new draft. */
 export function openWorkflow(workflow: Workflow, file: SessionState["file"] = null, readOnly = false, draft = newKey()): void {
-  forgetRun();
-  useSession.setState({ draft, revision: null, file, saved: "saved", readOnly });
-  open(workflow);
-  sessionStorage.setItem(LAST, draft);
+  begin(workflow, { draft, revision: null, file, saved: "saved", readOnly });
   try {
     sessionStorage.setItem(OPENED, writeJson({ workflow, file, readOnly }));
   } catch {
     sessionStorage.removeItem(OPENED); // too large for it: a reload before the first edit opens it no more
   }
-  void loadHistory();
 }
 
 const record = () => ({ workflow: current().workflow, file: useSession.getState().file });
@@ -131,13 +133,9 @@ export async function openDraft(draft: string): Promise<boolean> {
   }
   found = own ?? found;
   if (!found) return false;
-  forgetRun();
-  useSession.setState({ draft, revision, file: found.file, saved: kept ? "offline" : "saved", readOnly: false });
-  open(found.workflow);
-  sessionStorage.setItem(LAST, draft);
+  begin(found.workflow, { draft, revision, file: found.file, saved: kept ? "offline" : "saved", readOnly: false });
   sessionStorage.removeItem(OPENED);
   if (kept) void put();
-  void loadHistory();
   return true;
 }
 

@@ -36,7 +36,7 @@ interface ViewState {
   readonly panel: Panel | null;
   readonly mode: "canvas" | "form";
   readonly renaming: string | null;
-  readonly toast: { readonly text: string; readonly tone: "info" | "error"; readonly count: number } | null;
+  readonly toast: { readonly text: string; readonly tone: "info" | "error" } | null;
   readonly snap: boolean;
   /** Nodes to mark: those that would run again, or that a version changed. */
   readonly marks: Readonly<Record<string, "rerun" | "added" | "changed">>;
@@ -76,7 +76,7 @@ export const tourSeen = (): boolean => localStorage.getItem(TOUR) !== null;
 
 /** Says something in the live region, and in a note that goes away. */
 export function say(text: string, tone: "info" | "error" = "info"): void {
-  useView.setState((state) => ({ toast: { text, tone, count: (state.toast?.count ?? 0) + 1 } }));
+  useView.setState({ toast: { text, tone } });
 }
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -7,12 +7,9 @@ import { IconButton } from "../icons";
 import { edit, editWorkflow, useDocument } from "../state/document";
 import { choices } from "../state/schema";
 import { t } from "../words";
-import { ChoiceField } from "./ChoiceField";
 import { FileField } from "./FileField";
-import { JsonField } from "./JsonField";
-import { NumberField } from "./NumberField";
-import { SeedField } from "./SeedField";
-import { ColorField, TextField, ToggleField } from "./simple";
+import { NumberField, SeedField } from "./NumberField";
+import { ChoiceField, ColorField, JsonField, TextField, ToggleField } from "./simple";
 import { MultilineField } from "./MultilineField";
 import { readPasted } from "./paste";
 

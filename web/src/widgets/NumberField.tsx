@@ -1,4 +1,7 @@
 import { useEffect, useRef, useState, type KeyboardEvent } from "react";
+import { isDrawn, setDrawn } from "../graph/edit";
+import { Icon } from "../icons";
+import { edit, useDocument } from "../state/document";
 import { t } from "../words";
 import type { WidgetProps } from "./Field";
 import { clamp, readNumber, stepped, type Numeric } from "./number";
@@ -48,6 +51,24 @@ export function NumberField({ id, label, value, set, widget }: WidgetProps) {
       />
       <button type="button" className="ghost" tabIndex={-1} aria-label={t("field.more", { label })} onClick={() => set(stepped(numeric, 1, widget))}>+</button>
       {note && <small className="clamp-note" role="status">{note}</small>}
+    </span>
+  );
+}
+
+/** A seed: drawn anew for each run, or fixed. After a run the number shown is the one it used. */
+export function SeedField(props: WidgetProps) {
+  const { node, input } = props;
+  const drawn = useDocument((state) => isDrawn(state.graph, node, input));
+  const put = (next: boolean) => edit((graph) => setDrawn(graph, node, input, next));
+  return (
+    <span className="seed-field nodrag">
+      <NumberField {...props} set={(value) => props.set(value)} />
+      <button
+        type="button" className="toggle-icon" aria-pressed={drawn} aria-label={t("seed.new", { label: props.label })}
+        title={t(drawn ? "seed.isNew" : "seed.isFixed")} onClick={() => put(!drawn)}
+      >
+        <Icon name={drawn ? "dice" : "lock"} />
+      </button>
     </span>
   );
 }

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useState, type FormEvent } from "react";
 import { openSaved, saveAs } from "../actions/library";
 import { difference, type Difference } from "../graph/difference";
 import { cleanWorkflow } from "../graph/file";
@@ -6,9 +6,32 @@ import { call } from "../server/api";
 import type { SavedWorkflow } from "../server/types";
 import { current } from "../state/document";
 import { keepMine, takeTheirs, useSession } from "../state/session";
+import { show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 import { Changes } from "./Versions";
+
+export function SaveDialog() {
+  const file = useSession((state) => state.file);
+  const submit = (asNew: boolean) => (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const data = new FormData(event.currentTarget);
+    const tags = String(data.get("tags") ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
+    void saveAs(String(data.get("name") ?? "").trim() || t("file.untitled"), tags, asNew);
+  };
+  return (
+    <Dialog label={t("save.title")} className="small">
+      <form onSubmit={submit(true)}>
+        <label>{t("save.name")}<input name="name" defaultValue={current().workflow.name} autoFocus required aria-describedby="folder-hint" /><small id="folder-hint">{t("save.folderHint")}</small></label>
+        <label>{t("save.tags")}<input name="tags" placeholder={t("save.tagsHint")} /></label>
+        <p className="buttons">
+          <button type="submit" className="primary">{t(file ? "save.asNew" : "save.save")}</button>
+          <button type="button" onClick={() => show(null)}>{t("dialog.cancel")}</button>
+        </p>
+      </form>
+    </Dialog>
+  );
+}
 
 /** Another window or person changed the same workflow: nothing is overwritten before this is answered. */
 export function ConflictDialog() {
