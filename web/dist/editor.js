@@ -2373,9 +2373,7 @@ async function openShared(token) {
 	openWorkflow(cleanWorkflow(isRecord(shared) && isRecord(shared.workflow) ? shared.workflow : {}), null, true);
 	say(t("share.opened"));
 }
-async function copyText(text, done) {
-	await navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
-}
+var copyText = (text, done) => navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
 async function share() {
 	const { file } = useSession.getState();
 	if (!file) {
@@ -2887,15 +2885,6 @@ function FrameCard({ data: { index }, selected }) {
 			})
 		]
 	});
-}
-// src/canvas/Ghosts.tsx
-function Ghosts() {
-	const ghosts = useView((view) => view.ghosts);
-	return (0, import_jsx_runtime.jsx)(ViewportPortal, { children: ghosts.map(({ id, title, position: [x, y] }) => (0, import_jsx_runtime.jsx)("del", {
-		className: "ghost-card",
-		style: { transform: `translate(${x}px, ${y}px)` },
-		children: title
-	}, id)) });
 }
 // src/canvas/Link.tsx
 var SOCKET_MARGIN = 6;
@@ -4554,29 +4543,6 @@ function ViewTools() {
 		})
 	})] });
 }
-// src/canvas/Welcome.tsx
-function Welcome() {
-	return (0, import_jsx_runtime.jsxs)("div", {
-		className: "welcome",
-		children: [
-			(0, import_jsx_runtime.jsx)("h2", { children: t("welcome.title") }),
-			(0, import_jsx_runtime.jsx)("p", { children: t("welcome.text") }),
-			(0, import_jsx_runtime.jsxs)("p", {
-				className: "buttons",
-				children: [(0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					className: "primary",
-					onClick: () => show({ kind: "library" }),
-					children: t("welcome.template")
-				}), (0, import_jsx_runtime.jsx)("button", {
-					type: "button",
-					onClick: () => openPalette([innerWidth / 2 - 180, innerHeight / 3]),
-					children: t("welcome.add")
-				})]
-			})
-		]
-	});
-}
 // src/canvas/Canvas.tsx
 var NODE_TYPES = {
 	card: NodeCard,
@@ -4605,6 +4571,36 @@ function Far() {
 	const far = useStore((state) => state.transform[2] < FAR);
 	(0, import_react.useEffect)(() => useView.setState({ far }), [far]);
 	return null;
+}
+function Ghosts() {
+	const ghosts = useView((view) => view.ghosts);
+	return (0, import_jsx_runtime.jsx)(ViewportPortal, { children: ghosts.map(({ id, title, position: [x, y] }) => (0, import_jsx_runtime.jsx)("del", {
+		className: "ghost-card",
+		style: { transform: `translate(${x}px, ${y}px)` },
+		children: title
+	}, id)) });
+}
+function Welcome() {
+	return (0, import_jsx_runtime.jsxs)("div", {
+		className: "welcome",
+		children: [
+			(0, import_jsx_runtime.jsx)("h2", { children: t("welcome.title") }),
+			(0, import_jsx_runtime.jsx)("p", { children: t("welcome.text") }),
+			(0, import_jsx_runtime.jsxs)("p", {
+				className: "buttons",
+				children: [(0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					className: "primary",
+					onClick: () => show({ kind: "library" }),
+					children: t("welcome.template")
+				}), (0, import_jsx_runtime.jsx)("button", {
+					type: "button",
+					onClick: () => openPalette([innerWidth / 2 - 180, innerHeight / 3]),
+					children: t("welcome.add")
+				})]
+			})
+		]
+	});
 }
 function openAtPointer(event) {
 	if (event.target.classList.contains("react-flow__pane")) openPalette([event.clientX, event.clientY]);

@@ -856,17 +856,17 @@ function MaskDialog({ node, input, asset }) {
 // src/panels/saving.tsx
 function SaveDialog() {
 	const file = useSession((state) => state.file);
-	const submit = (asNew) => (event) => {
+	const submit = (event) => {
 		event.preventDefault();
 		const data = new FormData(event.currentTarget);
 		const tags = String(data.get("tags") ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
-		saveAs(String(data.get("name") ?? "").trim() || t("file.untitled"), tags, asNew);
+		saveAs(String(data.get("name") ?? "").trim() || t("file.untitled"), tags, true);
 	};
 	return (0, import_jsx_runtime.jsx)(Dialog, {
 		label: t("save.title"),
 		className: "small",
 		children: (0, import_jsx_runtime.jsxs)("form", {
-			onSubmit: submit(true),
+			onSubmit: submit,
 			children: [
 				(0, import_jsx_runtime.jsxs)("label", { children: [
 					t("save.name"),

@@ -5,7 +5,7 @@ import { addNode, setDrawn, setValue } from "./graph/edit";
 import { widgetOf } from "./graph/schema";
 import type { Position, Workflow } from "./graph/workflow";
 import { ServerError } from "./server/api";
-import { convert } from "./server/assets";
+import { convert, type Converted } from "./server/assets";
 import { current, edit } from "./state/document";
 import { upload, useSchema } from "./state/schema";
 import { openWorkflow } from "./state/session";
@@ -30,7 +30,7 @@ export function drawAllSeeds(workflow: Workflow): Workflow {
 
 const name = (file: Blob): string => (file instanceof File ? file.name : "");
 
-async function read(file: Blob): Promise<{ workflow: Workflow; notes: readonly string[] }> {
+async function read(file: Blob): Promise<Converted> {
   if (isPicture(file)) {
     const converted = await convert(file);
     return { ...converted, workflow: fixSeeds(converted.workflow) };

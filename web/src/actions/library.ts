@@ -53,9 +53,8 @@ export async function openShared(token: string): Promise<void> {
   say(t("share.opened"));
 }
 
-async function copyText(text: string, done: string): Promise<void> {
-  await navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
-}
+const copyText = (text: string, done: string): Promise<void> =>
+  navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
 
 export async function share(): Promise<void> {
   const { file } = useSession.getState();

@@ -1,21 +1,19 @@
-import { Background, BackgroundVariant, ReactFlow, SelectionMode, useNodesInitialized, useStore } from "@xyflow/react";
+import { Background, BackgroundVariant, ReactFlow, SelectionMode, ViewportPortal, useNodesInitialized, useStore } from "@xyflow/react";
 import "@xyflow/react/dist/style.css";
 import { useEffect, useRef, type DragEvent, type MouseEvent } from "react";
 import { showOpened } from "../actions/view";
 import { openFiles } from "../files";
 import { useDocument } from "../state/document";
-import { inGraph, useView, type ViewNode, type WireEdge } from "../state/view";
+import { inGraph, show, useView, type ViewNode, type WireEdge } from "../state/view";
 import { t } from "../words";
 import { FAR } from "./FarCard";
 import { FrameCard } from "./FrameCard";
-import { Ghosts } from "./Ghosts";
 import { Link, addBend } from "./Link";
 import { NodeCard } from "./NodeCard";
 import * as gestures from "./gestures";
 import { Overview } from "./Overview";
 import { CULL_FROM } from "./projection";
 import { ViewTools } from "./ViewTools";
-import { Welcome } from "./Welcome";
 
 const NODE_TYPES = { card: NodeCard, frame: FrameCard };
 const EDGE_TYPES = { wire: Link };
@@ -40,6 +38,30 @@ function Far() {
   const far = useStore((state) => state.transform[2] < FAR);
   useEffect(() => useView.setState({ far }), [far]);
   return null;
+}
+
+/** What a version had and the open workflow has not, where it stood. */
+function Ghosts() {
+  const ghosts = useView((view) => view.ghosts);
+  return (
+    <ViewportPortal>
+      {ghosts.map(({ id, title, position: [x, y] }) => <del key={id} className="ghost-card" style={{ transform: `translate(${x}px, ${y}px)` }}>{title}</del>)}
+    </ViewportPortal>
+  );
+}
+
+/** An empty canvas says how to begin. */
+function Welcome() {
+  return (
+    <div className="welcome">
+      <h2>{t("welcome.title")}</h2>
+      <p>{t("welcome.text")}</p>
+      <p className="buttons">
+        <button type="button" className="primary" onClick={() => show({ kind: "library" })}>{t("welcome.template")}</button>
+        <button type="button" onClick={() => gestures.openPalette([innerWidth / 2 - 180, innerHeight / 3])}>{t("welcome.add")}</button>
+      </p>
+    </div>
+  );
 }
 
 function openAtPointer(event: MouseEvent): void {

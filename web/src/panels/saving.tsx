@@ -13,15 +13,15 @@ import { Changes } from "./Versions";
 
 export function SaveDialog() {
   const file = useSession((state) => state.file);
-  const submit = (asNew: boolean) => (event: FormEvent<HTMLFormElement>) => {
+  const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const data = new FormData(event.currentTarget);
     const tags = String(data.get("tags") ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
-    void saveAs(String(data.get("name") ?? "").trim() || t("file.untitled"), tags, asNew);
+    void saveAs(String(data.get("name") ?? "").trim() || t("file.untitled"), tags, true);
   };
   return (
     <Dialog label={t("save.title")} className="small">
-      <form onSubmit={submit(true)}>
+      <form onSubmit={submit}>
         <label>{t("save.name")}<input name="name" defaultValue={current().workflow.name} autoFocus required aria-describedby="folder-hint" /><small id="folder-hint">{t("save.folderHint")}</small></label>
         <label>{t("save.tags")}<input name="tags" placeholder={t("save.tagsHint")} /></label>
         <p className="buttons">
