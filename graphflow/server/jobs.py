@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from graphflow.errors import BadRequest
+from graphflow.errors import BadRequest, InvalidWorkflow
 from graphflow.jobs import STATUSES, Job, Stored
 from graphflow.server import schemas
 from graphflow.server.call import Answer, Call, Nothing
@@ -77,7 +77,12 @@ async def pause_queue(call: Call[Nothing, schemas.QueueBody]) -> schemas.QueueAn
 
 async def make_plan(call: Call[Nothing, schemas.PlanBody]) -> schemas.PlanAnswer:
     """What would run and what is cached; nothing is queued. Every problem at once when it cannot run."""
-    plan, cached = await call.service.plan(call.body.workflow, call.body.overrides, call.body.targets)
+    try:
+        plan, cached = await call.service.plan(call.body.workflow, call.body.overrides, call.body.targets)
+    except InvalidWorkflow as error:
+        if not call.body.tolerant:
+            raise
+        return schemas.PlanAnswer(tasks=[], outputs=[], problems=list(error.problems))
     tasks = [{"node": task.id, "type": task.type, "cached": cached.get(task.key)} for task in plan.tasks]
     outputs = [plan.tasks[place].id for place in plan.outputs]
     return schemas.PlanAnswer.model_validate({"tasks": tasks, "outputs": outputs})

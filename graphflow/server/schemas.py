@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from graphflow.assets import Asset, Kind
-from graphflow.errors import ErrorBody
+from graphflow.errors import ErrorBody, Problem
 from graphflow.jobs import Job, Status
 from graphflow.node import NodeDef
 from graphflow.service import WorkerStatus
@@ -129,6 +129,8 @@ class PlanBody(Strict):
     workflow: Document
     overrides: dict[str, Any] = {}
     targets: list[str] | None = None
+    tolerant: bool = False
+    """A workflow that cannot run is no error: its problems are the answer, as an editor wants them while one types."""
 
 
 class PlannedTask(Answer):
@@ -144,6 +146,8 @@ class PlanAnswer(Answer):
 
     tasks: list[PlannedTask]
     outputs: list[str]
+    problems: list[Problem] = []
+    """Why it cannot run, if it was asked for tolerantly."""
 
 
 # --- nodes and models

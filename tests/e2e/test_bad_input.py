@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
 from playwright.sync_api import Route, WebSocketRoute, expect
 
 from tests.e2e.editor import Allow, Editor, workflow
@@ -198,7 +199,25 @@ def test_a_server_that_fails_at_any_call_is_said_and_nothing_is_lost(editor: Edi
     assert silent == []
 
 
-def test_a_socket_that_closes_in_mid_run_heals_by_itself(editor: Editor, allow: Allow) -> None:
+@pytest.mark.parametrize("address", ["**/v1/nodes", "**/v1/models", "**/v1/assets?*"])
+def test_a_server_that_fails_while_the_page_starts_is_said_and_nothing_is_lost(
+    editor: Editor, allow: Allow, address: str
+) -> None:
+    allow(r"^500 ")
+    page = editor.page
+    with page.expect_response(lambda response: response.request.method == "PUT" and "/v1/drafts" in response.url):
+        editor.field("Prompt", "text").fill("still here")
+    page.goto(f"{editor.server}/")
+    fail = partial(_fail, "GET")
+    page.route(address, fail)
+    page.reload()
+    expect(page.locator(".toast.error")).to_contain_text("The server answered 500")
+    page.unroute(address, fail)
+    page.reload()
+    expect(editor.field("Prompt", "text")).to_have_value("still here")
+
+
+def test_a_socket_that_closes_in_mid_run_heals_by_itself(editor: Editor) -> None:
     sockets: list[WebSocketRoute] = []
 
     def through(route: WebSocketRoute) -> None:

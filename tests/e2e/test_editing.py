@@ -8,11 +8,10 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.e2e.editor import Allow, Editor, middle, workflow
+from tests.e2e.editor import Editor, middle, workflow
 
 
-def test_deleting_nodes_and_undoing_restores_their_links(editor: Editor, allow: Allow) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_deleting_nodes_and_undoing_restores_their_links(editor: Editor) -> None:
     before = editor.document()
     editor.select("KSampler", "VAE Decode")
     editor.page.keyboard.press("Delete")
@@ -126,8 +125,7 @@ def test_arrows_move_the_focused_node_and_delete_still_works_after_shifted_keys(
     expect(editor.card("Result")).to_have_count(0)
 
 
-def test_a_frame_carries_and_bypasses_what_lies_in_it(editor: Editor, allow: Allow) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_a_frame_carries_and_bypasses_what_lies_in_it(editor: Editor) -> None:
     editor.select("KSampler", "VAE Decode")
     editor.page.keyboard.press("Control+g")
     frame = editor.page.get_by_role("region", name="Frame Frame")
@@ -226,8 +224,7 @@ def test_a_subgraph_is_made_entered_edited_and_unpacked(editor: Editor) -> None:
     assert after["nodes"] == before
 
 
-def test_unknown_nodes_are_shown_named_and_kept(blank: Editor, allow: Allow) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_unknown_nodes_are_shown_named_and_kept(blank: Editor) -> None:
     document = workflow(
         {"alien": ("AlienNode", {"strength": 0.5}), "save": ("SaveImage", {"images": {"from": "alien.IMAGE"}})}
     )

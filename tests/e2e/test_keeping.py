@@ -220,8 +220,7 @@ def test_a_truncated_picture_is_refused_or_said_to_be_damaged(editor: Editor, al
     expect(editor.card("KSampler")).to_be_visible()
 
 
-def test_a_subgraph_that_holds_itself_opens_and_is_named_as_a_problem(blank: Editor, allow: Allow) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_a_subgraph_that_holds_itself_opens_and_is_named_as_a_problem(blank: Editor) -> None:
     loop = {"type": "subgraph/Loop", "inputs": {"x": {"from": "$inputs.x"}}}
     ports = {"inputs": [{"name": "x", "type": "IMAGE"}], "outputs": [{"name": "y", "type": "IMAGE", "from": "a.y"}]}
     document = workflow({"a": ("subgraph/Loop", {}), "s": ("PreviewImage", {"images": {"from": "a.y"}})})
@@ -231,8 +230,7 @@ def test_a_subgraph_that_holds_itself_opens_and_is_named_as_a_problem(blank: Edi
     expect(blank.panel("Problems")).to_contain_text("contains itself")
 
 
-def test_a_workflow_is_saved_found_versioned_compared_and_restored(editor: Editor, allow: Allow) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_a_workflow_is_saved_found_versioned_compared_and_restored(editor: Editor) -> None:
     editor.page.get_by_label("Name of the workflow").fill("Fruit/My apples")
     editor.page.keyboard.press("Control+s")
     dialog = editor.page.get_by_role("dialog", name="Save the workflow")

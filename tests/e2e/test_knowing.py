@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.e2e.editor import Allow, Editor, workflow
+from tests.e2e.editor import Editor, workflow
 
 
 def quick(editor: Editor, steps: int) -> Editor:
@@ -27,8 +27,7 @@ def run(editor: Editor) -> None:
     expect(editor.page.get_by_role("button", name="Cancel this run")).to_have_count(0, timeout=30_000)
 
 
-def test_a_frozen_node_keeps_its_result_through_edits_and_a_reload(editor: Editor, allow: Allow) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_a_frozen_node_keeps_its_result_through_edits_and_a_reload(editor: Editor) -> None:
     quick(editor, 2)
     run(editor)
     editor.select("KSampler")
@@ -54,10 +53,7 @@ def test_a_frozen_node_keeps_its_result_through_edits_and_a_reload(editor: Edito
     expect(editor.card("KSampler")).to_contain_text("Needs a link")
 
 
-def test_what_was_never_run_cannot_be_frozen_and_a_lost_result_is_a_problem_at_its_node(
-    editor: Editor, allow: Allow
-) -> None:
-    allow(r"422 POST .*/v1/plans")
+def test_what_was_never_run_cannot_be_frozen_and_a_lost_result_is_a_problem_at_its_node(editor: Editor) -> None:
     editor.select("KSampler")
     editor.page.keyboard.press("Shift+f")
     editor.says("Run it once")

@@ -131,10 +131,14 @@ def test_axe_finds_nothing_in_any_theme_nor_on_a_phone(editor: Editor, screen: s
 def test_every_action_is_in_the_command_list_and_so_within_reach_of_the_keyboard(editor: Editor) -> None:
     editor.focus_canvas()
     editor.page.keyboard.press("?")
-    shown = editor.page.get_by_role("dialog", name="Keyboard shortcuts").locator("dt").all_inner_texts()
+    terms = editor.page.get_by_role("dialog", name="Keyboard shortcuts").locator("dt")
+    expect(terms.first).to_be_visible()
+    shown = terms.all_inner_texts()
     editor.page.keyboard.press("Escape")
     editor.page.keyboard.press("Control+k")
-    offered = editor.page.get_by_role("dialog").get_by_role("option").locator(".picker-label").all_inner_texts()
+    options = editor.page.get_by_role("dialog").get_by_role("option").locator(".picker-label")
+    expect(options.first).to_be_visible()
+    offered = options.all_inner_texts()
     of_the_browser = {"Cut", "Copy", "Paste", "Paste with incoming links", "Close or deselect"}
     assert set(shown) - of_the_browser <= set(offered)
     assert {

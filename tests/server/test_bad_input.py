@@ -118,6 +118,17 @@ async def test_every_problem_is_at_its_node_and_input(client: TestClient[Any, An
     assert places == {("wait", "image"), ("show", "prefix"), ("again", None)}
 
 
+async def test_a_tolerant_plan_answers_with_the_problems(client: TestClient[Any, Any]) -> None:
+    broken = workflow("Nonsense")
+    response = await client.post("/v1/plans", json={"workflow": broken, "tolerant": True})
+    answer = await response.json()
+    assert response.status == 200
+    assert (answer["tasks"], answer["outputs"]) == ([], [])
+    error = await refused(await client.post("/v1/plans", json={"workflow": broken}), 422)
+    assert answer["problems"] == error["problems"] != []
+    assert (await (await client.post("/v1/plans", json={"workflow": workflow()})).json())["problems"] == []
+
+
 async def test_overrides_go_to_nodes_that_are_there(client: TestClient[Any, Any]) -> None:
     body = {"workflow": workflow(), "overrides": {"nobody.color": "red", "color": 1}}
     error = await refused(await client.post("/v1/jobs", json=body), 422)

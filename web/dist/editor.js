@@ -3076,15 +3076,20 @@ async function checkThere(local) {
 	const { workflow } = current();
 	if (local.some((one) => one.code === "no_output")) return useProblems.setState({ rerun: null });
 	try {
-		const plan = await call("v1/plans", { json: { workflow } });
+		const plan = await call("v1/plans", { json: {
+			workflow,
+			tolerant: true
+		} });
 		if (workflow !== current().workflow) return;
+		if (plan.problems.length) {
+			const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
+			keepProblems([...local, ...plan.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
+			return useProblems.setState({ rerun: null });
+		}
 		const rerun = new Set(plan.tasks.filter((task) => task.cached === null).map((task) => task.node));
 		useProblems.setState({ rerun });
-	} catch (error) {
-		if (workflow !== current().workflow || !(error instanceof ServerError) || error.status !== 422) return;
-		const seen = new Set(local.map((one) => `${one.node} ${one.input}`));
-		keepProblems([...local, ...error.problems.filter((one) => !seen.has(`${one.node} ${one.input}`))]);
-		useProblems.setState({ rerun: null });
+	} catch {
+		return;
 	}
 }
 function startProblems() {

@@ -270,6 +270,7 @@ export interface OutputPort {
 export interface PlanAnswer {
   readonly tasks: readonly PlannedTask[];
   readonly outputs: readonly string[];
+  readonly problems: readonly Problem[];
 }
 
 export interface PlannedTask {
