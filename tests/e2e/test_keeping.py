@@ -297,7 +297,7 @@ def test_saving_over_a_newer_version_asks(editor: Editor, allow: Allow) -> None:
     expect(editor.card("KSampler")).to_have_count(0)
 
 
-def test_a_share_link_opens_a_copy_and_can_be_revoked(editor: Editor, window: Callable[[], Editor]) -> None:
+def test_a_share_link_opens_a_read_only_copy_and_can_be_revoked(editor: Editor, window: Callable[[], Editor]) -> None:
     editor.page.get_by_label("Name of the workflow").fill("Shared")
     editor.page.keyboard.press("Control+s")
     editor.page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
@@ -307,11 +307,16 @@ def test_a_share_link_opens_a_copy_and_can_be_revoked(editor: Editor, window: Ca
     link = editor.page.evaluate("navigator.clipboard.readText()")
     guest = window()
     guest.page.goto(link)
-    guest.says("your changes stay yours")
+    guest.says("A shared workflow, as it was saved")
     expect(guest.card("KSampler")).to_be_visible()
-    expect(guest.page.get_by_text("a shared copy")).to_be_visible()
+    before = guest.field("Prompt", "text").input_value()
     guest.field("Prompt", "text").fill("the guest's own")
-    expect(guest.page.get_by_text("a shared copy")).to_be_visible()
+    guest.says("cannot be changed here")
+    expect(guest.field("Prompt", "text")).to_have_value(before)
+    guest.page.goto(f"{guest.server}/")
+    guest.page.get_by_role("button", name="Edit a copy").click()
+    guest.field("Prompt", "text").fill("the guest's own")
+    expect(guest.page.get_by_text("draft saved")).to_be_visible()
     editor.field("Prompt", "text").fill("a later version")
     editor.page.keyboard.press("Control+s")
     editor.says("Saved Shared")

@@ -539,14 +539,16 @@ var en_default = {
 	"saved.offline": "kept in this browser",
 	"saved.saved": "draft saved",
 	"saved.saving": "saving…",
-	"saved.shared": "a shared copy, yours to change",
+	"saved.shared": "shared",
 	"seed.isFixed": "Fixed: the same number for each run",
 	"seed.isNew": "New for each run",
 	"seed.new": "New {label} for each run",
 	"server.away": "The server cannot be reached; nothing was lost here.",
 	"server.failed": "The server answered {status}; nothing was lost here. Try again.",
 	"share.copied": "Link copied: {address}",
-	"share.opened": "A shared workflow: your changes stay yours.",
+	"share.locked": "A shared workflow cannot be changed here: take “Edit a copy” first.",
+	"share.opened": "A shared workflow, as it was saved.",
+	"share.own": "Edit a copy",
 	"share.revoked": "The share link no longer works.",
 	"share.saveFirst": "Save the workflow first; a link shows the version saved.",
 	"shortcuts.mouse": "Drag with Shift to select, drag a link to empty canvas to add a node, double-click a link to bend it, drop a file to open it.",
@@ -1350,7 +1352,9 @@ var useDocument = create(() => ({
 	future: [],
 	opened: 0,
 	lastKey: "",
-	lastTime: 0
+	lastTime: 0,
+	locked: false,
+	refused: 0
 }));
 var at = (step) => ({
 	...step,
@@ -1360,6 +1364,7 @@ function editWorkflow(change, key = "") {
 	useDocument.setState((state) => {
 		const workflow = change(state.workflow);
 		if (workflow === state.workflow) return state;
+		if (state.locked) return { refused: state.refused + 1 };
 		const now = performance.now();
 		const past = key !== "" && key === state.lastKey && now - state.lastTime < MERGE_MS ? state.past : [...state.past, {
 			workflow: state.workflow,
@@ -1416,7 +1421,7 @@ function redo() {
 		} : state;
 	});
 }
-function open(workflow) {
+function open(workflow, locked = false) {
 	useDocument.setState((state) => ({
 		...at({
 			workflow,
@@ -1425,9 +1430,11 @@ function open(workflow) {
 		past: [],
 		future: [],
 		lastKey: "",
-		opened: state.opened + 1
+		opened: state.opened + 1,
+		locked
 	}));
 }
+var unlock = () => useDocument.setState({ locked: false });
 function enter(path) {
 	useDocument.setState((state) => ({
 		...at({
@@ -1995,32 +2002,30 @@ var useSession = create(() => ({
 	draft: newKey(),
 	revision: null,
 	file: null,
-	saved: "saved",
-	readOnly: false
+	saved: "saved"
 }));
 var local = (draft) => `graphflow.draft.${draft}`;
 var LAST = "graphflow.last";
 var OPENED = "graphflow.opened";
-function begin(workflow, session) {
+function begin(workflow, session, locked = false) {
 	forgetRun();
 	useSession.setState(session);
-	open(workflow);
+	open(workflow, locked);
 	sessionStorage.setItem(LAST, session.draft);
 	loadHistory();
 }
-function openWorkflow(workflow, file = null, readOnly = false, draft = newKey()) {
+function openWorkflow(workflow, file = null, locked = false, draft = newKey()) {
 	begin(workflow, {
 		draft,
 		revision: null,
 		file,
-		saved: "saved",
-		readOnly
-	});
+		saved: "saved"
+	}, locked);
 	try {
 		sessionStorage.setItem(OPENED, writeJson({
 			workflow,
 			file,
-			readOnly
+			locked
 		}));
 	} catch {
 		sessionStorage.removeItem(OPENED);
@@ -2091,7 +2096,7 @@ function read$1(json) {
 		workflow: cleanWorkflow(body.workflow),
 		file,
 		revision: typeof body.revision === "string" ? body.revision : null,
-		readOnly: body.readOnly === true
+		locked: body.locked === true
 	};
 }
 async function openDraft(draft) {
@@ -2115,8 +2120,7 @@ async function openDraft(draft) {
 		draft,
 		revision,
 		file: found.file,
-		saved: kept ? "offline" : "saved",
-		readOnly: false
+		saved: kept ? "offline" : "saved"
 	});
 	sessionStorage.removeItem(OPENED);
 	if (kept) put();
@@ -2127,7 +2131,7 @@ async function openLast() {
 	const opened = sessionStorage.getItem(OPENED);
 	const found = last && opened ? read$1(parseJson(opened)) : null;
 	if (last && found) {
-		openWorkflow(found.workflow, found.file, found.readOnly, last);
+		openWorkflow(found.workflow, found.file, found.locked, last);
 		return true;
 	}
 	if (last && await openDraft(last)) return true;
@@ -2157,13 +2161,11 @@ async function saveFile(name, tags, asNew, version) {
 		json: body,
 		headers: { "If-Match": `"${file.version}"` }
 	}) : await call("v1/workflows", { json: body });
-	useSession.setState({
-		file: {
-			id: saved.id,
-			version: saved.version
-		},
-		readOnly: false
-	});
+	useSession.setState({ file: {
+		id: saved.id,
+		version: saved.version
+	} });
+	unlock();
 	const picture = Object.values(useRun.getState().results).flat().findLast((output) => output.media_type.startsWith("image/"));
 	if (picture && saved.thumbnail !== picture.asset) await call(`v1/workflows/${saved.id}`, {
 		method: "PUT",
@@ -2175,7 +2177,8 @@ async function saveFile(name, tags, asNew, version) {
 function startDrafts() {
 	let timer;
 	useDocument.subscribe((state, before) => {
-		if (state.workflow === before.workflow || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
+		if (state.refused !== before.refused) say(t("share.locked"));
+		if (state.workflow === before.workflow || state.locked || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
 		clearTimeout(timer);
 		useSession.setState({ saved: "saving" });
 		timer = setTimeout(() => {
@@ -4620,6 +4623,7 @@ function Canvas() {
 	const snap = useView((view) => view.snap);
 	const fitted = useView((view) => view.fitted);
 	const opened = useDocument((state) => state.opened);
+	const locked = useDocument((state) => state.locked);
 	const reconnecting = (0, import_react.useRef)(null);
 	const area = (0, import_react.useRef)(null);
 	return (0, import_jsx_runtime.jsxs)("div", {
@@ -4640,6 +4644,9 @@ function Canvas() {
 			onNodesChange: takeNodeChanges,
 			onEdgesChange: takeEdgeChanges,
 			onInit: (flow) => useView.setState({ flow }),
+			nodesDraggable: !locked,
+			nodesConnectable: !locked,
+			edgesReconnectable: !locked,
 			isValidConnection: mayConnect,
 			onConnect: connectEnds,
 			onConnectStart: (_, { nodeId, handleId, handleType }) => useView.setState({
@@ -6115,7 +6122,7 @@ function ThemeButton() {
 function Name() {
 	const name = useDocument((state) => state.workflow.name);
 	const saved = useSession((state) => state.saved);
-	const shared = useSession((state) => state.readOnly);
+	const locked = useDocument((state) => state.locked);
 	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "document-name",
 		children: [(0, import_jsx_runtime.jsx)("input", {
@@ -6127,9 +6134,14 @@ function Name() {
 				...workflow,
 				name: event.target.value
 			}), "name")
-		}), (0, import_jsx_runtime.jsx)("small", {
+		}), (0, import_jsx_runtime.jsxs)("small", {
 			className: `saved ${saved}`,
-			children: t(shared && saved === "saved" ? "saved.shared" : `saved.${saved}`)
+			children: [t(locked ? "saved.shared" : `saved.${saved}`), locked && (0, import_jsx_runtime.jsx)("button", {
+				type: "button",
+				className: "link",
+				onClick: unlock,
+				children: t("share.own")
+			})]
 		})]
 	});
 }

@@ -79,6 +79,7 @@ export function Canvas() {
   const snap = useView((view) => view.snap);
   const fitted = useView((view) => view.fitted);
   const opened = useDocument((state) => state.opened);
+  const locked = useDocument((state) => state.locked);
   const reconnecting = useRef<WireEdge | null>(null);
   const area = useRef<HTMLDivElement>(null);
   return (
@@ -88,6 +89,7 @@ export function Canvas() {
       <ReactFlow<ViewNode, WireEdge>
         nodes={nodes as ViewNode[]} edges={edges as WireEdge[]} nodeTypes={NODE_TYPES} edgeTypes={EDGE_TYPES}
         onNodesChange={gestures.takeNodeChanges} onEdgesChange={gestures.takeEdgeChanges} onInit={(flow) => useView.setState({ flow })}
+        nodesDraggable={!locked} nodesConnectable={!locked} edgesReconnectable={!locked}
         isValidConnection={gestures.mayConnect} onConnect={gestures.connectEnds}
         onConnectStart={(_, { nodeId, handleId, handleType }) => useView.setState({ linking: gestures.looseEnd(nodeId ?? "", handleId ?? "", handleType ?? "source"), palette: null })}
         onConnectEnd={(event, state) => {

@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "react";
 import { COMMANDS, commandOf } from "../commands";
 import { Icon, IconButton } from "../icons";
 import { display } from "../shortcuts";
-import { editWorkflow, useDocument } from "../state/document";
+import { editWorkflow, unlock, useDocument } from "../state/document";
 import { useSession } from "../state/session";
 import { nextTheme, theme, type Theme } from "../theme";
 import { setMode } from "../actions/view";
@@ -55,14 +55,17 @@ function ThemeButton() {
 function Name() {
   const name = useDocument((state) => state.workflow.name);
   const saved = useSession((state) => state.saved);
-  const shared = useSession((state) => state.readOnly);
+  const locked = useDocument((state) => state.locked);
   return (
     <span className="document-name">
       <input
         aria-label={t("bar.name")} placeholder={t("file.untitled")} value={name} size={Math.min(Math.max(name.length, 10), 28)}
         onChange={(event) => editWorkflow((workflow) => ({ ...workflow, name: event.target.value }), "name")}
       />
-      <small className={`saved ${saved}`}>{t(shared && saved === "saved" ? "saved.shared" : `saved.${saved}`)}</small>
+      <small className={`saved ${saved}`}>
+        {t(locked ? "saved.shared" : `saved.${saved}`)}
+        {locked && <button type="button" className="link" onClick={unlock}>{t("share.own")}</button>}
+      </small>
     </span>
   );
 }

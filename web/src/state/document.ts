@@ -20,10 +20,14 @@ interface DocumentState extends Step {
   readonly opened: number;
   readonly lastKey: string;
   readonly lastTime: number;
+  /** Somebody else's: to look at and to run, until `unlock` makes it one's own copy. */
+  readonly locked: boolean;
+  /** Rises when an edit was refused because of that. */
+  readonly refused: number;
 }
 
 export const useDocument = create<DocumentState>(() => ({
-  workflow: EMPTY, graph: EMPTY, path: [], past: [], future: [], opened: 0, lastKey: "", lastTime: 0,
+  workflow: EMPTY, graph: EMPTY, path: [], past: [], future: [], opened: 0, lastKey: "", lastTime: 0, locked: false, refused: 0,
 }));
 
 const at = (step: Step) => ({ ...step, graph: graphAt(step.workflow, step.path) });
@@ -33,6 +37,7 @@ export function editWorkflow(change: (workflow: Workflow) => Workflow, key = "")
   useDocument.setState((state) => {
     const workflow = change(state.workflow);
     if (workflow === state.workflow) return state;
+    if (state.locked) return { refused: state.refused + 1 };
     const now = performance.now();
     const merged = key !== "" && key === state.lastKey && now - state.lastTime < MERGE_MS;
     const past = merged ? state.past : [...state.past, { workflow: state.workflow, path: state.path }].slice(-DEPTH);
@@ -67,11 +72,13 @@ export function redo(): void {
 }
 
 /** Opens another workflow, with a history of its own. */
-export function open(workflow: Workflow): void {
+export function open(workflow: Workflow, locked = false): void {
   useDocument.setState((state) => ({
-    ...at({ workflow, path: [] }), past: [], future: [], lastKey: "", opened: state.opened + 1,
+    ...at({ workflow, path: [] }), past: [], future: [], lastKey: "", opened: state.opened + 1, locked,
   }));
 }
+
+export const unlock = (): void => useDocument.setState({ locked: false });
 
 /** Looks into a subgraph, or out of it again. */
 export function enter(path: readonly string[]): void {

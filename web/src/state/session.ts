@@ -5,10 +5,11 @@ import { isRecord, parseJson, sameJson, writeJson, type Json } from "../graph/js
 import type { Workflow } from "../graph/workflow";
 import { ServerError, call, newKey, send } from "../server/api";
 import type { SavedWorkflow } from "../server/types";
-import { amend, current, open, useDocument } from "./document";
+import { t } from "../words";
+import { amend, current, open, unlock, useDocument } from "./document";
 import { forgetRun, useRun } from "./run";
 import { loadHistory } from "./events";
-import { show } from "./view";
+import { say, show } from "./view";
 
 interface SessionState {
   readonly draft: string;
@@ -17,29 +18,28 @@ interface SessionState {
   /** The named workflow in the library that this is a copy of. */
   readonly file: { readonly id: string; readonly version: number } | null;
   readonly saved: "saved" | "saving" | "offline" | "conflict";
-  readonly readOnly: boolean;
 }
 
-export const useSession = create<SessionState>(() => ({ draft: newKey(), revision: null, file: null, saved: "saved", readOnly: false }));
+export const useSession = create<SessionState>(() => ({ draft: newKey(), revision: null, file: null, saved: "saved" }));
 
 const local = (draft: string) => `graphflow.draft.${draft}`;
 const LAST = "graphflow.last";
 /** What was opened and not changed since: a reload finds it here, for no draft of it is kept yet. */
 const OPENED = "graphflow.opened";
 
-function begin(workflow: Workflow, session: SessionState): void {
+function begin(workflow: Workflow, session: SessionState, locked = false): void {
   forgetRun();
   useSession.setState(session);
-  open(workflow);
+  open(workflow, locked);
   sessionStorage.setItem(LAST, session.draft);
   void loadHistory();
 }
 
-/** Opens a workflow under a new draft. */
-export function openWorkflow(workflow: Workflow, file: SessionState["file"] = null, readOnly = false, draft = newKey()): void {
-  begin(workflow, { draft, revision: null, file, saved: "saved", readOnly });
+/** Opens a workflow under a new draft; a locked one is kept as a draft once it is one's own. */
+export function openWorkflow(workflow: Workflow, file: SessionState["file"] = null, locked = false, draft = newKey()): void {
+  begin(workflow, { draft, revision: null, file, saved: "saved" }, locked);
   try {
-    sessionStorage.setItem(OPENED, writeJson({ workflow, file, readOnly }));
+    sessionStorage.setItem(OPENED, writeJson({ workflow, file, locked }));
   } catch {
     sessionStorage.removeItem(OPENED); // too large for it: a reload before the first edit opens it no more
   }
@@ -101,7 +101,7 @@ interface Kept {
   readonly file: SessionState["file"];
   /** In this browser's copy: what the server had when it was last told. */
   readonly revision: string | null;
-  readonly readOnly: boolean;
+  readonly locked: boolean;
 }
 
 function read(json: Json): Kept | null {
@@ -109,7 +109,7 @@ function read(json: Json): Kept | null {
   const body = isRecord(json.draft) ? json.draft : json;
   if (!isRecord(body.workflow)) return null;
   const file = isRecord(body.file) ? { id: String(body.file.id), version: Number(body.file.version) } : null;
-  return { workflow: cleanWorkflow(body.workflow), file, revision: typeof body.revision === "string" ? body.revision : null, readOnly: body.readOnly === true };
+  return { workflow: cleanWorkflow(body.workflow), file, revision: typeof body.revision === "string" ? body.revision : null, locked: body.locked === true };
 }
 
 /** Opens a draft: this browser's copy when the server could not be told, else the server's. False when there is none. */
@@ -133,7 +133,7 @@ export async function openDraft(draft: string): Promise<boolean> {
   }
   found = own ?? found;
   if (!found) return false;
-  begin(found.workflow, { draft, revision, file: found.file, saved: kept ? "offline" : "saved", readOnly: false });
+  begin(found.workflow, { draft, revision, file: found.file, saved: kept ? "offline" : "saved" });
   sessionStorage.removeItem(OPENED);
   if (kept) void put();
   return true;
@@ -145,7 +145,7 @@ export async function openLast(): Promise<boolean> {
   const opened = sessionStorage.getItem(OPENED);
   const found = last && opened ? read(parseJson(opened)) : null;
   if (last && found) {
-    openWorkflow(found.workflow, found.file, found.readOnly, last);
+    openWorkflow(found.workflow, found.file, found.locked, last);
     return true;
   }
   if (last && (await openDraft(last))) return true;
@@ -167,7 +167,8 @@ export async function saveFile(name: string, tags: readonly string[] | null, asN
   const saved = file && !asNew
     ? await call<SavedWorkflow>(`v1/workflows/${file.id}`, { method: "PUT", json: body, headers: { "If-Match": `"${file.version}"` } })
     : await call<SavedWorkflow>("v1/workflows", { json: body });
-  useSession.setState({ file: { id: saved.id, version: saved.version }, readOnly: false });
+  useSession.setState({ file: { id: saved.id, version: saved.version } });
+  unlock();
   const picture = Object.values(useRun.getState().results).flat().findLast((output) => output.media_type.startsWith("image/"));
   if (picture && saved.thumbnail !== picture.asset)
     await call(`v1/workflows/${saved.id}`, { method: "PUT", json: { thumbnail: picture.asset }, headers: { "If-Match": `"${saved.version}"` } });
@@ -178,7 +179,8 @@ export async function saveFile(name: string, tags: readonly string[] | null, asN
 export function startDrafts(): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   useDocument.subscribe((state, before) => {
-    if (state.workflow === before.workflow || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
+    if (state.refused !== before.refused) say(t("share.locked"));
+    if (state.workflow === before.workflow || state.locked || state.opened !== before.opened || useSession.getState().saved === "conflict") return;
     clearTimeout(timer);
     useSession.setState({ saved: "saving" });
     timer = setTimeout(() => {
