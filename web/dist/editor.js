@@ -1988,8 +1988,8 @@ function startEvents() {
 	const gather = (one) => {
 		waiting.push(one);
 		if (waiting.length > 1) return;
-		if (document.hidden) setTimeout(flush, 100);
-		else requestAnimationFrame(flush);
+		requestAnimationFrame(flush);
+		setTimeout(flush, 100);
 	};
 	connectLive({
 		message: gather,

@@ -173,8 +173,8 @@ export function startEvents(): void {
   const gather = (one: LiveMessage | Preview) => {
     waiting.push(one);
     if (waiting.length > 1) return;
-    if (document.hidden) setTimeout(flush, 100);
-    else requestAnimationFrame(flush);
+    requestAnimationFrame(flush);
+    setTimeout(flush, 100); // a page that is hidden or covered gets no frames
   };
   connectLive({ message: gather, preview: gather, lost: () => useRun.setState({ connection: "lost" }) });
 }
