@@ -1,0 +1,98 @@
+"""Which weights an adapter's name means, and how much of a file has a place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from graphflow.errors import UnsupportedFile
+from graphflow.models.layouts import Entry, Layout, same
+from graphflow.models.lora.names import Group, flat, groups
+from graphflow.node import File
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an adapter's change goes: a tensor of the file's layout, which may be several of our parameters."""
+
+    component: str
+    entry: Entry
+    shapes: tuple[tuple[int, ...], ...]
+
+
+@dataclass
+class Targets:
+    """Every weight that an adapter's name can mean."""
+
+    network: dict[str, Target] = field(default_factory=dict)
+    encoders: list[dict[str, Target]] = field(default_factory=list)
+
+    def add_network(self, shapes: Shapes, layout: Layout) -> None:
+        """The names of a network's weights, in the original layout and in diffusers'."""
+        self.network |= _names("model", shapes, [layout(shapes), same(shapes)])
+
+    def add_encoder(self, component: str, shapes: Shapes) -> None:
+        """The names of a text encoder's weights."""
+        self.encoders.append(_names(component, shapes, [same(shapes)]))
+
+    def joined(self, other: Targets) -> Targets:
+        """The names of both."""
+        return Targets(self.network | other.network, [*self.encoders, *other.encoders])
+
+    def find(self, group: Group, end: str) -> Target | None:
+        """The weight (or for `bias` the bias) of the group's module."""
+        if group.encoder is None:
+            return self.network.get(f"{group.flat}:{end}")
+        order = [*self.encoders[group.encoder : group.encoder + 1], *self.encoders]
+        return next((e[f"{group.flat}:{end}"] for e in order if f"{group.flat}:{end}" in e), None)
+
+
+def _parameter(name: str) -> str:
+    """`a.b.weight` as `a_b:weight`; a bare parameter counts as a weight."""
+    for end in ("weight", "bias"):
+        if name.endswith("." + end):
+            return f"{flat(name.removesuffix('.' + end))}:{end}"
+    if name.endswith(("in_proj_weight", "in_proj_bias")):
+        return f"{flat(name.rpartition('_')[0])}:{name.rpartition('_')[2]}"
+    return f"{flat(name)}:weight"
+
+
+def _names(component: str, shapes: Shapes, layouts: Sequence[Sequence[Entry]]) -> dict[str, Target]:
+    names: dict[str, Target] = {}
+    for entry in (entry for entries in layouts for entry in entries):
+        if all(name in shapes for name in entry.ours):
+            target = Target(component, entry, tuple(shapes[name] for name in entry.ours))
+            names.setdefault(_parameter(entry.theirs), target)
+    return names
+
+
+def ends_of(group: Group) -> list[str]:
+    weight = [key for key in group.keys if key not in ("diff_b", "alpha")]
+    return [*(["weight"] if weight else []), *(["bias"] if "diff_b" in group.keys else [])]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a LoRA's file fits a model and its text encoders."""
+
+    applied: int
+    """Weights that it changes."""
+    unknown: tuple[str, ...]
+    """Keys or modules that have no place."""
+
+
+def fit(file: File, keys: Iterable[str], targets: Targets) -> Fit:
+    """How the file fits. Raises `UnsupportedFile`, listing names, when nothing of it applies."""
+    found, unknown = groups(keys)
+    applied = 0
+    for group in found:
+        hits = sum(targets.find(group, end) is not None for end in ends_of(group))
+        applied += hits
+        if not hits:
+            unknown.append(group.name)
+    if not applied:
+        listed = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        raise UnsupportedFile(f"nothing in {file.name} applies to this model; its keys are {listed or 'none'}")
+    return Fit(applied, tuple(unknown))
