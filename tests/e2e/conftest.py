@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -37,16 +38,59 @@ FLAGS = [
 ]
 ON_PAGE = "location.protocol.startsWith('http')"
 """Not on the empty page that a window begins with, which may keep nothing."""
+TRACEABLE = """
+import faulthandler, signal, sys
+faulthandler.register(signal.SIGUSR1, all_threads=True)
+from graphflow.cli import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+"""The command `graphflow`, which writes into its log where every thread is when it is asked to."""
+SERVERS: dict[str, tuple[int, Path]] = {}
+"""Process and log of each server, by address."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every flow needs the browser, and is given two minutes beside the start of the server."""
+    """Every flow needs the browser, and is given two minutes beside the start of the server.
+
+    A flow that fails is run once more in windows of its own, since a machine that stands still for some seconds looks
+    to it like a page that does; the summary names it, with what it met the first time.
+    """
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.timeout(120, func_only=True))
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """To a flow that failed, adds what its pages still wait for and what its server is doing."""
+    report = yield
+    funcargs = getattr(item, "funcargs", {})
+    if report.failed and "server" in funcargs:
+        lines = [line for watch in funcargs.get("watches", ()) for line in watch.told()]
+        report.sections.append(("what the pages heard and wait for", "\n".join(lines)))
+        report.sections.append(("what the server does", _state(funcargs["server"])))
+    return report
+
+
+def _state(address: str) -> str:
+    lines = []
+    for path in ("readyz", "v1/queue", "v1/jobs?limit=3"):
+        try:
+            with urllib.request.urlopen(f"{address}/{path}", timeout=3) as answer:
+                lines.append(f"{path}: {answer.read().decode()[:800]}")
+        except OSError as error:
+            lines.append(f"{path}: {error}")
+    if address in SERVERS:
+        pid, log = SERVERS[address]
+        os.kill(pid, signal.SIGUSR1)
+        time.sleep(0.5)  # it writes the places of its threads
+        lines.append(log.read_text(errors="replace")[-6000:])
+    return "\n".join(lines)
 
 
 @pytest.fixture(scope="package")
@@ -74,13 +118,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("graphflow")
-    command = [sys.executable, "-m", "graphflow", "serve", "--port", str(port), "--data", str(folder / "data")]
+    command = [sys.executable, "-c", TRACEABLE, "serve", "--port", str(port), "--data", str(folder / "data")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(address, process, folder / "log")
         _warm_up(address)
+        SERVERS[address] = (process.pid, folder / "log")
         yield address
     finally:
         process.terminate()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,20 +23,34 @@ class Watch:
         self.complaints: list[str] = []
         self.allowed: list[str] = []
         """Patterns of what the test provokes itself, such as `409 .*/v1/jobs`."""
+        self.began = time.monotonic()
+        self.open: dict[Request, float] = {}
+        """Requests without an end, and when they were sent."""
+        self.told_by_pages: list[str] = []
         context.add_init_script(REPORT_CSP)
         context.on("console", lambda message: self._console(message.type, message.text))
         context.on("weberror", lambda error: self.complaints.append(f"script: {error.error}"))
-        context.on("request", lambda request: self._request(request.url))
-        context.on("response", lambda response: self._response(response))
-        context.on("requestfailed", lambda request: self._failed(request))
+        context.on("request", self._request)
+        context.on("response", self._response)
+        context.on("requestfinished", lambda request: self.open.pop(request, None))
+        context.on("requestfailed", self._failed)
+
+    def told(self) -> list[str]:
+        """What a page wrote into its console, and which requests have no end, for the report of a failed test."""
+        now = time.monotonic()
+        waiting = [f"{now - sent:.1f} s without an end: {one.method} {one.url}" for one, sent in self.open.items()]
+        return [*self.told_by_pages[-20:], *waiting]
 
     def _console(self, type: str, text: str) -> None:
+        self.told_by_pages.append(f"{time.monotonic() - self.began:.1f} s {type}: {text}")
         if (
             type == "error" and "Failed to load resource" not in text
         ):  # those of the network are told by the requests themselves
             self.complaints.append(f"console: {text}")
 
-    def _request(self, url: str) -> None:
+    def _request(self, request: Request) -> None:
+        url = request.url
+        self.open[request] = time.monotonic()
         if not url.startswith((self.server, self.server.replace("http", "ws", 1), "blob:", "data:")):
             self.complaints.append(f"left the server: {url}")
 
@@ -44,6 +59,7 @@ class Watch:
             self.complaints.append(f"{response.status} {response.request.method} {response.url}")
 
     def _failed(self, request: Request) -> None:
+        self.open.pop(request, None)
         reason = request.failure or ""
         if "ERR_ABORTED" not in reason:  # what a page that is left no longer waits for
             self.complaints.append(f"{reason} {request.method} {request.url}")
