@@ -6,6 +6,7 @@ from graphflow import pictures
 from graphflow.errors import GraphflowError, NotFound, TooLarge, UnsupportedFile
 from graphflow.node import (
     Artifact,
+    Await,
     Blocked,
     Denoise,
     Each,
@@ -71,6 +72,7 @@ __all__ = [
     "Area",
     "Artifact",
     "Audio",
+    "Await",
     "Blocked",
     "Clip",
     "ClipHooks",

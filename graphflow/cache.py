@@ -15,7 +15,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -327,45 +327,3 @@ def _scan(folder: Path) -> dict[str, int]:
         elif path.suffix == ".tmp":
             path.unlink(missing_ok=True)
     return {key: size for _, key, size in sorted(found)}
-
-
-@dataclass(frozen=True)
-class Landed:
-    """What a flight brought."""
-
-    result: Any
-    waited: bool
-    """Another thread was computing it meanwhile."""
-
-
-class Flights:
-    """Single flight: of several threads that want the same key, one computes and the others wait."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._landing: dict[str, threading.Event] = {}
-
-    def run(self, key: str, ready: Callable[[], Any], compute: Callable[[], Any], waits: Callable[[], None]) -> Landed:
-        """What `ready` gives once it is not None, or else what `compute` gives, called by one thread at a time.
-
-        `waits` is called now and then while another thread computes; it may raise to give up.
-        """
-        waited = False
-        while True:
-            if (found := ready()) is not None:
-                return Landed(found, waited)
-            with self._lock:
-                landing = self._landing.get(key)
-                if landing is None:
-                    own = self._landing[key] = threading.Event()
-                    break
-            waited = True
-            while not landing.wait(0.05):
-                waits()
-        try:
-            found = ready()  # it may have landed between the look and the take-off
-            return Landed(found, waited) if found is not None else Landed(compute(), waited)
-        finally:
-            with self._lock:
-                del self._landing[key]
-            own.set()

@@ -2,8 +2,9 @@
 
 `@node` reads the signature once and attaches a `Node` (definition and function) to the function, which it returns
 unchanged, so that a node is tested by calling it. A parameter annotated with a `Value` class is a wire; anything else
-is a field that the editor draws from its JSON schema. A slow node is a generator: it yields `Denoise`, `Progress` and
-`Need`, is sent their answers, and returns its result; the engine's stepper alone resumes it.
+is a field that the editor draws from its JSON schema. A slow node is a generator: it yields `Denoise`, `Progress`,
+`Need` and `Await`, is sent their answers, and returns its result; the engine alone resumes it. A node that only waits
+may be `async`.
 
 Nothing here imports torch: definitions travel to the control wing as data.
 """
@@ -14,7 +15,7 @@ import hashlib
 import inspect
 import types
 import typing
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,6 +173,17 @@ class Need:
     input: str
 
 
+@dataclass(frozen=True, eq=False)
+class Await:
+    """Something to wait for, an answer over the network for example; the job's other nodes go on meanwhile.
+
+    `work` gives a coroutine, which runs on the job's event loop; its result is the answer. It is called with what it
+    can tell its progress to, from any thread.
+    """
+
+    work: Callable[[Callable[[Progress | Say], None]], Coroutine[Any, Any, Any]]
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a call happens, for the few nodes that must know."""
@@ -192,7 +204,7 @@ class Place:
 PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
 """Set while a node's function is called."""
 
-Steps = Generator[Denoise | Progress | Say | Need, Any, T]
+Steps = Generator[Denoise | Progress | Say | Need | Await, Any, T]
 """What a slow node returns: `-> Steps[Latent]`."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphflow.cache import OVERHEAD, Cache, Entry, Flights
-from graphflow.errors import Cancelled
+from graphflow.cache import OVERHEAD, Cache, Entry
 from graphflow.node import Artifact
 from graphflow.values import Image
 
@@ -102,58 +100,6 @@ def test_the_disk_tier_keeps_its_budget_and_clears_leftovers(tmp_path: Path) -> 
     assert cache.disk.size <= 3_000
     assert cache.peek("k8") is not None
     assert sum(p.stat().st_size for p in tmp_path.rglob("*") if p.is_file()) == cache.disk.size
-
-
-def test_of_two_threads_one_computes_and_the_other_waits() -> None:
-    flights, results, computed = Flights(), {}, []
-    inside, go = threading.Event(), threading.Event()
-    done: list[int] = []
-
-    def compute() -> int:
-        inside.set()
-        go.wait(5)
-        computed.append(1)
-        done.append(7)
-        return 7
-
-    def fly(name: str) -> None:
-        results[name] = flights.run("k", lambda: done[0] if done else None, compute, lambda: go.set())
-
-    first = threading.Thread(target=fly, args=("first",))
-    first.start()
-    inside.wait(5)
-    second = threading.Thread(target=fly, args=("second",))
-    second.start()
-    first.join(5)
-    second.join(5)
-    assert computed == [1]
-    assert {name: (landed.result, landed.waited) for name, landed in results.items()} == {
-        "first": (7, False),
-        "second": (7, True),
-    }
-
-
-def test_who_waits_may_give_up() -> None:
-    flights = Flights()
-    stop = threading.Event()
-    inside = threading.Event()
-
-    def slow() -> int:
-        inside.set()
-        stop.wait(5)
-        return 1
-
-    owner = threading.Thread(target=lambda: flights.run("k", lambda: None, slow, lambda: None))
-    owner.start()
-    inside.wait(5)
-
-    def give_up() -> None:
-        raise Cancelled("enough")
-
-    with pytest.raises(Cancelled):
-        flights.run("k", lambda: None, slow, give_up)
-    stop.set()
-    owner.join(5)
 
 
 def test_what_is_kept_outlives_what_comes_after_it_and_a_restart(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from graphflow.cache import Cache, Flights, Tier
+from graphflow.cache import Cache, Tier
 from graphflow.engine.checks import check_inputs
+from graphflow.engine.courses import Flights
 from graphflow.engine.peak import Meter
 from graphflow.engine.stepper import Stepper
 from graphflow.engine.walk import Emit, Shop, Walk
@@ -20,7 +21,7 @@ from graphflow.plan import Plan
 from graphflow.registry import Registry
 
 RECURSION = 20_000
-"""Frames of Python: nodes that grow nest, see `walk.MAX_GROWTH`."""
+"""Frames of Python: nodes that grow nest, see `call.MAX_GROWTH`."""
 
 
 class Engine:

@@ -18,7 +18,7 @@ import torch
 
 from graphflow.engine.previews import PreviewBudget
 from graphflow.errors import Cancelled
-from graphflow.node import Denoise, Need, Progress, Row, Say
+from graphflow.node import Await, Denoise, Need, Progress, Row, Say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +49,7 @@ class Lane:
     """Calls the node's function; a generator that it returns is driven step by step."""
     listener: Listener = field(default_factory=Listener)
     messages: queue.SimpleQueue[tuple[str, Any]] = field(default_factory=queue.SimpleQueue)
-    """To the thread that waits: ("done", result), ("failed", exception) or ("need", input)."""
+    """To the thread that waits: ("done", result), ("failed", exception), ("need", input) or ("await", `Await`)."""
     cancelled: bool = False
 
     _steps: Generator[Any, Any, Any] | None = None
@@ -98,7 +98,7 @@ class Stepper:
         self._inbox.put(lane)
 
     def answer(self, lane: Lane, value: Any = None, error: BaseException | None = None) -> None:
-        """Resumes a lane that asked for an input."""
+        """Resumes a lane that asked for an input, or waits."""
         lane._answer, lane._error = value, error
         self._inbox.put(lane)
 
@@ -193,8 +193,11 @@ class Stepper:
             case Need(input=name):
                 lane.messages.put(("need", name))
                 return "parked"
+            case Await():
+                lane.messages.put(("await", item))
+                return "parked"
             case other:
-                raise TypeError(f"a node may yield Denoise, Progress, Say and Need, not {type(other).__name__}")
+                raise TypeError(f"a node may yield Denoise, Progress, Say, Need and Await, not {type(other).__name__}")
         return "goes on"
 
     def _tell(self, lane: Lane, progress: Progress) -> None:

@@ -60,7 +60,7 @@ class Socket:
 
     async def next(self) -> Any:
         """The next message: JSON of a text, bytes of a binary one."""
-        got = await asyncio.wait_for(self.raw.receive(), 10)
+        got = await asyncio.wait_for(self.raw.receive(), 60)
         assert got.type in (WSMsgType.TEXT, WSMsgType.BINARY), got
         return json.loads(got.data) if got.type is WSMsgType.TEXT else got.data
 

@@ -461,6 +461,77 @@ def test_things_that_only_the_pack_knows_travel_as_they_are(here: World) -> None
     assert here.shown(nodes) == {"s": b"5"}
 
 
+ASYNC = """
+    import asyncio, threading
+    from comfy.utils import ProgressBar
+    meeting, left, ended = asyncio.Event(), [2], threading.Event()
+
+    class Ask:
+        RETURN_TYPES, FUNCTION = ("STRING",), "go"
+        @classmethod
+        def INPUT_TYPES(cls): return {"required": {"text": ("STRING", {})}}
+        async def go(self, text):
+            import folder_paths
+            left[0] -= 1
+            if left[0] == 0: meeting.set()
+            ProgressBar(2).update(1)
+            await asyncio.wait_for(meeting.wait(), 20)
+            if text == "no": raise ValueError("refused")
+            return (text.upper(),)
+
+    class Wait:
+        RETURN_TYPES, FUNCTION = ("STRING",), "go"
+        @classmethod
+        def INPUT_TYPES(cls): return {"required": {}}
+        async def go(self):
+            left[0] -= 1
+            if left[0] == 0: meeting.set()
+            try: await asyncio.Event().wait()
+            finally: ended.set()
+
+    NODE_CLASS_MAPPINGS = {"Ask": Ask, "Wait": Wait}
+"""
+
+
+def test_async_nodes_of_one_job_go_on_at_once(here: World) -> None:
+    here.pack("asking.py", ASYNC)
+    here.load()
+    events = here.run({
+        "a": ("Ask", {"text": "one"}), "b": ("Ask", {"text": "two"}),
+        "s": ("Show", {"value": "a.STRING"}), "t": ("Show", {"value": "b.STRING"}),
+    })  # fmt: skip
+    assert {e.node: e.data for e in events if isinstance(e, Made)} == {"s": b"ONE", "t": b"TWO"}
+    assert {(e.node, e.value, e.total) for e in events if isinstance(e, NodeProgress)} == {("a", 1, 2), ("b", 1, 2)}
+
+
+def test_an_async_node_that_fails_ends_the_others(here: World) -> None:
+    here.pack("asking.py", ASYNC)
+    nodes, _ = here.load()
+    failed = here.run({
+        "w": ("Wait", {}), "a": ("Ask", {"text": "no"}),
+        "s": ("Show", {"value": "w.STRING"}), "t": ("Show", {"value": "a.STRING"}),
+    })[-1]  # fmt: skip
+    assert isinstance(failed, JobFailed)
+    assert [(p.node, p.message) for p in failed.error.problems] == [("a", "refused")]
+    assert sys.modules[nodes["Ask"].function.cls.__module__].ended.wait(20)
+
+
+def test_a_node_that_wants_to_end_the_process_only_fails(here: World) -> None:
+    here.pack("leaving.py", """
+        import sys
+        class Leave:
+            RETURN_TYPES, FUNCTION = ("INT",), "go"
+            @classmethod
+            def INPUT_TYPES(cls): return {"required": {}}
+            def go(self): sys.exit(3)
+        NODE_CLASS_MAPPINGS = {"Leave": Leave}
+    """)  # fmt: skip
+    here.load()
+    failed = here.run({"x": ("Leave", {}), "s": ("Show", {"value": "x.INT"})})[-1]
+    assert isinstance(failed, JobFailed)
+    assert "SystemExit" in failed.error.message
+
+
 def test_an_interrupted_node_stops_at_its_next_look(here: World) -> None:
     here.pack("slow.py", """
         import threading

@@ -6,8 +6,9 @@ import asyncio
 import inspect
 import math
 import uuid
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from graphflow.comfy.packs.exchange import ExecutionBlocker, Opaque, guessed, in
 from graphflow.comfy.packs.graphs import is_link
 from graphflow.comfy.packs.hidden import raw_link, told
 from graphflow.comfy.packs.shape import Shape, definition_of, shape_of, takes, wire
-from graphflow.comfy.packs.stage import in_thread, knowing
+from graphflow.comfy.packs.stage import in_thread, knowing, on_loop
 from graphflow.comfy.packs.surface import Surface
 from graphflow.comfy.packs.typed import ComfyNode, NodeOutput
 from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, Place, Value
@@ -109,13 +110,19 @@ class _Adapter:
                 value = yield from lazy.pop(name)
                 given[name] = [_given(value, known)] if self.shape.takes_lists else _given(value, known)
         result = yield from in_thread(lambda: self._run(method, {**given, **hidden}, inputs.values()))
-        return self._returned(result, known)
+        if inspect.iscoroutine(result):
+            result = yield from on_loop(partial(self._finish, result, inputs.values()))
+        return self._returned(result.as_dict() if isinstance(result, NodeOutput) else result, known)
 
     def _run(self, method: Callable[..., Any], given: Mapping[str, Any], inputs: Iterable[Any]) -> Any:
         with self.surface.installed(), knowing(inputs):
             self._validate(given)
-            result = _awaited(method(**given))
-            return result.as_dict() if isinstance(result, NodeOutput) else result
+            return method(**given)
+
+    async def _finish(self, result: Coroutine[Any, Any, Any], inputs: Iterable[Any]) -> Any:
+        """Of a node that is `async`."""
+        with self.surface.installed(), knowing(inputs):
+            return await result
 
     def _target(self, place: Place | None, known: dict[int, Value]) -> Any:
         """What the method is called on: an instance, kept from run to run; for a schema a fresh class."""

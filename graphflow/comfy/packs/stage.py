@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ import torch
 
 from graphflow.errors import Cancelled
 from graphflow.files import FOLDERS, ModelFiles
-from graphflow.node import Artifact, File, Progress, Say
+from graphflow.node import Artifact, Await, File, Progress, Say
 
 log = logging.getLogger(__name__)
 MOST_SAID = 2**20
@@ -125,7 +125,8 @@ def _size(data: bytes) -> dict[str, int]:
 class Call:
     """One call of a pack's node."""
 
-    told: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)
+    tell: Callable[[Progress | Say], Any]
+    """Takes its progress and its words, from any thread."""
     interrupted: threading.Event = field(default_factory=threading.Event)
     place: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """How far it is: value and total."""
@@ -138,13 +139,13 @@ def tell_progress(value: float, total: float) -> None:
     """Says how far the running call is."""
     if (call := CALL.get()) is not None:
         call.place[:] = value, total
-        call.told.put(Progress(value, total))
+        call.tell(Progress(value, total))
 
 
 def tell_text(text: str) -> None:
     """Says in words how far the running call is."""
     if (call := CALL.get()) is not None:
-        call.told.put(Progress(call.place[0], call.place[1], text=text))
+        call.tell(Progress(call.place[0], call.place[1], text=text))
 
 
 def say(kind: str, content: Any) -> None:
@@ -156,7 +157,7 @@ def say(kind: str, content: Any) -> None:
     except (TypeError, ValueError, RecursionError):
         text = ""
     if 0 < len(text) <= MOST_SAID:
-        call.told.put(Say(kind, json.loads(text)))
+        call.tell(Say(kind, json.loads(text)))
     else:
         log.warning("a message %r of a pack is no JSON, or larger than %d bytes: it is not sent", kind, MOST_SAID)
 
@@ -178,22 +179,39 @@ def in_thread(work: Callable[[], Any]) -> Generator[Progress | Say, Any, Any]:
 
     When the generator is closed, the thread is told to stop; it does at its next look.
     """
-    call = Call()
+    told: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    call = Call(told.put)
 
     def run() -> None:
         CALL.set(call)
         try:
             with torch.no_grad():
-                call.told.put(_Outcome(work()))
+                told.put(_Outcome(work()))
         except BaseException as error:  # told where it is waited for
-            call.told.put(_Outcome(error=error))
+            told.put(_Outcome(error=error))
 
     threading.Thread(target=copy_context().run, args=(run,), name="pack-node", daemon=True).start()
     try:
-        while not isinstance(item := call.told.get(), _Outcome):
+        while not isinstance(item := told.get(), _Outcome):
             yield item
     finally:
         call.interrupted.set()
-    if item.error is not None:
+    if isinstance(item.error, Exception):
         raise item.error
+    if item.error is not None:
+        raise RuntimeError(f"it wants to end the whole process: {type(item.error).__name__}") from item.error
     return item.result
+
+
+def on_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Await, Any, Any]:
+    """What a coroutine returns, which runs on the job's event loop; other nodes of the job go on meanwhile."""
+
+    async def run(tell: Callable[[Progress | Say], None]) -> Any:
+        call = Call(tell)
+        CALL.set(call)
+        try:
+            return await work()
+        finally:
+            call.interrupted.set()
+
+    return (yield Await(run))
