@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ if __name__ == "__main__":
 """The command `graphflow`, which writes into its log where every thread is when it is asked to."""
 SERVERS: dict[str, tuple[int, Path]] = {}
 """Process and log of each server, by address."""
+SLOW = 20_000
+"""Milliseconds that anything may take: machines are busy with other tests."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -103,6 +105,7 @@ def chromium() -> Iterator[Browser]:
             pytest.fail(hint)
         pytest.skip(hint)
     with sync_api.sync_playwright() as playwright:
+        sync_api.expect.set_options(timeout=SLOW)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
@@ -114,10 +117,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if running := os.environ.get("GRAPHFLOW_URL"):
         yield running.rstrip("/")
         return
+    with serving(tmp_path_factory.mktemp("graphflow")) as address:
+        yield address
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """A server whose data lies in the folder, with the built-in model already read: its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("graphflow")
     command = [sys.executable, "-c", TRACEABLE, "serve", "--port", str(port), "--data", str(folder / "data")]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -133,7 +142,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -178,7 +187,7 @@ def person(chromium: Browser, server: str, watches: list[Watch]) -> Iterator[Peo
         size = {"width": 1440, "height": 900}
         context = browser.new_context(**{"viewport": size, "locale": "en-US", **options})
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=server)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(SLOW)
         if not fresh:
             context.add_init_script(f"if ({ON_PAGE}) localStorage.setItem('graphflow.tour', '1')")
         watches.append(Watch(context, server))

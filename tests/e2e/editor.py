@@ -147,7 +147,7 @@ class Editor:
 
     def says(self, text: str | re.Pattern[str]) -> None:
         """Expects a message in one of the live regions."""
-        expect(self.page.locator(".toasts")).to_contain_text(text, timeout=20_000)
+        expect(self.page.locator(".toasts")).to_contain_text(text)
 
     def document(self) -> dict[str, Any]:
         """The workflow, as it would be saved."""

@@ -22,7 +22,7 @@ def finish(editor: Editor) -> None:
     """Runs to the end."""
     editor.run()
     editor.says("Run finished")
-    expect(editor.page.get_by_text("Run finished")).to_have_count(0, timeout=10_000)
+    expect(editor.page.get_by_text("Run finished")).to_have_count(0)
 
 
 def _nothing(editor: Editor) -> None:

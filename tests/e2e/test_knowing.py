@@ -44,7 +44,7 @@ def test_a_frozen_node_keeps_its_result_through_edits_and_a_reload(editor: Edito
     editor.settled()
     run(editor)
     badge = editor.card("KSampler").locator(".badge.cached")
-    expect(badge).to_have_text("frozen", timeout=20_000)
+    expect(badge).to_have_text("frozen")
     expect(badge).to_have_attribute("title", re.compile("this was made at"))
     assert re.fullmatch("[0-9a-f]{64}", editor.document()["nodes"]["sample"]["frozen"])
     editor.select("KSampler")
@@ -124,7 +124,7 @@ def test_a_run_says_how_long_it_will_take(editor: Editor) -> None:
     progress = editor.page.get_by_role("progressbar", name="Progress of the run")
     expect(progress).to_contain_text(re.compile(r"\d+( min \d+)?(\.\d)? s left"), timeout=30_000)
     editor.page.get_by_role("button", name="Cancel this run").click()
-    expect(progress).to_have_count(0, timeout=15_000)
+    expect(progress).to_have_count(0)
 
 
 def test_a_waiting_run_is_dragged_to_another_place(editor: Editor) -> None:

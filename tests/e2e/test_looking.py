@@ -197,7 +197,28 @@ def test_of_a_large_workflow_only_what_is_seen_is_drawn_and_links_stay_where_the
     assert ends() == pytest.approx(near, abs=1)
 
 
-def test_500_nodes_stay_quick_to_type_in_to_drag_and_to_undo(blank: Editor) -> None:
+CHANGED = """() => {
+  const changed = new Set();
+  const note = (records) => {
+    for (const { target } of records) {
+      const card = (target.nodeType === 1 ? target : target.parentElement)?.closest(".react-flow__node");
+      if (card) changed.add(card.dataset.id);
+    }
+  };
+  const observer = new MutationObserver(note);
+  const all = { subtree: true, childList: true, characterData: true, attributes: true };
+  observer.observe(document.querySelector(".react-flow__nodes"), all);
+  window.changedCards = () => {
+    note(observer.takeRecords());
+    const found = [...changed].sort();
+    changed.clear();
+    return found;
+  };
+}"""
+
+
+def test_of_500_nodes_only_the_one_that_is_worked_on_changes(blank: Editor) -> None:
+    """What keeps an event under a frame; `benchmarks/editor` holds the milliseconds."""
     nodes = {f"n{i}": ("CLIPTextEncode", {"text": f"prompt {i}"}) for i in range(500)}
     document = workflow(nodes)
     document["layout"] = {id: {"position": [(i % 25) * 300, (i // 25) * 260]} for i, id in enumerate(nodes)}
@@ -206,18 +227,15 @@ def test_500_nodes_stay_quick_to_type_in_to_drag_and_to_undo(blank: Editor) -> N
     blank.search("n250")
     blank.page.keyboard.press("Enter")
     expect(blank.page.locator(".card.selected")).to_be_visible()
+    assert 1 < blank.cards.count() < 100  # those in view
     prompt = blank.page.locator(".card.selected textarea")
-    session = blank.page.context.new_cdp_session(blank.page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})  # processor time: others may be busy, too
+    prompt.click()
+    blank.page.evaluate(CHANGED)
 
-    def busy() -> float:
-        metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-        return float(metrics["TaskDuration"])
-
-    def spent(events: int, act: Callable[[], None]) -> float:
-        before = busy()
+    def changed(act: Callable[[], None]) -> list[str]:
+        blank.page.evaluate("changedCards()")
         act()
-        return (busy() - before) / events * 1000
+        return list(blank.page.evaluate("changedCards()"))
 
     def drag() -> None:
         title = middle(blank.page.locator(".card.selected .card-name"))
@@ -226,12 +244,9 @@ def test_500_nodes_stay_quick_to_type_in_to_drag_and_to_undo(blank: Editor) -> N
         blank.page.mouse.move(title[0] + 90, title[1] + 60, steps=30)
         blank.page.mouse.up()
 
-    typing = spent(23, lambda: prompt.press_sequentially("a quick brown fox jumps"))
-    dragging = min(spent(30, drag), spent(30, drag))
+    assert changed(lambda: prompt.press_sequentially("a quick brown fox jumps")) == ["n250"]
     expect(prompt).to_have_value(re.compile("fox jumps"))
+    assert changed(drag) == ["n250"]
     blank.focus_canvas()
-    undoing = spent(10, lambda: [blank.page.keyboard.press(f"Control+{key}") for key in ("z", "Shift+Z") * 5])
-    most = 24  # the budget of 16 ms is held by benchmarks/editor; here, machines are busy with other tests
-    assert typing < most, f"{typing:.1f} ms a key"
-    assert dragging < most, f"{dragging:.1f} ms a move"
-    assert undoing < most, f"{undoing:.1f} ms a step"
+    assert changed(lambda: blank.page.keyboard.press("Control+z")) == ["n250"]
+    assert changed(lambda: blank.page.keyboard.press("Control+Shift+Z")) == ["n250"]

@@ -77,7 +77,7 @@ def test_a_seed_is_drawn_for_each_run_until_it_is_fixed(editor: Editor) -> None:
     editor.card("KSampler").get_by_role("button", name="New seed for each run").click()
     expect(seed).to_have_value(first)
     editor.run()
-    expect(editor.card("KSampler").locator(".badge")).to_have_text("cached", timeout=20_000)
+    expect(editor.card("KSampler").locator(".badge")).to_have_text("cached")
     expect(seed).to_have_value(first)
 
 
@@ -87,7 +87,7 @@ def test_a_cached_node_says_so_and_why(editor: Editor) -> None:
     finished(editor)
     editor.run()
     badge = editor.card("Prompt").locator(".badge")
-    expect(badge).to_have_text("cached", timeout=20_000)
+    expect(badge).to_have_text("cached")
     expect(badge).to_have_attribute("title", re.compile("Inputs unchanged since"))
 
 
@@ -126,7 +126,7 @@ def test_an_error_inside_a_subgraph_is_seen_from_outside(blank: Editor) -> None:
     blank.select("Regex Extract")
     blank.page.keyboard.press("Control+Shift+G")
     blank.run()
-    expect(blank.card("Subgraph")).to_have_class(re.compile("failed"), timeout=20_000)
+    expect(blank.card("Subgraph")).to_have_class(re.compile("failed"))
     expect(blank.card("Subgraph").get_by_role("alert")).to_contain_text("regex_pattern")
 
 
@@ -146,7 +146,7 @@ def test_reload_in_mid_run_and_a_second_window_show_the_same_run(editor: Editor,
         1
     )
     other.page.get_by_role("button", name="Cancel this run").click()
-    expect(editor.card("KSampler").get_by_role("progressbar")).to_have_count(0, timeout=15_000)
+    expect(editor.card("KSampler").get_by_role("progressbar")).to_have_count(0)
 
 
 def test_the_queue_pauses_reorders_clears_and_cancels(editor: Editor) -> None:
