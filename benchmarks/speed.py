@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphflow.engine.stepper import Lane, Stepper
+from graphflow.families import FAMILIES
+from graphflow.layouts import join
 from graphflow.models import Residency, loaded
-from graphflow.models.families import FAMILIES
-from graphflow.models.layouts import join
 from graphflow.node import File
 from graphflow.paths import builtin_models
 from graphflow.values import Cond, Conditioning, Latent, Model, Vae, Weights

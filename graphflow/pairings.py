@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from graphflow.detect import (
-    KNOWN,
     PART_TITLES,
     USUAL_ENCODERS,
     Detected,
@@ -24,13 +23,14 @@ from graphflow.detect import (
     family_of_type,
 )
 from graphflow.errors import GraphflowError, Problem, UnsupportedFile
+from graphflow.families import FAMILIES
 from graphflow.node import File, NodeDef, Text
 
-SPACES: Mapping[str, str] = {one.name: one.space for one in KNOWN.values()}
+SPACES: Mapping[str, str] = {one.name: one.space for one in FAMILIES.values()}
 """Family -> the space of its latents."""
 
 TITLES: Mapping[str, str] = {
-    **{one.name: one.title for one in KNOWN.values()},
+    **{one.name: one.title for one in FAMILIES.values()},
     "sd": "Stable Diffusion 1 and 2",
     "wan 2.2": "Wan 2.2 5B",
 }

@@ -98,7 +98,7 @@ class Weights(Piece):
     part: str
     """`model`, `clip`, `vae`, `controlnet`, `upscale_model`, `clip_vision`, `style_model`, `model_patch`, `ip_adapter`."""
     family: str = ""
-    """Name of the family in `graphflow.models.families`, for example `sd15`."""
+    """Name of the family in `graphflow.families`, for example `sd15`."""
     dtype: str = ""
     """How they are kept: empty for the device policy's choice, or `fp8_e4m3fn`, `fp8_e5m2`."""
     options: tuple[tuple[str, str], ...] = ()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from graphflow.models.families import FAMILIES
+from graphflow.families import FAMILIES
 from graphflow.models.language import CLASSES
 from tests import test_control, test_families, test_ip_adapter
 from tests.tiny import TINY
@@ -99,7 +99,9 @@ def _prompts(name: str) -> str:
     encoders = [part.name for part in FAMILIES[name].text]
     if not all(encoder.startswith("clip") or encoder in CLASSES for encoder in encoders):
         return GAP
-    return (" or " if name == "flux2" else " + ").join(encoder.replace("_", " ") for encoder in encoders)
+    return (" or " if any(part.instead_of for part in FAMILIES[name].text) else " + ").join(
+        encoder.replace("_", " ") for encoder in encoders
+    )
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from graphflow.layouts import join
 from graphflow.models import Residency, loaded
 from graphflow.models.autoencoders import LAYOUTS, wan_vae
-from graphflow.models.layouts import join
 from graphflow.node import File
 from graphflow_nodes.loaders import vae_loader
 from tests.tiny import file, write_config

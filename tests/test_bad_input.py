@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 
 from graphflow.detect import describe, detect, read_header
 from graphflow.errors import NotFound, UnsupportedFile
+from graphflow.families import FAMILIES
 from graphflow.files import ModelFiles
 from graphflow.models import Residency, loaded
-from graphflow.models.families import FAMILIES
 from graphflow.models.weights import opened
 from graphflow.values import Lora, Model, Weights
 from tests.test_families import predict

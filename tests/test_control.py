@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from graphflow.api import UnsupportedFile
 from graphflow.detect import Part, detect
 from graphflow.diffusion.network import RowCond, RowControl
+from graphflow.layouts import join
 from graphflow.models import Residency, loaded, on_base
 from graphflow.models.control.t2i import t2i
 from graphflow.models.control.unets import ldm_control
-from graphflow.models.layouts import join
 from graphflow.node import File, Row
 from graphflow.values import Model, Weights
 from graphflow_nodes.loaders import control_net_loader, diff_control_net_loader

@@ -15,9 +15,9 @@ from torch import Tensor
 from graphflow.api import UnsupportedFile
 from graphflow.detect import Part, detect
 from graphflow.diffusion.network import RowCond, RowControl
+from graphflow.layouts import join
 from graphflow.models import Residency, loaded, on_base
 from graphflow.models.control.flows import sd35_layout
-from graphflow.models.layouts import join
 from graphflow.node import File
 from graphflow.values import Model, Weights
 from graphflow_nodes.loaders import control_net_loader

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.diffusion.network import RowCond
+from graphflow.families.common.flow import places
 from graphflow.models import Residency, Shown, loaded
-from graphflow.models.families.flow import places
 from graphflow.models.recipes import network as network_recipe
 from graphflow.models.seeing import FEWEST, MOST, PICTURE, seen, sized
 from graphflow.node import File, Row

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from graphflow.detect import MODELS, Entry, Header, detect
 from graphflow.diffusion.conds import Canvas, resolve
 from graphflow.diffusion.network import RowCond
+from graphflow.families import FAMILIES
+from graphflow.layouts import join
 from graphflow.models import Residency, checkpoint, loaded
-from graphflow.models.families import FAMILIES
-from graphflow.models.layouts import join
 from graphflow.node import File, Row
 from graphflow.values import Cond, Conditioning, Latent, Lora, Model, Weights
 from graphflow_nodes.sampling import k_sampler

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from graphflow.detect import detect
+from graphflow.families import FAMILIES
 from graphflow.models import Residency, loaded
-from graphflow.models.families import FAMILIES
 from graphflow.models.language import TEMPLATES, LanguageEncoder
 from graphflow.models.tokenizers import Vocabulary
 from graphflow_nodes.loaders import clip_loader

@@ -13,24 +13,29 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = [
-    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names", "detect", "pairings", "plan", "config",
+    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names",
+    "header", "layouts", "values", "diffusion", "families", "detect", "pairings", "plan", "config",
     "containers", "pictures",
     "documents",
-    "values", "diffusion", "models", "cache", "engine", "worker",
+    "models", "cache", "engine", "worker",
     "database", "migrations", "jobs", "assets", "workflows", "service", "server", "comfy", "client", "cli",
 ]  # fmt: skip
 """Ground to roof: a module may import those before it; `api` is the node author's window on all of the data wing."""
 
 CONTROL = [
-    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names", "detect", "pairings", "plan", "config",
+    "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names",
+    "header", "detect", "pairings", "plan", "config",
     "containers", "pictures",
     "documents",
     "jobs", "assets", "workflows", "database", "service", "server", "comfy", "client", "cli",
 ]  # fmt: skip
 
+BOTH = ["layouts", "families"]
+"""Of both wings: how files look is asked without torch, which is imported inside the functions that compute."""
+
 ONLY_IN = {
     "aiohttp": ("server", "comfy", "client", "cli"),
-    "diffusers": ("models", "diffusion"),
+    "diffusers": ("models", "diffusion", "families"),
     "transformers": ("models", "diffusion"),
     "ray": ("worker",),
     "graphflow_nodes": (),
@@ -77,6 +82,8 @@ def test_imports_go_down_only(path: Path) -> None:
     for name in imports(path):
         if name.startswith("graphflow.") and (there := name.split(".")[1]) in ORDER:
             assert ORDER.index(there) <= ORDER.index(here), f"{here} imports {there}, which lies above it"
+            if there in ("values", "diffusion") and ORDER.index(here) < ORDER.index("models"):
+                assert here in ("values", "diffusion", *BOTH), f"{here} plans, and imports {there}, which computes"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -88,6 +95,12 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
             assert here in ONLY_IN[top], f"{here} imports {top}"
         if top in ("torch", "numpy") and here in CONTROL and not path.is_relative_to(PACKS):
             raise AssertionError(f"{here} is in the control wing and imports {top}")
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if room(p) in BOTH], ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_is_of_both_wings_imports_torch_inside_functions(path: Path) -> None:
+    heavy = [name for name in imports(path, top_level_only=True) if name.split(".")[0] in ("torch", "diffusers")]
+    assert not heavy, f"{path.name} imports {heavy[0]} where it is read, not where it computes"
 
 
 def test_nothing_but_the_side_door_knows_the_side_door() -> None:
@@ -107,8 +120,9 @@ def test_nodes_use_the_public_api_only() -> None:
 
 def test_the_control_wing_starts_without_torch() -> None:
     names = [f"graphflow.{p.stem}" for p in MODULES if p.parent.name == "graphflow" and room(p) in CONTROL]
+    names += ["graphflow.server", "graphflow.comfy", "graphflow.detect"]
     names += [
-        f"graphflow.{room}" for room in ("server", "comfy") if (ROOT / "graphflow" / room / "__init__.py").exists()
+        ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in MODULES if room(p) in BOTH and p.stem != "__init__"
     ]
     code = f"import importlib, sys\nfor n in {names!r}: importlib.import_module(n)\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -60,7 +60,7 @@ def weight(model: Model, name: str) -> Tensor:
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Model, Model]:
     """Two networks of one shape."""
-    from graphflow.models.families import FAMILIES
+    from graphflow.families import FAMILIES
 
     one = single_file(tmp_path, TINY_SD, network(TINY_SD))
     other = tmp_path / "other.safetensors"

@@ -15,9 +15,9 @@ from torch import Tensor
 
 import graphflow_nodes.merging_blocks
 from graphflow.detect import detect
+from graphflow.families import FAMILIES
+from graphflow.layouts import same
 from graphflow.models import Residency, extracted, loaded, saved_checkpoint, saved_network
-from graphflow.models.families import FAMILIES
-from graphflow.models.layouts import same
 from graphflow.models.loading import network_shapes
 from graphflow.models.merged import stream_of
 from graphflow.models.merging import Mix, Stream, mixing, serialised

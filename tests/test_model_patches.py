@@ -114,7 +114,7 @@ def test_blockwise_control_adds_after_each_block_of_the_picture_alone(tmp_path: 
 
 def by_hand(patch: Any, hint: Tensor) -> Tensor:
     """The same written out: diffusers' network, its blocks one after another."""
-    from graphflow.models.families.flow import pack, unpack
+    from graphflow.families.common.flow import pack, unpack
 
     tiny = TINY["qwen_image"]
     module: Any = network(tiny)
@@ -287,7 +287,7 @@ def klein(folder: Path, edits: tuple[Any, ...], sigma: float, own: Tensor, name:
 def test_references_apart_equal_the_pipeline_s_kv_pass(tmp_path: Path) -> None:
     from diffusers.models.transformers import transformer_flux2 as flux2
 
-    from graphflow.models.families.flux2 import _ids
+    from graphflow.families.flux2 import _ids
 
     tiny = TINY["flux2"]
     own = noise(1, *tiny.latent) * 0.5

@@ -17,8 +17,8 @@ import transformers
 from torch import Tensor, nn
 
 from graphflow.detect import detect, read_header
-from graphflow.models.families import FAMILIES
-from graphflow.models.layouts import Layout, join, ldm_vae, open_clip, same
+from graphflow.families import FAMILIES
+from graphflow.layouts import Layout, join, ldm_vae, open_clip, same
 from tests.test_families import UNETS
 
 Shapes = dict[str, tuple[str, tuple[int, ...]]]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from graphflow.detect import detect
 from graphflow.errors import UnsupportedFile
+from graphflow.families import FAMILIES
 from graphflow.models import Residency, loaded
-from graphflow.models.families import FAMILIES
 from graphflow.models.packed import Packed
 from graphflow.models.weights import nbytes
 from graphflow.node import File

@@ -21,8 +21,8 @@ from torch import Tensor
 from graphflow.api import Text
 from graphflow.detect import detect
 from graphflow.diffusion.schedules import model_sigmas
+from graphflow.layouts import join, ldm_unet, ldm_vae, open_clip
 from graphflow.models import Residency, loaded
-from graphflow.models.layouts import join, ldm_unet, ldm_vae, open_clip
 from graphflow.node import File
 from graphflow.values import Latent
 from graphflow_nodes.conditioning import clip_text_encode
@@ -77,7 +77,7 @@ def single_file(folder: Path, unet: Any, first: Any, second: Any, vae: Any, conf
 
 
 def _same(name: str) -> Any:
-    from graphflow.models.layouts import Entry
+    from graphflow.layouts import Entry
 
     return None if name.startswith("text_projection") else Entry(name, (name,))  # of the first the file has none
 

@@ -15,8 +15,8 @@ from graphflow.diffusion.caches import BLOCKS, DeepCache, EasyCache, FirstBlockC
 from graphflow.diffusion.network import CacheRule, RowCache, RowCond, RowControl
 from graphflow.diffusion.speed_patches import ChannelsLast, Compiled, Kernels
 from graphflow.engine.stepper import Lane, Stepper
+from graphflow.families import FAMILIES
 from graphflow.models import Residency, loaded
-from graphflow.models.families import FAMILIES
 from graphflow.node import Row
 from graphflow.values import Cond, Conditioning, Latent, Model, Weights
 from graphflow_nodes.loaders import control_net_loader

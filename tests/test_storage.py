@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from graphflow.detect import detect
 from graphflow.diffusion.network import RowCond
 from graphflow.errors import UnsupportedFile
+from graphflow.families import FAMILIES
 from graphflow.models import Residency, loaded
-from graphflow.models.families import FAMILIES
 from graphflow.models.packed import Packed, plain, shapes_of, unpacked
 from graphflow.models.weights import nbytes
 from graphflow.node import File, Row

@@ -115,7 +115,7 @@ def test_sdxl_fills_the_shorter_text_up_with_empty_chunks(tmp_path: Path) -> Non
 
 
 def test_open_clip_s_names_are_read_as_clip_s(tmp_path: Path) -> None:
-    from graphflow.models.layouts import join, open_clip
+    from graphflow.layouts import join, open_clip
 
     module = clip(24, 20)
     state = module.state_dict()

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from graphflow.detect import detect
 from graphflow.diffusion.network import RowCond
+from graphflow.layouts import join, ldm_unet
 from graphflow.models import Residency, loaded
-from graphflow.models.layouts import join, ldm_unet
 from graphflow.models.vision import open_clip, prepared
 from graphflow.node import Blocked, File, Row
 from graphflow.values import Cond, Conditioning, Image

@@ -14,9 +14,9 @@ from torch import Tensor
 from graphflow.api import ClipVisionOutput, Cond, Conditioning, Image, Latent, Vae
 from graphflow.detect import Header, detect
 from graphflow.diffusion.network import RowCond
+from graphflow.families import FAMILIES, Facts
 from graphflow.models import Residency, loaded
 from graphflow.models.autoencoders import LAYOUTS
-from graphflow.models.families import FAMILIES, Facts
 from graphflow.node import Row
 from graphflow_nodes.loaders import unet_loader, vae_loader
 from graphflow_nodes.sampling import k_sampler

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graphflow.models.families import FAMILIES
-from graphflow.models.layouts import Layout, join
+from graphflow.families import FAMILIES
+from graphflow.layouts import Layout, join
 from graphflow.node import File
 
 GOLDEN = Path(__file__).parent / "golden"

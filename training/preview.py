@@ -1,6 +1,6 @@
 """Fit the linear map from latents to colours by which previews show the model on board at work.
 
-It prints the numbers that `graphflow/models/families/sd15.py` holds as ON_BOARD_RGB and its bias.
+It prints the numbers that `graphflow/families/sd15.py` holds as ON_BOARD_RGB and its bias.
 """
 
 import argparse

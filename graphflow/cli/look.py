@@ -150,7 +150,8 @@ def _columns(found: Mapping[str, Any], sha256: str) -> tuple[str, str, str, str]
 
 
 def _detected(path: Path) -> dict[str, Any]:
-    from graphflow.detect import KNOWN, detect
+    from graphflow.detect import detect
+    from graphflow.families import FAMILIES
 
     try:
         found = detect(path)
@@ -159,7 +160,7 @@ def _detected(path: Path) -> dict[str, Any]:
     return {
         "kind": found.kind,
         "family": found.family,
-        "families": [KNOWN[name].title if name in KNOWN else name for name in found.families],
+        "families": [FAMILIES[name].title if name in FAMILIES else name for name in found.families],
         "dtype": found.dtype,
         "format": found.format,
         "parameters": found.parameters,

@@ -2,8 +2,8 @@
 
 Nothing here reads a weight or imports torch, so that planning and `graphflow models` may ask about every file.
 
-`reading` reads headers; `families` knows how each family's files look and what goes with them; `parts`, `loras`,
-`adapters` and `folders` tell what a header is; `kinds` says it.
+`graphflow.families` says how each family's files look, `families` what follows from all of them; `reading` reads headers;
+`parts`, `loras`, `adapters` and `folders` tell what a header is; `kinds` says it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ from pathlib import Path
 
 from graphflow.detect.adapters import as_control, as_small
 from graphflow.detect.families import (
-    KNOWN,
     MODELS,
     TYPES,
-    UNCLIP_WIDTHS,
     USUAL_ENCODERS,
-    Known,
     family_of_type,
     lacking,
 )
 from graphflow.detect.folders import in_folder
-from graphflow.detect.header import Entry, Header, count
 from graphflow.detect.kinds import PART_TITLES, Detected, Kind, Part, describe, require
 from graphflow.detect.loras import as_lora
 from graphflow.detect.packings import refuse_packings
 from graphflow.detect.parts import layout_of, model_details, nearest, parts_of, prediction, vae_details
 from graphflow.detect.reading import PICKLES, read_header, weights_file
+from graphflow.header import Entry, Header, count
 
 
 def detect(path: Path) -> Detected:
@@ -73,17 +70,14 @@ def _in_file(header: Header) -> Detected:
 
 
 __all__ = [
-    "KNOWN",
     "MODELS",
     "PART_TITLES",
     "PICKLES",
     "TYPES",
-    "UNCLIP_WIDTHS",
     "USUAL_ENCODERS",
     "Detected",
     "Entry",
     "Header",
-    "Known",
     "Part",
     "count",
     "describe",

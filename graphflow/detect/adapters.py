@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from graphflow.detect.families import KNOWN, MODELS, PROJ_D
-from graphflow.detect.header import Header
+from graphflow.detect.families import MODELS
 from graphflow.detect.kinds import Detected, Part
 from graphflow.detect.parts import first
+from graphflow.families import FAMILIES
+from graphflow.families.common.unet import PROJ_D
+from graphflow.header import Header
 
-UNETS = [signature for signature in MODELS if KNOWN[signature.family].context and not signature.layout]
-_BY_CONTEXT = {one.context: one.name for one in KNOWN.values() if one.context}
+UNETS = [signature for signature in MODELS if FAMILIES[signature.family].context and not signature.layout]
+_BY_CONTEXT = {one.context: one.name for one in FAMILIES.values() if one.context}
 """The width of the text that U-Nets look at, and the family."""
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from graphflow.detect.families import KNOWN, UNDERSTOOD, lacking
-from graphflow.detect.header import Header
+from graphflow.detect.families import UNDERSTOOD, lacking
 from graphflow.detect.kinds import Detected, Part
 from graphflow.errors import UnsupportedFile
+from graphflow.families import FAMILIES
+from graphflow.header import Header
 
 _ENCODER_CLASSES = {
     "CLIPTextModel": "clip_l", "CLIPTextModelWithProjection": "clip_g", "T5EncoderModel": "t5", "UMT5EncoderModel": "umt5",
@@ -17,7 +18,7 @@ _ENCODER_CLASSES = {
     "Mistral3ForConditionalGeneration": "mistral3",
 }  # fmt: skip
 _UNET = "UNet2DConditionModel"
-_NETWORK_CLASSES = {one.class_name: one.name for one in KNOWN.values() if not one.context}
+_NETWORK_CLASSES = {one.class_name: one.name for one in FAMILIES.values() if not one.context}
 _VAE_CLASSES = {
     "AutoencoderKL": "kl", "AutoencoderTiny": "tiny", "AutoencoderKLWan": "wan", "AutoencoderKLQwenImage": "wan",
     "AutoencoderDC": "dc", "AutoencoderKLFlux2": "kl",

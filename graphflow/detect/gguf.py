@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from graphflow.detect.header import Entry, Header
 from graphflow.errors import UnsupportedFile
 from graphflow.gguf_names import renaming
+from graphflow.header import Entry, Header
 
 _GGUF_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _GGUF_TYPES = {

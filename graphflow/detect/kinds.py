@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from graphflow.detect.families import KNOWN, UNDERSTOOD
+from graphflow.detect.families import UNDERSTOOD
 from graphflow.errors import UnsupportedFile
+from graphflow.families import FAMILIES
 
 Kind = Literal[
     "checkpoint", "model", "text_encoder", "vae", "lora", "controlnet", "t2i_adapter", "ip_adapter", "clip_vision",
@@ -33,7 +34,7 @@ class Detected:
 
     kind: Kind
     family: str
-    """Name of the family in `graphflow.models.families`; empty where the file fits several or none."""
+    """Name of the family in `graphflow.families`; empty where the file fits several or none."""
     parts: tuple[Part, ...] = ()
     dtype: str = ""
     """The dtype that most bytes have."""
@@ -94,4 +95,4 @@ def describe(found: Detected) -> str:
 
 
 def _titles(found: Detected) -> str:
-    return " or ".join(KNOWN[name].title for name in found.families)
+    return " or ".join(FAMILIES[name].title for name in found.families)

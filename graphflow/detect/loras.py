@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from graphflow.detect.families import KNOWN, LoraLooks
-from graphflow.detect.header import Header
 from graphflow.detect.kinds import Detected
+from graphflow.families import FAMILIES
+from graphflow.families.common.looks import LoraLooks
+from graphflow.header import Header
 
 ENDS = re.compile(
     r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight|\.bias)?|lora[12]?\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight"
@@ -37,7 +38,7 @@ def lora_families(header: Header) -> tuple[str, ...]:
     """The families that a LoRA can have been made for, by its names and widths; none when that does not follow."""
     names = [name for name in (key.replace(".", "_") for key in header.tensors) if not _TEXT.match(name)]
     width, blocks = _width(header), 1 + max((int(m[1]) for n in names for m in _BLOCK.finditer(n)), default=0)
-    found = [one.name for one in KNOWN.values() if one.loras and _looks(one.loras, names, width, blocks)]
+    found = [one.name for one in FAMILIES.values() if one.loras and _looks(one.loras, names, width, blocks)]
     if found:
         return tuple(found)
     if any(re.search(r"(^|_)(add_embedding|label_emb)_", name) for name in names):
@@ -45,7 +46,7 @@ def lora_families(header: Header) -> tuple[str, ...]:
     seen = _text_width(header)
     if not seen and any(key.startswith("lora_te2_") for key in header.tensors):
         return ("sdxl",)
-    return tuple(one.name for one in KNOWN.values() if one.context and one.context == seen)
+    return tuple(one.name for one in FAMILIES.values() if one.context and one.context == seen)
 
 
 def _looks(looks: LoraLooks, names: list[str], width: int, blocks: int) -> bool:

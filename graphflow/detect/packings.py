@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from graphflow.detect.header import Entry, Header
 from graphflow.errors import UnsupportedFile
+from graphflow.header import Entry, Header
 
 _PACKINGS: tuple[tuple[str, Callable[[str, Entry], bool]], ...] = (
     ("NF4 or FP4 of bitsandbytes", lambda name, _: ".quant_state.bitsandbytes__" in name),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphflow.detect.families import MODELS, Shape, Signature
-from graphflow.detect.header import Header
+from graphflow.detect.families import MODELS
 from graphflow.detect.kinds import Part
+from graphflow.families.common.looks import Shape, Signature
+from graphflow.header import Header
 
 
 def _encoder(

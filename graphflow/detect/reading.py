@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from graphflow.detect.gguf import gguf_header
-from graphflow.detect.header import Entry, Header
 from graphflow.detect.safetensors import safetensors_header, sharded_header
 from graphflow.errors import NotFound, UnsupportedFile
+from graphflow.header import Entry, Header
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
 

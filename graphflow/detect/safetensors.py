@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from graphflow.detect.header import Entry, Header
 from graphflow.errors import NotFound, UnsupportedFile
+from graphflow.header import Entry, Header
 
 HEADER_LIMIT = 100_000_000
 """Bytes; the longest header that safetensors itself accepts."""

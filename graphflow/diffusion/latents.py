@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,6 @@ class LatentFormat:
 
     def _per_channel(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         shape = (1, -1, *([1] * (latent.ndim - 2)))
-        mean = torch.tensor(self.mean, dtype=latent.dtype, device=latent.device).reshape(shape)
-        std = torch.tensor(self.std, dtype=latent.dtype, device=latent.device).reshape(shape)
+        mean = latent.new_tensor(self.mean).reshape(shape)
+        std = latent.new_tensor(self.std).reshape(shape)
         return mean, std

@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate, scaled_dot_product_attention
 from graphflow.detect import Header, count, detect, require
 from graphflow.diffusion.network import RowImage
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout, table
+from graphflow.layouts import Entry, Layout, table
 from graphflow.models.residency import Policy, Residency, Unpatched
 from graphflow.models.weights import fill, hollow, opened
 from graphflow.values import ClipVisionOutput, IpAdapter, Weights

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from graphflow.detect import Header, count
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout, ldm_vae
+from graphflow.layouts import Entry, Layout, ldm_vae
 from graphflow.models.vae import VaeContent
 
 CLASSES: Mapping[str, str] = {

@@ -12,9 +12,9 @@ from torch import nn
 
 from graphflow.detect import Header, Part, count
 from graphflow.errors import UnsupportedFile
+from graphflow.families import TextPart, family
+from graphflow.layouts import Entry, Layout, flat_clip, open_clip, same
 from graphflow.models import language
-from graphflow.models.families import TextPart, family
-from graphflow.models.layouts import Entry, Layout, flat_clip, open_clip, same
 from graphflow.models.lora import Targets
 from graphflow.models.merged import lora_changes, weight_patches
 from graphflow.models.merging import Change, Mix, Scale, Stream, mixed

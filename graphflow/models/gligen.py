@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from graphflow.detect import Header, read_header
 from graphflow.diffusion.network import RowGrounding
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout
+from graphflow.layouts import Entry, Layout
 from graphflow.models.residency import Policy, Residency, Unpatched
 from graphflow.models.weights import fill, hollow, opened
 from graphflow.node import File

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from graphflow.detect import Header, count
 from graphflow.diffusion import prompts
 from graphflow.diffusion.prompts import Chunk
+from graphflow.families.common.base import Encoded, TextPart
+from graphflow.layouts import Entry, Layout
 from graphflow.models import seeing
-from graphflow.models.families.base import Encoded, TextPart
-from graphflow.models.layouts import Entry, Layout
 from graphflow.models.tokenizers import Vocabulary
 from graphflow.node import File
 

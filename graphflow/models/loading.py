@@ -11,9 +11,9 @@ from torch import nn
 
 from graphflow.detect import Detected, Header, layout_of
 from graphflow.errors import UnsupportedFile
+from graphflow.families import Facts, family
+from graphflow.layouts import Layout, same
 from graphflow.models import autoencoders, vision
-from graphflow.models.families import Facts, family
-from graphflow.models.layouts import Layout, same
 from graphflow.models.model_patches import KINDS as PATCHES
 from graphflow.models.model_patches import PatchContent
 from graphflow.models.networks import NetworkContent

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from graphflow.detect import detect, layout_of, require
 from graphflow.errors import UnsupportedFile
-from graphflow.models.families import family
-from graphflow.models.layouts import Layout, same, undo
+from graphflow.families import family
+from graphflow.layouts import Layout, same, undo
 from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups
 from graphflow.models.merging import Change, Mix, Scale, Stream, mixing, original_names
 from graphflow.models.packed import dtype_of, plain, shapes_of

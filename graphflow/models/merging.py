@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout, join, split
+from graphflow.layouts import Entry, Layout, join, split
 from graphflow.models.weights import Tensors
 from graphflow.values import Patch, Weights
 

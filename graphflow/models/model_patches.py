@@ -23,8 +23,9 @@ from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import DiffusionNetwork, NetworkEdit
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import EditPatch
-from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, pack
-from graphflow.models.families.qwen_image import WAN_LATENTS
+from graphflow.families.common.base import diffusers_class
+from graphflow.families.common.flow import FLUX_LATENTS, even, pack
+from graphflow.families.qwen_image import WAN_LATENTS
 from graphflow.models.residency import Residency, Unpatched
 from graphflow.values import ModelPatch, Vae
 

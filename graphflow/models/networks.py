@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
+from graphflow.families import Call, Facts, Family
 from graphflow.models.adapters import attended
-from graphflow.models.families import Call, Facts, Family
 from graphflow.models.gligen import grounded
 from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged, second_network

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout, undo
+from graphflow.layouts import Entry, Layout, undo
 from graphflow.models.weights import Tensors, put, raw
 
 Kind = Any

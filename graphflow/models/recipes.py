@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from graphflow.detect import Detected, Part, describe, detect, family_of_type, read_header, require
 from graphflow.errors import UnsupportedFile
-from graphflow.models.families import family
+from graphflow.families import family
 from graphflow.models.model_patches import KINDS
 from graphflow.node import Blocked, File
 from graphflow.values import (

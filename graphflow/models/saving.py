@@ -12,8 +12,8 @@ from torch import Tensor
 
 from graphflow.detect import detect, layout_of
 from graphflow.errors import UnsupportedFile
+from graphflow.layouts import Entry, join, ldm_vae
 from graphflow.models.encoders import stored, text_streams
-from graphflow.models.layouts import Entry, join, ldm_vae
 from graphflow.models.loading import network_shapes
 from graphflow.models.merged import stream_of
 from graphflow.models.merging import Stream, serialised

@@ -15,7 +15,7 @@ from graphflow.diffusion import prompts
 from graphflow.diffusion.hooks import Span, spans
 from graphflow.diffusion.prompts import Chunk
 from graphflow.errors import UnsupportedFile
-from graphflow.models.families.base import Encoded, Family
+from graphflow.families.common.base import Encoded, Family
 from graphflow.models.hooks import hooked_clip
 from graphflow.models.language import LanguageEncoder, SequenceEncoder
 from graphflow.models.lora import Targets

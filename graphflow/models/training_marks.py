@@ -7,10 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from graphflow.detect import KNOWN
 from graphflow.diffusion.parametrisation import Discrete, LogUniform, Parametrisation, Velocity
 from graphflow.diffusion.patches import ParametrisationPatch
-from graphflow.models.families import Facts, family
+from graphflow.families import Facts, family
 from graphflow.models.loading import network_config
 from graphflow.models.sources import Source
 from graphflow.values import Model
@@ -37,7 +36,7 @@ def marks(model: Model, src: Source) -> Parts:
     the rest of the model's file holds for it.
     """
     kept: Parts = [(key, lambda key=key: src.tensors.get(key)) for key in src.header.tensors if key.startswith(KEPT)]  # type: ignore[misc]
-    if not KNOWN[model.weights.family].context:
+    if not family(model.weights.family).context:
         return kept
     found = parametrisation(model, src)
     names = ["v_pred"] if isinstance(found.prediction, Velocity) and isinstance(found.schedule, Discrete) else []
@@ -55,7 +54,7 @@ def metadata(model: Model, src: Source) -> dict[str, str]:
     """As other tools read it."""
     files = ", ".join(file.name for file in model.weights.files)
     about = {"modelspec.title": f"{family(model.weights.family).title} from {files}", "format": "pt"}
-    if not KNOWN[model.weights.family].context:
+    if not family(model.weights.family).context:
         return about
     is_v = isinstance(parametrisation(model, src).prediction, Velocity)
     return {**about, "modelspec.prediction_type": "v" if is_v else "epsilon"}

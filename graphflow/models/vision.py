@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphflow.detect import Header, count
-from graphflow.models.layouts import Entry, Rule, table
+from graphflow.layouts import Entry, Rule, table
 from graphflow.models.residency import Residency, Unpatched
 from graphflow.values import ClipVision, ClipVisionOutput, StyleModel
 

@@ -17,7 +17,7 @@ from graphflow.detect import Header, read_header, weights_file
 from graphflow.errors import UnsupportedFile
 from graphflow.files import files_of, shards
 from graphflow.gguf_names import renaming
-from graphflow.models.layouts import Entry, Layout, split
+from graphflow.layouts import Entry, Layout, split
 
 
 class Tensors(Protocol):

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from graphflow.detect import Header
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Residuals, RowCond, RowControl
-from graphflow.models.families.base import Call
-from graphflow.models.layouts import Layout
+from graphflow.families.common.base import Call
+from graphflow.layouts import Layout
 from graphflow.models.residency import Residency, Unpatched
 from graphflow.values import ControlNet
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Residuals, RowControl
+from graphflow.families import flux, qwen_image, sd3
+from graphflow.families.common.base import Call, diffusers_class
+from graphflow.families.common.flow import FLUX_LATENTS, even, first, pack, positions
+from graphflow.layouts import same, table
 from graphflow.models.control.base import Kind
-from graphflow.models.families import flux, qwen_image, sd3
-from graphflow.models.families.base import Call
-from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, first, pack, positions
-from graphflow.models.layouts import same, table
 
 
 def _flux_config(header: Header) -> dict[str, Any]:

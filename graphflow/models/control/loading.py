@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from graphflow.errors import UnsupportedFile
+from graphflow.families import sd3
+from graphflow.layouts import Entry, Layout, same
 from graphflow.models.control import KINDS
 from graphflow.models.control.base import ControlContent, Kind
 from graphflow.models.control.flows import sd35_picture
 from graphflow.models.control.unets import OnBase, config_below, hint_config
-from graphflow.models.families import sd3
-from graphflow.models.layouts import Entry, Layout, same
 from graphflow.models.loading import as_original, network_config
 from graphflow.models.packed import shapes_of
 from graphflow.models.residency import Policy

@@ -10,11 +10,10 @@ from torch.nn.functional import pad
 
 from graphflow.detect import Header, count
 from graphflow.diffusion.network import Residuals, RowControl
+from graphflow.families.common.base import Call, diffusers_class
+from graphflow.layouts import Entry
 from graphflow.models.control.base import Kind
 from graphflow.models.control.unets import HALF
-from graphflow.models.families.base import Call
-from graphflow.models.families.flow import diffusers_class
-from graphflow.models.layouts import Entry
 
 
 def t2i(names: Iterable[str]) -> list[Entry]:

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from graphflow.detect import Header, count
 from graphflow.diffusion.network import Residuals, RowControl
+from graphflow.families.common import unet
+from graphflow.families.common.base import Call, diffusers_class
+from graphflow.layouts import Entry, ldm_unet
 from graphflow.models.control.base import UNION_TYPES, Kind
-from graphflow.models.families import unet
-from graphflow.models.families.base import Call
-from graphflow.models.families.flow import diffusers_class
-from graphflow.models.layouts import Entry, ldm_unet
 from graphflow.models.weights import Tensors
 
 

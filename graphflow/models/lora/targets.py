@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from graphflow.errors import UnsupportedFile
-from graphflow.models.layouts import Entry, Layout, same
+from graphflow.layouts import Entry, Layout, same
 from graphflow.models.lora.names import Group, flat, groups
 from graphflow.node import File
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from graphflow.families.common import unclip
+from graphflow.families.common.base import Call, Facts, Json
+from graphflow.families.common.looks import Shape
+from graphflow.header import Header, count
 
-from graphflow.detect import UNCLIP_WIDTHS, Header, count
-from graphflow.diffusion.network import Concat, Residuals
-from graphflow.models.families import unclip
-from graphflow.models.families.base import Call, Facts, Json
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
+    from graphflow.diffusion.network import Concat
 
-def build(config: Json) -> nn.Module:
-    """diffusers' U-Net."""
-    from diffusers import UNet2DConditionModel
+KEYS = ("input_blocks.0.0.weight", "time_embed.0.weight", "middle_block.0.in_layers.0.weight")
+KEYS_D = ("down_blocks.0.resnets.0.norm1.weight", "time_embedding.linear_1.weight", "conv_in.weight")
+"""Tensors of every such network, in the original layout and in diffusers'."""
+LABEL, ADDED = "label_emb.0.0.weight", "add_embedding.linear_1.weight"
+"""Of those that take more beside the time."""
+PROJ, PROJ_D = "middle_block.1.proj_in.weight", "mid_block.attentions.0.proj_in.weight"
+"""A matrix, or a convolution in Stable Diffusion 1."""
 
-    return UNet2DConditionModel.from_config(dict(config))  # type: ignore[no-any-return]
+UNCLIP_WIDTHS = (1536, 2048)
+"""What the networks of unCLIP take beside the time: an image embedding of CLIP-L or CLIP-H, and as many numbers of noise."""
+PICTURED: tuple[Shape, ...] = ((LABEL, 1, lambda n: n in UNCLIP_WIDTHS),)
+SIZED: tuple[Shape, ...] = ((LABEL, 1, lambda n: n not in UNCLIP_WIDTHS),)
+"""What else there is beside the time: a picture, or the sizes of one."""
+FOURTH, FOURTH_D = "input_blocks.11.0.in_layers.0.weight", "down_blocks.3.resnets.0.norm1.weight"
+"""Of those with four levels."""
 
 
 def config(header: Header, *, head: int | None) -> dict[str, Any]:
@@ -79,6 +90,8 @@ def concat(facts: Facts) -> Concat:
 
 def forward(unet: nn.Module, call: Call) -> Tensor:
     """One pass, with ControlNets' residuals if there are any."""
+    from graphflow.diffusion.network import Residuals
+
     down, middle, inside = call.residuals or Residuals()
     out: Tensor = unet(
         call.x,
@@ -99,6 +112,8 @@ SIZES = ("height", "width", "crop_h", "crop_w", "target_height", "target_width")
 
 def added(unet: nn.Module, call: Call) -> dict[str, Tensor]:
     """SDXL's second conditioning: pooled text, and the sizes that the picture is said to have had."""
+    import torch
+
     config: Any = unet.config
     if config.addition_embed_type != "text_time":
         return {}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
-
-from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import diffusers_class, first, shifted
-from graphflow.models.layouts import table
+from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.flow import first, shifted
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 layout = table(
     ("x_embedder.proj", "patch_embed.proj"),
@@ -62,7 +64,16 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="sana",
-    build=diffusers_class("SanaTransformer2DModel"),
+    title="Sana",
+    space="sana",
+    signatures=(
+        Signature(("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight")),
+        Signature(
+            ("transformer_blocks.0.ff.conv_inverted.weight", "caption_projection.linear_1.weight"),
+            layout="diffusers",
+        ),
+    ),
+    class_name="SanaTransformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -71,4 +82,11 @@ FAMILY = Family(
     dtypes=("bfloat16",),
     text=(TextPart("gemma2", "gemma2", least=300, masked=True),),
     context_width=lambda config: int(config["caption_channels"]),
+    types=(("sana", ""),),
+    loras=LoraLooks(
+        (
+            r"^(lora_|unet_|transformer_|base_model_model_)*transformer_blocks_\d+_attn[12]_",
+            r"blocks_\d+_cross_attn_(q|kv)_linear",
+        )
+    ),
 )

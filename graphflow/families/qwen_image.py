@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families.base import Call, Facts, Family, TextPart
-from graphflow.models.families.flow import diffusers_class, even, first, pack, shifted, unpack
-from graphflow.models.layouts import same
+from graphflow.families.common.base import Call, Facts, Family, TextPart
+from graphflow.families.common.flow import even, first, pack, shifted, unpack
+from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import same
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 MEAN = (-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
         0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921)  # fmt: skip
@@ -47,6 +48,8 @@ def latents(facts: Facts) -> LatentFormat:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass over the picture's tokens, those of reference pictures, and the text's."""
+    import torch
+
     video = call.x.ndim == 5
     x = even(call.x[:, :, 0] if video else call.x)
     pictures = [x, *(even(r[:, :, 0] if r.ndim == 5 else r) for r in call.references)]
@@ -96,7 +99,10 @@ def _references_at_zero(module: Any, call: Call) -> Iterator[None]:
 
 FAMILY = Family(
     name="qwen_image",
-    build=diffusers_class("QwenImageTransformer2DModel"),
+    title="Qwen-Image",
+    space="wan",
+    signatures=(Signature(("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), layout="diffusers"),),
+    class_name="QwenImageTransformer2DModel",
     config=config,
     layout=same,
     forward=forward,
@@ -104,4 +110,11 @@ FAMILY = Family(
     parametrisation=shifted(1.15, 1.0),
     text=(TextPart("qwen25_vl", "qwen25", template="qwen_image", masked=True),),
     context_width=lambda config: int(config["joint_attention_dim"]),
+    types=(("qwen_image", ""),),
+    loras=LoraLooks(
+        (rf"{JOINT}(img|txt)_(mod|mlp)", JOINT_ATTENTION),
+        (*FLUX_BLOCKS, rf"{JOINT}(norm1_context|ff_context)"),
+        (3072,),
+        60,
+    ),
 )

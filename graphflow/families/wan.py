@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.diffusion.network import Concat
-from graphflow.models.families.base import Call, Facts, Family, TextPart
-from graphflow.models.families.flow import diffusers_class, even, first, shifted
-from graphflow.models.families.qwen_image import WAN_LATENTS
-from graphflow.models.layouts import table
+from graphflow.families.common.base import Call, Facts, Family, TextPart
+from graphflow.families.common.flow import even, first, shifted
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.families.qwen_image import WAN_LATENTS
+from graphflow.header import Header, count
+from graphflow.layouts import table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphflow.diffusion.network import Concat
 
 MEAN = (
     -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.157, -0.0098,
@@ -99,6 +101,8 @@ def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; a mask of one channel, 1 where frames are free, becomes four, 1 where they are given, or for the small
     model each token's own time, 0 where it is given.
     """
+    import torch
+
     settings: Any = module.config
     x, timestep = call.x, call.timestep
     own = settings.out_channels
@@ -124,7 +128,13 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="wan",
-    build=diffusers_class("WanTransformer3DModel"),
+    title="Wan",
+    space="wan",
+    signatures=(
+        Signature(("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight")),
+        Signature(("condition_embedder.time_proj.weight", "blocks.0.attn2.norm_k.weight"), layout="diffusers"),
+    ),
+    class_name="WanTransformer3DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -133,4 +143,11 @@ FAMILY = Family(
     concat=concat,
     text=(TextPart("umt5", "t5xxl", least=512, zeroed=True),),
     context_width=lambda config: int(config["text_dim"]),
+    types=(("wan", ""),),
+    loras=LoraLooks(
+        (
+            r"blocks_\d+_(cross_attn|self_attn)_[qkvo](_img)?(_|$)",
+            r"(?<!transformer_)(?<!down_)(?<!up_)blocks_\d+_attn[12]_",
+        )
+    ),
 )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from graphflow.families import sd3
+from graphflow.families.common.base import Call, Family, Prompt, TextPart
+from graphflow.families.common.flow import FLUX_LATENTS, even, first, shifted
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import same
 
-from graphflow.detect import Header, count
-from graphflow.models.families import sd3
-from graphflow.models.families.base import Call, Family, Prompt, TextPart
-from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, first, shifted
-from graphflow.models.layouts import same
-from graphflow.values import Cond
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphflow.values import Cond
 
 LLAMA_LAYERS = [*range(32), *([31] * 16)]
 """Which of Llama's layers each of the 16 double and 32 single blocks sees."""
@@ -45,6 +47,8 @@ def config(header: Header) -> dict[str, Any]:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; the velocity points the other way."""
+    import torch
+
     layers: list[Tensor] = []
     for cond, n in call.conds:
         if "llama" not in cond.sizes:
@@ -67,6 +71,10 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 def four(prompt: Prompt) -> Cond:
     """T5's tokens, both CLIPs' pooled texts, and every layer of Llama beside them."""
+    import torch
+
+    from graphflow.values import Cond
+
     three = sd3.three(prompt)
     t5, llama = prompt.of("t5xxl"), prompt.of("llama")
     context = t5.context if t5 else torch.zeros(1, 128, 4096)
@@ -76,7 +84,10 @@ def four(prompt: Prompt) -> Cond:
 
 FAMILY = Family(
     name="hidream",
-    build=diffusers_class("HiDreamImageTransformer2DModel"),
+    title="HiDream",
+    space="flux",
+    signatures=(Signature(("double_stream_blocks.0.block.adaLN_modulation.1.weight",)),),
+    class_name="HiDreamImageTransformer2DModel",
     config=config,
     layout=same,
     forward=forward,
@@ -90,4 +101,6 @@ FAMILY = Family(
         TextPart("llama", "llama", folder="text_encoder_4", layers=tuple(range(1, 33)), least=128),
     ),
     compose=four,
+    types=(("hidream", ""),),
+    loras=LoraLooks((r"(double|single)_stream_blocks_\d+_",)),
 )

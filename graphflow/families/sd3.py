@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
-from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families.base import Call, Encoded, Family, Prompt, TextPart
-from graphflow.models.families.flow import diffusers_class, even, first, shifted
-from graphflow.models.layouts import Entry, Rule, table
-from graphflow.values import Cond
+from graphflow.families.common.base import Call, Encoded, Family, Prompt, TextPart
+from graphflow.families.common.flow import even, first, shifted
+from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import Entry, Rule, table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphflow.values import Cond
 
 
 def _block(side: str, q: str, k: str, v: str, out: str, norm: str, ff: str, norms: tuple[str, str]) -> list[Any]:
@@ -101,6 +102,11 @@ def three(prompt: Prompt) -> Cond:
 
     An encoder that is not there, or whose text is None, leaves zeros or nothing.
     """
+    import torch
+    from torch.nn import functional
+
+    from graphflow.values import Cond
+
     clips = [prompt.of("l"), prompt.of("g")]
     t5 = prompt.of("t5xxl")
     pooled = torch.cat([_pooled(clip, width) for clip, width in zip(clips, (768, 1280), strict=True)], dim=-1)
@@ -115,16 +121,26 @@ def three(prompt: Prompt) -> Cond:
 
 
 def _pooled(clip: Encoded | None, width: int) -> Tensor:
+    import torch
+
     return torch.zeros(1, width) if clip is None or clip.pooled is None else clip.pooled
 
 
 def _tokens(clip: Encoded | None, tokens: int, width: int) -> Tensor:
+    import torch
+
     return torch.zeros(1, tokens, width) if clip is None else clip.context[:, :tokens]
 
 
 FAMILY = Family(
     name="sd3",
-    build=diffusers_class("SD3Transformer2DModel"),
+    title="Stable Diffusion 3",
+    space="sd3",
+    signatures=(
+        Signature(("joint_blocks.0.context_block.adaLN_modulation.1.weight", "x_embedder.proj.weight")),
+        Signature(("transformer_blocks.0.norm1_context.linear.weight", "pos_embed.proj.weight"), layout="diffusers"),
+    ),
+    class_name="SD3Transformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -137,4 +153,11 @@ FAMILY = Family(
     ),
     compose=three,
     context_width=lambda config: int(config["joint_attention_dim"]),
+    types=(("sd3", ""),),
+    loras=LoraLooks(
+        (r"joint_blocks_\d+_(x|context)_block", JOINT_ATTENTION, rf"{JOINT}(norm1_context|ff_context)"),
+        (*FLUX_BLOCKS, rf"{JOINT}(img|txt)_"),
+        (1536, 2432),
+        38,
+    ),
 )

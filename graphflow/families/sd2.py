@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from graphflow.diffusion.parametrisation import Parametrisation
-from graphflow.models.families import sd15, unclip, unet
-from graphflow.models.families.base import Facts, Family, TextPart, discrete
-from graphflow.models.layouts import ldm_unet
+from graphflow.families import sd15
+from graphflow.families.common import unclip, unet
+from graphflow.families.common.base import Facts, Family, TextPart, discrete
+from graphflow.families.common.looks import Signature
+from graphflow.layouts import ldm_unet
+
+if TYPE_CHECKING:
+    from graphflow.diffusion.parametrisation import Parametrisation
 
 LAST_NORM = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 SPREAD = 0.09
@@ -27,7 +32,14 @@ def parametrisation(facts: Facts) -> Parametrisation:
 
 FAMILY = Family(
     name="sd2",
-    build=unet.build,
+    title="Stable Diffusion 2",
+    space="sd",
+    signatures=(
+        Signature(unet.KEYS, shapes=unet.PICTURED),
+        Signature(unet.KEYS, (unet.LABEL,), ndim=((unet.PROJ, 2),)),
+        Signature(unet.KEYS_D, (unet.ADDED,), ndim=((unet.PROJ_D, 2),), layout="diffusers"),
+    ),
+    class_name="UNet2DConditionModel",
     config=lambda header: unet.config(header, head=64),
     layout=ldm_unet,
     forward=unet.forward,
@@ -38,4 +50,6 @@ FAMILY = Family(
     dtypes=("float16", "bfloat16"),
     text=(TextPart("clip_h", "h", layer=-2, pad=0),),
     context_width=lambda config: int(config["cross_attention_dim"]),
+    types=(("stable_diffusion", "clip_h"),),
+    context=1024,
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families import unet
-from graphflow.models.families.base import Facts, Family, TextPart, discrete
-from graphflow.models.layouts import ldm_unet
+from graphflow.families.common import unet
+from graphflow.families.common.base import Facts, Family, TextPart, discrete
+from graphflow.families.common.looks import Signature
+from graphflow.layouts import ldm_unet
 
 RGB = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
 
@@ -30,7 +31,13 @@ def latents(facts: Facts) -> LatentFormat:
 
 FAMILY = Family(
     name="sd15",
-    build=unet.build,
+    title="Stable Diffusion 1.5",
+    space="sd",
+    signatures=(
+        Signature(unet.KEYS, (unet.LABEL,), ndim=((unet.PROJ, 4),)),
+        Signature(unet.KEYS_D, (unet.ADDED,), ndim=((unet.PROJ_D, 4),), layout="diffusers"),
+    ),
+    class_name="UNet2DConditionModel",
     config=lambda header: unet.config(header, head=None),
     layout=ldm_unet,
     forward=unet.forward,
@@ -40,4 +47,6 @@ FAMILY = Family(
     dtypes=("float16", "bfloat16"),
     text=(TextPart("clip_l", "l"),),
     context_width=lambda config: int(config["cross_attention_dim"]),
+    types=(("stable_diffusion", "clip_l"),),
+    context=768,
 )

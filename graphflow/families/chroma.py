@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from graphflow.families import flux
+from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.flow import FLUX_LATENTS, first, shifted, unpack
+from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import table
 
-from graphflow.detect import Header, count
-from graphflow.models.families import flux
-from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, first, shifted, unpack
-from graphflow.models.layouts import table
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 layout = table(
     ("distilled_guidance_layer.layers.*.in_layer", "distilled_guidance_layer.layers.*.linear_1"),
@@ -48,6 +49,8 @@ def config(header: Header) -> dict[str, Any]:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; tokens that fill the text up are masked."""
+    import torch
+
     picture, ids, height, width = flux.tokens(call, 16)
     mask = call.attention_mask
     if mask is not None:
@@ -67,7 +70,16 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="chroma",
-    build=diffusers_class("ChromaTransformer2DModel"),
+    title="Chroma",
+    space="flux",
+    signatures=(
+        Signature(("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.weight")),
+        Signature(
+            ("transformer_blocks.0.attn.to_q.weight", "distilled_guidance_layer.in_proj.weight"),
+            layout="diffusers",
+        ),
+    ),
+    class_name="ChromaTransformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -75,4 +87,19 @@ FAMILY = Family(
     parametrisation=shifted(1.0, 1.0),
     text=(TextPart("t5", "t5xxl", masked=True),),
     context_width=lambda config: int(config["joint_attention_dim"]),
+    types=(("chroma", ""),),
+    loras=LoraLooks(
+        (*FLUX_BLOCKS, JOINT_ATTENTION, rf"{JOINT}ff_context", "distilled_guidance_layer"),
+        (
+            r"_mod_lin",
+            "modulation_lin",
+            "vector_in",
+            "guidance_in",
+            r"norm1?_(context_)?linear",
+            r"blocks_\d+_processor",
+            rf"{JOINT}(img|txt)_",
+        ),
+        (3072,),
+        19,
+    ),
 )

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, Any
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.diffusion.parametrisation import Flow, FlowMu, FlowShift, Parametrisation
-from graphflow.models.families.base import Facts, Json
+from graphflow.families.common.base import Facts
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from graphflow.diffusion.parametrisation import Parametrisation
 
 FLUX_LATENTS = LatentFormat(16, 0.3611, 0.1159, tiny="taef1")
-
-
-def diffusers_class(name: str) -> Callable[[Json], nn.Module]:
-    """A network of diffusers by the name of its class, from its config."""
-
-    def build(config: Json) -> nn.Module:
-        import diffusers
-
-        return getattr(diffusers, name).from_config(dict(config))  # type: ignore[no-any-return]
-
-    return build
 
 
 def shifted(shift: float, multiplier: float = 1000.0) -> Callable[[Facts], Parametrisation]:
     """Rectified flow under a shift; a diffusers folder's scheduler may say another one."""
 
     def parametrisation(facts: Facts) -> Parametrisation:
+        from graphflow.diffusion.parametrisation import Flow, FlowShift, Parametrisation
+
         said = facts.scheduler.get("shift") if not facts.scheduler.get("use_dynamic_shifting") else None
         return Parametrisation(Flow(), FlowShift(float(said or shift), multiplier))
 
@@ -39,11 +30,19 @@ def shifted(shift: float, multiplier: float = 1000.0) -> Callable[[Facts], Param
 
 def mu(value: float) -> Callable[[Facts], Parametrisation]:
     """Rectified flow with Flux's exponential shift."""
-    return lambda _: Parametrisation(Flow(), FlowMu(value))
+
+    def parametrisation(facts: Facts) -> Parametrisation:
+        from graphflow.diffusion.parametrisation import Flow, FlowMu, Parametrisation
+
+        return Parametrisation(Flow(), FlowMu(value))
+
+    return parametrisation
 
 
 def even(x: Tensor, multiple: int = 2) -> Tensor:
     """x with its last two sides grown to a multiple, wrapped around."""
+    from torch.nn import functional
+
     down, right = (-x.shape[-2]) % multiple, (-x.shape[-1]) % multiple
     if not down and not right:
         return x
@@ -68,6 +67,8 @@ def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
 
 def positions(height: int, width: int, index: int = 0, top: int = 0, left: int = 0) -> Tensor:
     """(height width, 3): picture's index, row and column of each token."""
+    import torch
+
     rows = torch.arange(height)[:, None].expand(height, width) + top
     columns = torch.arange(width)[None, :].expand(height, width) + left
     return torch.stack([torch.full_like(rows, index), rows, columns], dim=-1).reshape(-1, 3)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.flow import FLUX_LATENTS, even, first, shifted
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import table
 
-from graphflow.detect import Header, count
-from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, first, shifted
-from graphflow.models.layouts import table
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def _block(block: str, first_norm: str) -> list[tuple[str, ...]]:
@@ -62,6 +63,8 @@ def config(header: Header) -> dict[str, Any]:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; the network counts time from noise to picture, and its velocity points the other way."""
+    import torch
+
     mask = call.attention_mask
     mask = torch.ones(call.context.shape[:2]) if mask is None else mask
     out = first(
@@ -76,7 +79,13 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="lumina2",
-    build=diffusers_class("Lumina2Transformer2DModel"),
+    title="Lumina 2",
+    space="flux",
+    signatures=(
+        Signature(("layers.0.adaLN_modulation.1.weight", "cap_embedder.0.weight")),
+        Signature(("layers.0.norm1.linear.weight", "time_caption_embed.caption_embedder.0.weight"), layout="diffusers"),
+    ),
+    class_name="Lumina2Transformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -85,4 +94,6 @@ FAMILY = Family(
     dtypes=("bfloat16",),
     text=(TextPart("gemma2", "gemma2", layers=(-2,), masked=True),),
     context_width=lambda config: int(config["cap_feat_dim"]),
+    types=(("lumina2", "gemma2"),),
+    loras=LoraLooks((r"(layers|refiner)_\d+_(attention|attn|feed_forward)_",), widths=(2304,)),
 )

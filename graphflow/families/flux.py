@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from graphflow.detect import Header, count
-from graphflow.diffusion.network import Concat
-from graphflow.diffusion.parametrisation import Flow, FlowShift, Parametrisation
-from graphflow.models.families.base import Call, Facts, Family, Prompt, TextPart
-from graphflow.models.families.flow import (
+from graphflow.families.common.base import Call, Facts, Family, Prompt, TextPart
+from graphflow.families.common.flow import (
     FLUX_LATENTS,
     beside,
-    diffusers_class,
     even,
     first,
     mu,
@@ -22,8 +15,16 @@ from graphflow.models.families.flow import (
     positions,
     unpack,
 )
-from graphflow.models.layouts import Rule, table
-from graphflow.values import Cond
+from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import Rule, table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphflow.diffusion.network import Concat
+    from graphflow.diffusion.parametrisation import Parametrisation
+    from graphflow.values import Cond
 
 
 def double_blocks() -> list[Any]:
@@ -100,6 +101,8 @@ def rope(head: int) -> list[int]:
 
 def parametrisation(facts: Facts) -> Parametrisation:
     """Of dev the exponential shift, of schnell none."""
+    from graphflow.diffusion.parametrisation import Flow, FlowShift, Parametrisation
+
     if facts.config.get("guidance_embeds"):
         return mu(1.15)(facts)
     return Parametrisation(Flow(), FlowShift(1.0, 1.0))
@@ -114,6 +117,8 @@ def concat(facts: Facts) -> Concat:
 
 def tokens(call: Call, channels: int) -> tuple[Tensor, Tensor, int, int]:
     """The picture's tokens with those of references after them, all positions, and the grown latent's size."""
+    import torch
+
     x = even(call.x[:, :channels])
     picture = pack(x)
     if call.x.shape[1] > channels:
@@ -127,6 +132,8 @@ def tokens(call: Call, channels: int) -> tuple[Tensor, Tensor, int, int]:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass over the picture's tokens, those of reference pictures, and the text's."""
+    import torch
+
     settings: Any = module.config
     picture, ids, height, width = tokens(call, 16)
     blocks, singles, _ = call.residuals or (None, None, ())
@@ -148,6 +155,10 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 def two(prompt: Prompt) -> Cond:
     """T5's tokens, and CLIP-L's pooled text."""
+    import torch
+
+    from graphflow.values import Cond
+
     t5, clip = prompt.of("t5xxl"), prompt.of("l")
     pooled = clip.pooled if clip and clip.pooled is not None else torch.zeros(1, 768)
     return Cond(t5.context if t5 else torch.zeros(1, 256, 4096), pooled)
@@ -155,7 +166,20 @@ def two(prompt: Prompt) -> Cond:
 
 FAMILY = Family(
     name="flux",
-    build=diffusers_class("FluxTransformer2DModel"),
+    title="Flux",
+    space="flux",
+    signatures=(
+        Signature(
+            ("double_blocks.0.img_attn.qkv.weight", "img_in.weight", "vector_in.in_layer.weight"),
+            ("distilled_guidance_layer.in_proj.weight",),
+        ),
+        Signature(
+            ("transformer_blocks.0.attn.add_q_proj.weight", "single_transformer_blocks.0.proj_mlp.weight"),
+            ("distilled_guidance_layer.in_proj.weight",),
+            layout="diffusers",
+        ),
+    ),
+    class_name="FluxTransformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -166,4 +190,11 @@ FAMILY = Family(
     compose=two,
     guidance=3.5,
     context_width=lambda config: int(config["joint_attention_dim"]),
+    types=(("flux", ""),),
+    loras=LoraLooks(
+        (*FLUX_BLOCKS, JOINT_ATTENTION, rf"{JOINT}(norm1_context|ff_context)"),
+        ("distilled_guidance_layer", "double_stream_modulation", "to_qkv_mlp_proj", rf"{JOINT}(img|txt)_"),
+        (3072,),
+        19,
+    ),
 )

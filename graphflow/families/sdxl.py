@@ -1,14 +1,17 @@
-"""Stable Diffusion XL and its refiner: two text encoders, pooled text and picture sizes as a second conditioning."""
+"""Stable Diffusion XL: two text encoders, pooled text and picture sizes as a second conditioning."""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families import unet
-from graphflow.models.families.base import Encoded, Facts, Family, Prompt, TextPart, discrete
-from graphflow.models.layouts import ldm_unet
-from graphflow.values import Cond
+from graphflow.families.common import unet
+from graphflow.families.common.base import Encoded, Facts, Family, Prompt, TextPart, discrete
+from graphflow.families.common.looks import Signature
+from graphflow.layouts import ldm_unet
+
+if TYPE_CHECKING:
+    from graphflow.values import Cond
 
 RGB = ((0.3920, 0.4054, 0.4549), (-0.2634, -0.0196, 0.0653), (0.0568, 0.1687, -0.0755), (-0.3112, -0.2359, -0.2076))
 
@@ -23,6 +26,10 @@ def latents(facts: Facts) -> LatentFormat:
 
 def both(prompt: Prompt) -> Cond:
     """CLIP-L's and CLIP-G's layers side by side, cut to the shorter; the pooled text is G's."""
+    import torch
+
+    from graphflow.values import Cond
+
     first, second = prompt.of("l"), prompt.of("g")
     longest = max(len_of(first), len_of(second)) // 77
     first, second = prompt.of("l", chunks=longest), prompt.of("g", chunks=longest)
@@ -40,7 +47,13 @@ def len_of(encoded: Encoded | None) -> int:
 
 FAMILY = Family(
     name="sdxl",
-    build=unet.build,
+    title="Stable Diffusion XL",
+    space="sdxl",
+    signatures=(
+        Signature((*unet.KEYS, unet.LABEL), (unet.FOURTH,), shapes=unet.SIZED),
+        Signature((*unet.KEYS_D, unet.ADDED), (unet.FOURTH_D,), layout="diffusers"),
+    ),
+    class_name="UNet2DConditionModel",
     config=lambda header: unet.config(header, head=64),
     layout=ldm_unet,
     forward=unet.forward,
@@ -54,17 +67,6 @@ FAMILY = Family(
     ),
     compose=both,
     context_width=lambda config: int(config["cross_attention_dim"]),
-)
-REFINER = Family(
-    name="sdxl_refiner",
-    build=unet.build,
-    config=lambda header: unet.config(header, head=64),
-    layout=ldm_unet,
-    forward=unet.forward,
-    latents=latents,
-    parametrisation=discrete,
-    concat=unet.concat,
-    dtypes=("float16", "bfloat16"),
-    text=(TextPart("clip_g", "g", folder="text_encoder_2", layer=-2, norm=False, pad=0),),
-    context_width=lambda config: int(config["cross_attention_dim"]),
+    types=(("sdxl", ""),),
+    context=2048,
 )

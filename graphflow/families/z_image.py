@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.flow import FLUX_LATENTS, even, shifted
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import table
 
-from graphflow.detect import Header, count
-from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import FLUX_LATENTS, diffusers_class, even, shifted
-from graphflow.models.layouts import table
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 _BLOCKS = ("layers.*", "noise_refiner.*", "context_refiner.*")
 
@@ -52,6 +53,8 @@ def config(header: Header) -> dict[str, Any]:
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass; the network counts time from noise to picture, and its velocity points the other way."""
+    import torch
+
     x = even(call.x)
     masks = call.attention_mask if call.attention_mask is not None else torch.ones(call.context.shape[:2])
     captions = [context[mask.bool().to(context.device)] for context, mask in zip(call.context, masks, strict=True)]
@@ -63,7 +66,10 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="z_image",
-    build=diffusers_class("ZImageTransformer2DModel"),
+    title="Z-Image",
+    space="flux",
+    signatures=(Signature(("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight")),),
+    class_name="ZImageTransformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -72,4 +78,6 @@ FAMILY = Family(
     dtypes=("bfloat16",),
     text=(TextPart("qwen3", "qwen3", layers=(-2,), template="chat", masked=True),),
     context_width=lambda config: int(config["cap_feat_dim"]),
+    types=(("lumina2", "qwen3"), ("z_image", "")),
+    loras=LoraLooks((r"(layers|refiner)_\d+_(attention|feed_forward)_",), ("_attn_", "linear_[123]"), (3840,)),
 )

@@ -6,13 +6,14 @@ first axis. The same list reads a file, writes one in its layout, and tells whic
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Transform = Literal["", "swap", "transpose", "flat"]
 """How a tensor's numbers differ: `swap` exchanges its halves along the first axis (shift and scale), `transpose` its
@@ -46,15 +47,17 @@ def split(entry: Entry, tensor: Tensor, shapes: Mapping[str, Sequence[int]]) -> 
         return {name: tensor.reshape(tuple(shapes[name])) if _reshapes(entry, tensor, shapes[name]) else tensor}
     if sum(rows) != tensor.shape[0]:
         raise ValueError(f"{entry.theirs} has {tensor.shape[0]} rows where {sum(rows)} are needed")
-    return dict(zip(entry.ours, torch.split(tensor, rows), strict=True))
+    return dict(zip(entry.ours, tensor.split(rows), strict=True))
 
 
 def _reshapes(entry: Entry, tensor: Tensor, shape: Sequence[int]) -> bool:
-    return entry.transform == "flat" and tensor.numel() == torch.Size(shape).numel()
+    return entry.transform == "flat" and tensor.numel() == math.prod(shape)
 
 
 def join(entry: Entry, ours: Mapping[str, Tensor]) -> Tensor:
     """The file's tensor, from our parameters."""
+    import torch
+
     parts = [ours[name] for name in entry.ours]
     tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
     if entry.transform == "flat":
@@ -64,6 +67,8 @@ def join(entry: Entry, ours: Mapping[str, Tensor]) -> Tensor:
 
 def undo(transform: Transform, tensor: Tensor) -> Tensor:
     """The file's tensor with our order of rows or axes."""
+    import torch
+
     if transform == "swap":
         first, second = tensor.chunk(2)
         return torch.cat([second, first])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
-
-from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import diffusers_class, even, first, shifted
-from graphflow.models.families.sdxl import RGB
-from graphflow.models.layouts import Rule, table
+from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.flow import even, first, shifted
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.families.sdxl import RGB
+from graphflow.header import Header, count
+from graphflow.layouts import Rule, table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 layout = table(
     ("t_embedder.mlp.0", "time_step_proj.linear_1"),
@@ -75,7 +77,13 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="auraflow",
-    build=diffusers_class("AuraFlowTransformer2DModel"),
+    title="AuraFlow",
+    space="sdxl",
+    signatures=(
+        Signature(("double_layers.0.attn.w1q.weight", "cond_seq_linear.weight")),
+        Signature(("joint_transformer_blocks.0.attn.add_q_proj.weight", "register_tokens"), layout="diffusers"),
+    ),
+    class_name="AuraFlowTransformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -83,4 +91,6 @@ FAMILY = Family(
     parametrisation=shifted(1.73, 1.0),
     text=(TextPart("umt5", "t5xl", least=256),),
     context_width=lambda config: int(config["joint_attention_dim"]),
+    types=(("auraflow", ""),),
+    loras=LoraLooks((r"joint_transformer_blocks_\d+_", r"(double|single)_layers_\d+_")),
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from graphflow.families.common.base import Call
 
-from graphflow.diffusion.parametrisation import Discrete
-from graphflow.models.families.base import Call
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 LEVELS = 1000
 MERGED = 0.05
@@ -23,6 +22,8 @@ STATISTICS = (
 
 def finish(unet: nn.Module, read: Callable[[str], Tensor | None]) -> None:
     """Gives the network the statistics from the rest of its file, where it takes pictures."""
+    import torch
+
     module: Any = unet
     if module.config.class_embed_type != "projection":
         return
@@ -36,6 +37,8 @@ def finish(unet: nn.Module, read: Callable[[str], Tensor | None]) -> None:
 
 def labels(unet: nn.Module, call: Call) -> Tensor | None:
     """(N, 2 P) for networks that take pictures, zeros for rows without any; None for other networks."""
+    import torch
+
     module: Any = unet
     if module.config.class_embed_type != "projection":
         return None
@@ -45,6 +48,8 @@ def labels(unet: nn.Module, call: Call) -> Tensor | None:
 
 
 def _row(statistics: tuple[Tensor, Tensor], pictures: Any, width: int, count: int) -> Tensor:
+    import torch
+
     made = []
     for embeds, strength, augmentation in pictures:
         if 2 * embeds.shape[-1] != width:
@@ -66,7 +71,10 @@ def augmented(embeds: Tensor, level: int, statistics: tuple[Tensor, Tensor]) -> 
 
     The noise is the same for every call, so that one conditioning means one thing during a whole sampling.
     """
+    import torch
     from diffusers.models.embeddings import get_timestep_embedding
+
+    from graphflow.diffusion.parametrisation import Discrete
 
     mean, spread = statistics
     sigma = float(Discrete(LEVELS, beta_schedule="squaredcos_cap_v2").table[level])

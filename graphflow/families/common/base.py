@@ -1,20 +1,22 @@
-"""What a family of models is: one `Family` value a file, and nothing else to add a new one."""
+"""What a family of models is: one `Family`, which says how its files look and how its networks are computed with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
-from torch import Tensor, nn
-
-from graphflow.detect import KNOWN, Header
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.diffusion.network import Concat, Residuals, RowCond
-from graphflow.diffusion.parametrisation import Discrete, Edm, Epsilon, LogUniform, Parametrisation, Sample, Velocity
-from graphflow.models.layouts import Layout
-from graphflow.values import Cond
+from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.header import Header
+from graphflow.layouts import Layout
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from graphflow.diffusion.network import Concat, Residuals, RowCond
+    from graphflow.diffusion.parametrisation import Parametrisation
+    from graphflow.values import Cond
 
 Json = Mapping[str, Any]
 
@@ -92,6 +94,8 @@ class Call:
 
     def stacked(self, of: Callable[[RowCond], Sequence[float]]) -> Tensor:
         """(N, k) float32, from k numbers of each row."""
+        import torch
+
         rows = [torch.tensor(of(cond), dtype=torch.float32).expand(n, -1) for cond, n in self.conds]
         return torch.cat(rows).to(self.x.device)
 
@@ -124,6 +128,8 @@ class TextPart:
     """The encodings of tokens that fill up are zero."""
     layers: tuple[int, ...] = ()
     """For language models: the hidden layers taken side by side (for `llama`, one on another); the last for none."""
+    instead_of: str = ""
+    """The encoder in whose place some models of the family have this one."""
     template: str = ""
     """For language models: the name of the text around a prompt, in `graphflow.models.language`."""
 
@@ -133,9 +139,14 @@ class Family:
     """A family: how its network is built, called and read from files, and what its latents and prompts are."""
 
     name: str
-    """As in `graphflow.detect.KNOWN`, which tells its files."""
-    build: Callable[[Json], nn.Module]
-    """The network from its config."""
+    title: str
+    """What people call it."""
+    space: str
+    """The space of its latents, named for who used it first."""
+    signatures: tuple[Signature, ...]
+    """How its networks' files look."""
+    class_name: str
+    """Of its network in diffusers."""
     config: Callable[[Header], dict[str, Any]]
     """Its config, from the shapes of a file in the original layout."""
     layout: Layout
@@ -156,15 +167,47 @@ class Family:
     """What the network takes from the rest of its file, a tensor by its whole name (None where it has none)."""
     context_width: Callable[[Json], int] | None = None
     """How wide the conditioning has to be, by the config; None where it is not known."""
+    types: tuple[tuple[str, str], ...] = ()
+    """What the text encoders' loader nodes call it, and which encoder tells it from others of that type (any for the
+    empty one)."""
+    loras: LoraLooks | None = None
+    """None for U-Nets, whose LoRAs are told by the width of the text that they look at."""
+    context: int = 0
+    """Of U-Nets: the width of the text that they look at."""
+
+    def build(self, config: Json) -> nn.Module:
+        """The network from its config."""
+        return diffusers_class(self.class_name)(config)
 
     @property
-    def title(self) -> str:
-        """What people call it."""
-        return KNOWN[self.name].title
+    def encoders(self) -> tuple[str, ...]:
+        """The text encoders that its prompts go through."""
+        return tuple(part.name for part in self.text if not part.instead_of)
+
+
+def diffusers_class(name: str) -> Callable[[Json], nn.Module]:
+    """A network of diffusers by the name of its class, from its config."""
+
+    def build(config: Json) -> nn.Module:
+        import diffusers
+
+        return getattr(diffusers, name).from_config(dict(config))  # type: ignore[no-any-return]
+
+    return build
 
 
 def discrete(facts: Facts) -> Parametrisation:
     """Of a DDPM family: epsilon under Stable Diffusion's schedule, unless the file says otherwise."""
+    from graphflow.diffusion.parametrisation import (
+        Discrete,
+        Edm,
+        Epsilon,
+        LogUniform,
+        Parametrisation,
+        Sample,
+        Velocity,
+    )
+
     said = str(facts.scheduler.get("prediction_type") or facts.details.get("prediction") or "epsilon")
     if said in ("edm", "edm_v"):
         return Parametrisation(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.models.families.base import Call, Family, TextPart
-from graphflow.models.families.flow import diffusers_class, first, mu, places
-from graphflow.models.layouts import Rule, table
+from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.flow import first, mu, places
+from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
+from graphflow.header import Header, count
+from graphflow.layouts import Rule, table
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 layout = table(
     *(
@@ -68,6 +69,8 @@ def config(header: Header) -> dict[str, Any]:
 
 def _ids(height: int, width: int, time: int = 0, top: int = 0, left: int = 0) -> Tensor:
     """(height width, 4): time, row, column and place in the text."""
+    import torch
+
     rows, columns = torch.arange(height) + top, torch.arange(width) + left
     axes = (torch.tensor([time]), rows, columns, torch.zeros(1, dtype=torch.long))
     return torch.cartesian_prod(*axes)
@@ -75,6 +78,8 @@ def _ids(height: int, width: int, time: int = 0, top: int = 0, left: int = 0) ->
 
 def forward(module: nn.Module, call: Call) -> Tensor:
     """One pass over the picture's tokens, those of reference pictures (usually at times 10, 20, ...), and the text's."""
+    import torch
+
     settings: Any = module.config
     height, width = call.x.shape[-2:]
     pictures = [call.x, *call.references]
@@ -97,7 +102,16 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 
 FAMILY = Family(
     name="flux2",
-    build=diffusers_class("Flux2Transformer2DModel"),
+    title="Flux 2",
+    space="flux2",
+    signatures=(
+        Signature(("double_stream_modulation_img.lin.weight", "img_in.weight")),
+        Signature(
+            ("transformer_blocks.0.attn.to_q.weight", "double_stream_modulation_img.linear.weight"),
+            layout="diffusers",
+        ),
+    ),
+    class_name="Flux2Transformer2DModel",
     config=config,
     layout=layout,
     forward=forward,
@@ -106,9 +120,30 @@ FAMILY = Family(
     text=(
         TextPart("qwen3", "qwen3", layers=(9, 18, 27), template="answered", least=512, masked=True),  # Klein's
         TextPart(
-            "mistral3", "mistral3", layers=(10, 20, 30), template="flux2", least=512, left=True, masked=True
+            "mistral3",
+            "mistral3",
+            instead_of="qwen3",
+            layers=(10, 20, 30),
+            template="flux2",
+            least=512,
+            left=True,
+            masked=True,
         ),  # dev's
     ),
     guidance=4.0,
     context_width=lambda config: int(config["joint_attention_dim"]),
+    types=(("flux2", ""),),
+    loras=LoraLooks(
+        (*FLUX_BLOCKS, JOINT_ATTENTION, rf"{JOINT}ff_context", "double_stream_modulation_img", "to_qkv_mlp_proj"),
+        (
+            r"(img|txt)_mod_lin",
+            r"\d_modulation_lin",
+            "vector_in",
+            r"blocks_\d+_processor",
+            "distilled_guidance_layer",
+            rf"{JOINT}(img|txt)_",
+        ),
+        (3072, 4096, 6144),
+        8,
+    ),
 )

@@ -1,0 +1,1 @@
+"""What families share: the `Family` itself, how files look, transformers of flows, and Stable Diffusion's U-Net."""
