@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.e2e.editor import Editor, workflow
 
@@ -345,3 +345,16 @@ def test_a_mask_is_painted_and_used(blank: Editor, picture: bytes) -> None:
     expect(dialog).to_have_count(0)
     name = blank.document()["nodes"]["load"]["inputs"]["image"]
     assert name.startswith("masked-")
+
+
+def test_the_run_button_shows_that_a_run_is_on_its_way(editor: Editor) -> None:
+    held: list[Route] = []
+    editor.page.route("**/v1/jobs", lambda route: held.append(route))
+    button = editor.page.get_by_role("button", name="Run", exact=True)
+    expect(button).to_have_attribute("aria-busy", "false")
+    quick(editor).run()
+    expect(button).to_have_attribute("aria-busy", "true")
+    for route in held:
+        route.continue_()
+    expect(button).to_have_attribute("aria-busy", "false")
+    finished(editor)

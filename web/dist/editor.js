@@ -1460,6 +1460,7 @@ var useRun = create(() => ({
 	results: {},
 	sent: null,
 	before: null,
+	sending: 0,
 	assets: 0
 }));
 var isActive = (job) => job?.status === "running" || job?.status === "queued";
@@ -5178,8 +5179,10 @@ function isReady(targets) {
 	say(count(list.length, "run.problem", "run.problems"), "error");
 	return false;
 }
+var noteSending = (more) => useRun.setState(({ sending }) => ({ sending: sending + more }));
 async function post({ targets, front, overrides }) {
 	const { workflow } = current();
+	noteSending(1);
 	const job = await call("v1/jobs", {
 		json: {
 			workflow,
@@ -5189,7 +5192,7 @@ async function post({ targets, front, overrides }) {
 			...overrides ? { overrides } : {}
 		},
 		headers: { "Idempotency-Key": newKey() }
-	});
+	}).finally(() => noteSending(-1));
 	useRun.setState((state) => ({
 		ours: new Set([...state.ours, job.id]),
 		sent: workflow,
@@ -5922,6 +5925,7 @@ function RunBar() {
 	const problems = useProblems((state) => state.list.length);
 	const waiting = useRun((state) => activeJobs(state).length);
 	const busy = useRun((state) => isActive(shownJob(state)));
+	const sending = useRun((state) => state.sending > 0);
 	const empty = useDocument((state) => Object.keys(state.workflow.nodes).length === 0);
 	return (0, import_jsx_runtime.jsxs)("span", {
 		className: "run-bar",
@@ -5964,6 +5968,7 @@ function RunBar() {
 			(0, import_jsx_runtime.jsxs)("button", {
 				type: "button",
 				className: "primary run",
+				"aria-busy": sending,
 				title: `${t("do.run")} (${display("Ctrl+Enter")})`,
 				onPointerEnter: () => setResting(true),
 				onPointerLeave: () => setResting(false),

@@ -1800,6 +1800,7 @@ function FormView() {
 	const workflow = useDocument((state) => state.workflow);
 	const defs = useSchema((state) => state.definitions);
 	const busy = useRun((state) => isActive(shownJob(state)));
+	const sending = useRun((state) => state.sending > 0);
 	const [arranging, setArranging] = (0, import_react.useState)(false);
 	const items = formItems(defs, workflow);
 	const groups = [...new Set(items.map((item) => item.group ?? ""))];
@@ -1830,6 +1831,7 @@ function FormView() {
 						(0, import_jsx_runtime.jsxs)("button", {
 							type: "submit",
 							className: "primary run",
+							"aria-busy": sending,
 							children: [(0, import_jsx_runtime.jsx)(Icon, { name: "play" }), t("bar.run")]
 						}),
 						busy && (0, import_jsx_runtime.jsxs)("button", {

@@ -61,6 +61,7 @@ export function FormView() {
   const workflow = useDocument((state) => state.workflow);
   const defs = useSchema((state) => state.definitions);
   const busy = useRun((state) => isActive(shownJob(state)));
+  const sending = useRun((state) => state.sending > 0);
   const [arranging, setArranging] = useState(false);
   const items = formItems(defs, workflow);
   const groups = [...new Set(items.map((item) => item.group ?? ""))];
@@ -78,7 +79,7 @@ export function FormView() {
         ))}
         {!items.length && <p className="nothing">{t("form.empty")}</p>}
         <p className="buttons form-run">
-          <button type="submit" className="primary run"><Icon name="play" />{t("bar.run")}</button>
+          <button type="submit" className="primary run" aria-busy={sending}><Icon name="play" />{t("bar.run")}</button>
           {busy && <button type="button" onClick={cancelShown}><Icon name="stop" />{t("do.cancel")}</button>}
           {Boolean(workflow.form?.length) && <button type="button" aria-pressed={arranging} onClick={() => setArranging(!arranging)}>{t("form.arrange")}</button>}
         </p>

@@ -57,6 +57,7 @@ export function RunBar() {
   const problems = useProblems((state) => state.list.length);
   const waiting = useRun((state) => activeJobs(state).length);
   const busy = useRun((state) => isActive(shownJob(state)));
+  const sending = useRun((state) => state.sending > 0);
   const empty = useDocument((state) => Object.keys(state.workflow.nodes).length === 0);
   return (
     <span className="run-bar">
@@ -70,7 +71,7 @@ export function RunBar() {
         <input type="number" min={1} max={99} value={count} onChange={(event) => setCount(Math.max(1, Math.min(99, Number(event.target.value) || 1)))} />
       </label>
       <button
-        type="button" className="primary run" title={`${t("do.run")} (${display("Ctrl+Enter")})`} onPointerEnter={() => setResting(true)} onPointerLeave={() => setResting(false)}
+        type="button" className="primary run" aria-busy={sending} title={`${t("do.run")} (${display("Ctrl+Enter")})`} onPointerEnter={() => setResting(true)} onPointerLeave={() => setResting(false)}
         onClick={() => { setResting(false); void run({ count }); }}
       >
         <Icon name="play" />{t("bar.run")}{waiting > 1 && <b className="waiting">{waiting}</b>}

@@ -24,13 +24,15 @@ interface RunState {
   /** The workflow that was sent last, and the one before it. */
   readonly sent: Workflow | null;
   readonly before: Workflow | null;
+  /** How many runs are on their way to the server. */
+  readonly sending: number;
   /** Rises with each new asset, so that lists know to look again. */
   readonly assets: number;
 }
 
 export const useRun = create<RunState>(() => ({
   connection: "connecting", build: "", outdated: false, paused: false, workers: {}, jobs: {}, queue: [], shown: null,
-  ours: new Set<string>(), previews: {}, results: {}, sent: null, before: null, assets: 0,
+  ours: new Set<string>(), previews: {}, results: {}, sent: null, before: null, sending: 0, assets: 0,
 }));
 
 export const isActive = (job: Pick<JobSnapshot, "status"> | undefined): boolean => job?.status === "running" || job?.status === "queued";

@@ -31,15 +31,18 @@ function isReady(targets?: readonly string[]): boolean {
   return false;
 }
 
+const noteSending = (more: 1 | -1) => useRun.setState(({ sending }) => ({ sending: sending + more }));
+
 async function post({ targets, front, overrides }: RunOptions): Promise<Job> {
   const { workflow } = current();
+  noteSending(1);
   const job = await call<Job>("v1/jobs", {
     json: {
       workflow, client: useSession.getState().draft,
       ...(targets ? { targets } : {}), ...(front ? { front } : {}), ...(overrides ? { overrides } : {}),
     },
     headers: { "Idempotency-Key": newKey() },
-  });
+  }).finally(() => noteSending(-1));
   useRun.setState((state) => ({ ours: new Set([...state.ours, job.id]), sent: workflow, before: state.sent }));
   learn(job);
   return job;
