@@ -197,7 +197,7 @@ def _sample(
                 id(c): hint for c in controls if (hint := _latent_hint(c, nets[id(c)], latent, network)) is not None
             },
             picture=previewer(network.latent_format, tiny_decoder(network.latent_format)),
-            hooked=lambda strengths: _hooked(model, strengths),
+            hooked=lambda strengths: _hooked(model, strengths, network),
         )
         sampled: Sampled = yield from sample(task)
         return sampled
@@ -210,8 +210,13 @@ def _ready(model: Model, network: DiffusionNetwork, latent: Latent) -> Model:
     return replace(model, patches=tuple(patches))
 
 
-def _hooked(model: Model, strengths: Strengths) -> DiffusionNetwork:
+def _hooked(model: Model, strengths: Strengths, base: DiffusionNetwork) -> DiffusionNetwork:
     with loaded(hooked_model(model, strengths)) as network:
+        if network.concat != base.concat:
+            raise ValueError(
+                "a LoRA that lets the model see a picture beside the latent cannot come and go on the way: load it with "
+                "LoraLoaderModelOnly"
+            )
         return network
 
 

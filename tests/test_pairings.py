@@ -98,6 +98,10 @@ FILES: dict[str, Shapes] = {
     "loras/flux or chroma": lora("lora_unet_double_blocks_0_img_attn_qkv", 3072),
     "loras/qwen_image": lora("transformer_blocks.0.img_mod.1"),
     "loras/z_image": lora("diffusion_model.layers.0.attention.to_q", 3840),
+    "loras/flux canny": {
+        **lora("double_blocks.0.img_mod.lin", 3072), "img_in.lora_A.weight": [1, 128], "img_in.lora_B.weight": [3072, 1],
+        "double_blocks.0.img_attn.norm.query_norm.scale": [128],
+    },
     "loras/unsure": lora("lora_unet_something"),
     "controlnet/sd15": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "mid_block.attentions.0.proj_in.weight": [1] * 4},
     "controlnet/sdxl": {"controlnet_cond_embedding.conv_in.weight": [1, 3, 1, 1], "add_embedding.linear_1.weight": [1, 1]},
@@ -258,7 +262,8 @@ WRONG: dict[str, Case] = {
             [("lora", "lora_name")],
         )
         for name, base in (("sdxl", "sd15"), ("sd15", "sdxl"), ("sd2", "sd15"), ("flux", "sdxl"), ("sdxl", "flux"),
-                           ("flux", "qwen_image"), ("qwen_image", "flux"), ("z_image", "flux"), ("flux", "chroma"))
+                           ("flux", "qwen_image"), ("qwen_image", "flux"), ("z_image", "flux"), ("flux", "chroma"),
+                           ("flux canny", "sdxl"), ("flux canny", "chroma"), ("flux canny", "sd3"))
     },
     **{
         f"{file} for prompts of {base}": (
@@ -446,7 +451,7 @@ def right() -> dict[str, dict[str, Any]]:
     }  # fmt: skip
     for name, base in (("sd15", "sd15"), ("sdxl", "sdxl"), ("sd2", "sd2"), ("flux", "flux"), ("qwen_image", "qwen_image"),
                        ("z_image", "z_image"), ("unsure", "sd15"), ("unsure", "flux"), ("unsure", "wan"), ("flux or chroma", "flux"),
-                       ("flux or chroma", "chroma")):  # fmt: skip
+                       ("flux or chroma", "chroma"), ("flux canny", "flux")):  # fmt: skip
         cases[f"a LoRA for {name} on {base}"] = {**network(base), **lora_on(name, "net")}
     second = sampling("load", "load")["sample"]
     second["inputs"]["latent_image"] = of("sample", "LATENT")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from graphflow.errors import UnsupportedFile
 from graphflow.families.common.base import Call, Facts, Family, Prompt, TextPart
 from graphflow.families.common.flow import (
     FLUX_LATENTS,
@@ -108,11 +109,20 @@ def parametrisation(facts: Facts) -> Parametrisation:
     return Parametrisation(Flow(), FlowShift(1.0, 1.0))
 
 
+FILL = 5
+"""How many times the latent's channels Fill takes beside them: a picture, and a mask of a channel for each pixel."""
+
+
 def concat(facts: Facts) -> Concat:
     """Fill takes a mask and a picture beside the latent, Canny and Depth a picture."""
     own = int(facts.config.get("out_channels") or facts.config["in_channels"])
     more = int(facts.config["in_channels"]) - own
-    return "" if more <= 0 else "image" if more == own else "fill"
+    kinds: dict[int, Concat] = {0: "", own: "image", FILL * own: "fill"}
+    if more not in kinds:
+        raise UnsupportedFile(
+            f"a network of Flux that sees {more} numbers beside the latent's {own} is of no known kind"
+        )
+    return kinds[more]
 
 
 def tokens(call: Call, channels: int) -> tuple[Tensor, Tensor, int, int]:
@@ -189,6 +199,7 @@ FAMILY = Family(
     text=(TextPart("clip_l", "l"), TextPart("t5", "t5xxl", folder="text_encoder_2", least=256)),
     compose=two,
     guidance=3.5,
+    ends=("x_embedder.weight", "proj_out.weight"),
     context_width=lambda config: int(config["joint_attention_dim"]),
     types=(("flux", ""),),
     loras=LoraLooks(

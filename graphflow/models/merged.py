@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from graphflow.detect import detect, layout_of, require
+from graphflow.detect import detect, layout_of, read_header, require
 from graphflow.errors import UnsupportedFile
-from graphflow.families import family
-from graphflow.layouts import Layout, same, undo
-from graphflow.models.lora import Group, Shapes, Target, Targets, change, ends_of, groups
+from graphflow.families import Family, family
+from graphflow.layouts import same
+from graphflow.models.lora import Group, Shapes, Target, Targets, added, columns, ends_of, groups, plus
 from graphflow.models.merging import Change, Mix, Scale, Stream, mixing, original_names
 from graphflow.models.packed import dtype_of, plain, shapes_of
 from graphflow.models.residency import residency
@@ -52,6 +52,17 @@ class Merged:
             self._restore()
             raise
         self._applied = wanted
+
+    def seen(self, patches: tuple[Patch, ...]) -> int:
+        """How many numbers of each place the network takes in with these patches; 0 where none of them says it."""
+        found = 0
+        for patch in weight_patches(patches) if self.targets.widens else ():
+            if isinstance(patch, Lora):
+                header = read_header(patch.file.path)
+                for group in groups(header.tensors)[0]:
+                    if (target := self.targets.find(group, "weight")) and target.latent:
+                        found = max(found, columns({end: header.shape(key) for end, key in group.keys.items()}))
+        return found
 
     def _restore(self) -> None:
         for (component, name), tensor in self._before.items():
@@ -94,26 +105,9 @@ class Merged:
     def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
         module = self._modules[target.component]
         numbers = [plain(module, name) for name in target.entry.ours]
-        weight = torch.cat([_rows(part) for part in numbers])
-        keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
-        adapter = {n: tensors.get(k).to(weight.device) for n, k in keys.items() if n != "diff_b"}
-        if "set" in adapter:
-            adapter = {"diff": adapter["set"].float() - weight}
-        theirs = undo(target.entry.transform, weight)
-        try:
-            delta = undo(target.entry.transform, change(adapter, theirs))
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise UnsupportedFile(
-                f"{patch.file.name} does not fit this model at {group.name}: {error}. It was made for another family"
-            ) from error
-        merged = weight + patch.strength * delta
-        rows = [part.shape[0] if part.ndim else 1 for part in numbers]
-        for name, before, part in zip(target.entry.ours, numbers, torch.split(merged, rows), strict=True):
-            self._set(target.component, name, part.reshape(before.shape))
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    return tensor if tensor.ndim else tensor[None]
+        deltas = added(patch.file.name, group, end, target, numbers, tensors)
+        for name, before, delta in zip(target.entry.ours, numbers, deltas, strict=True):
+            self._set(target.component, name, plus(before, delta, patch.strength))
 
 
 def weight_patches(patches: tuple[Patch, ...]) -> tuple[WeightPatch, ...]:
@@ -152,7 +146,7 @@ def stream_of(weights: Weights, patches: tuple[Patch, ...], shapes: Shapes) -> I
         folder = header.format == "diffusers"
         ours = folder or layout_of(header, part) == "diffusers"
         own = Under(tensors, f"{part.prefix}." if folder else part.prefix)
-        changes = [stack.enter_context(_change(patch, shapes, kind.layout)) for patch in weight_patches(patches)]
+        changes = [stack.enter_context(_change(patch, shapes, kind)) for patch in weight_patches(patches)]
         yield Stream(own, same if ours else kind.layout, kind.layout, shapes, changes)
 
 
@@ -165,7 +159,7 @@ def second_network(patch: Mix, shapes: Mapping[str, Shapes]) -> Iterator[Mapping
 
 
 @contextlib.contextmanager
-def _change(patch: WeightPatch, shapes: Shapes, layout: Layout) -> Iterator[Change]:
+def _change(patch: WeightPatch, shapes: Shapes, kind: Family) -> Iterator[Change]:
     if isinstance(patch, Scale):
         yield patch.apply
         return
@@ -174,7 +168,7 @@ def _change(patch: WeightPatch, shapes: Shapes, layout: Layout) -> Iterator[Chan
             yield changes["model"]
         return
     targets = Targets()
-    targets.add_network(shapes, layout)
+    targets.add_network(shapes, kind.layout, kind.ends)
     with lora_changes(patch, targets, {"model": shapes}) as changes:
         yield changes["model"]
 
@@ -200,14 +194,9 @@ def _with_lora(
     patch: Lora, hits: Iterable[tuple[Group, str, Target]], name: str, weight: Tensor, tensors: Tensors, shapes: Shapes
 ) -> Tensor:
     for group, end, target in hits:
-        keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
-        adapter = {n: tensors.get(k) for n, k in keys.items() if n != "diff_b"}
-        if len(target.entry.ours) > 1 and not {"up", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff"} & adapter.keys():
+        if len(target.entry.ours) > 1 and not {"up", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff"} & group.keys.keys():
             raise UnsupportedFile(f"{patch.file.name} cannot be written into a file at {group.name}")
-        parts = {o: weight if o == name else torch.zeros(shapes[o]) for o in target.entry.ours}
-        whole = torch.cat([_rows(part) for part in parts.values()])
-        delta = undo(target.entry.transform, change(adapter, undo(target.entry.transform, whole)))
-        rows = [shapes[o][0] if shapes[o] else 1 for o in target.entry.ours]
-        mine = dict(zip(target.entry.ours, torch.split(delta.reshape(whole.shape), rows), strict=True))[name]
-        weight = weight + patch.strength * mine.reshape(weight.shape)
+        parts = [weight if own == name else torch.zeros(shapes[own]) for own in target.entry.ours]
+        delta = added(patch.file.name, group, end, target, parts, tensors)[target.entry.ours.index(name)]
+        weight = plus(weight, delta, patch.strength)
     return weight

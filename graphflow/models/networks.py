@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -36,13 +36,21 @@ class NetworkContent:
 
     def __post_init__(self) -> None:
         targets = Targets()
-        targets.add_network(shapes_of(self.module), self.family.layout)
+        targets.add_network(shapes_of(self.module), self.family.layout, self.family.ends)
         self.merged = Merged({"model": self.module}, targets, second_network)
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
         """The network."""
         return (self.module,)
+
+    def facts_with(self, patches: tuple[Patch, ...]) -> Facts:
+        """What is known of the network with these patches, which may let it see more beside the latent."""
+        config = self.facts.config
+        if (seen := self.merged.seen(patches)) <= (own := int(config.get("in_channels") or 0)):
+            return self.facts
+        widened = {**config, "in_channels": seen, "out_channels": config.get("out_channels") or own}
+        return replace(self.facts, config=widened)
 
     def patch(self, patches: tuple[Patch, ...]) -> None:
         """Merges these patches into the weights, and takes others out."""
@@ -61,7 +69,7 @@ class ResidentNetwork:
         self.dtype = content.dtype
         self.latent_format: LatentFormat = content.family.latents(content.facts)
         self.parametrisation: Parametrisation = content.family.parametrisation(content.facts)
-        self.concat: Concat = content.family.concat(content.facts)
+        self.concat: Concat = content.family.concat(content.facts_with(recipe.patches))
         self._residency, self._load = residency, load
 
     def batch_key(self, row: Row) -> Hashable:

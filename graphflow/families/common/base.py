@@ -165,6 +165,8 @@ class Family:
     """Default of the distilled guidance; None where the network takes none."""
     finish: Callable[[nn.Module, Callable[[str], Tensor | None]], None] = lambda *_: None
     """What the network takes from the rest of its file, a tensor by its whole name (None where it has none)."""
+    ends: tuple[str, str] | None = None
+    """The weights that take the latent in and give it out, where LoRAs may let the former see a picture beside it."""
     context_width: Callable[[Json], int] | None = None
     """How wide the conditioning has to be, by the config; None where it is not known."""
     types: tuple[tuple[str, str], ...] = ()

@@ -17,6 +17,7 @@ _ENDS: tuple[tuple[str, str], ...] = (
     (r"\.([ab][12])\.weight", ""), (r"\.oft_blocks", "oft_blocks"), (r"\.oft_diag", "oft_blocks"), (r"\.rescale", "rescale"),
     (r"\.lora_B(\.default)?\.bias", "diff_b"), (r"\.diff_b", "diff_b"), (r"\.diff", "diff"), (r"\.w_norm", "diff"), (r"\.b_norm", "diff_b"),
     (r"\.set_weight", "set"),
+    (r"(?<=_norm\.scale)", "set"), (r"(?<=\.norm_[qk])\.weight", "set"), (r"(?<=\.norm_added_[qk])\.weight", "set"),
 )  # fmt: skip
 _END_PATTERNS = tuple((re.compile(f"(.+?){end}"), name) for end, name in _ENDS)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import Entry, Layout, same
@@ -20,6 +20,8 @@ class Target:
     component: str
     entry: Entry
     shapes: tuple[tuple[int, ...], ...]
+    latent: int = 0
+    """Of the layer that takes in the latent's channels, and what is beside them, their number; 0 for others."""
 
 
 @dataclass
@@ -29,9 +31,23 @@ class Targets:
     network: dict[str, Target] = field(default_factory=dict)
     encoders: list[dict[str, Target]] = field(default_factory=list)
 
-    def add_network(self, shapes: Shapes, layout: Layout) -> None:
-        """The names of a network's weights, in the original layout and in diffusers'."""
-        self.network |= _names("model", shapes, [layout(shapes), same(shapes)])
+    def add_network(self, shapes: Shapes, layout: Layout, ends: tuple[str, str] | None = None) -> None:
+        """The names of a network's weights, in the original layout and in diffusers'.
+
+        `ends` are those that take the latent in and give it out, where LoRAs may let the former see more beside it.
+        """
+        found = _names("model", shapes, [layout(shapes), same(shapes)])
+        if ends:
+            takes, gives = ends
+            for name, target in found.items():
+                if target.entry.ours == (takes,):
+                    found[name] = replace(target, latent=shapes[gives][0])
+        self.network |= found
+
+    @property
+    def widens(self) -> bool:
+        """Whether a LoRA may let the network see more."""
+        return any(target.latent for target in self.network.values())
 
     def add_encoder(self, component: str, shapes: Shapes) -> None:
         """The names of a text encoder's weights."""
