@@ -24,7 +24,7 @@ class Patched(NamedTuple):
 def lora_loader(
     model: Model, clip: Clip, lora_name: LoraFile, strength_model: Strength = 1.0, strength_clip: Strength = 1.0
 ) -> Patched:
-    """Changes a model and its text encoder by a LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, OFT or full difference.
+    """Changes a model and its text encoder by a LoRA, LoHa, LoKr, DoRA, GLoRA, OFT, BOFT, IA3 or full difference.
 
     Several can follow one another. Strength 0 leaves that side as it is; a negative one turns the change round. A file
     of which nothing fits this model is refused.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from graphflow.errors import UnsupportedFile
 from graphflow.models import Residency, check_lora, checkpoint, loaded, residency
-from graphflow.models.lora import change, groups
+from graphflow.models.lora import groups
 from graphflow.node import File
 from graphflow.values import Clip, Lora, Model
 from graphflow_nodes.lora import lora_loader, lora_loader_model_only
@@ -94,67 +95,6 @@ def test_alpha_over_rank_scales_the_change(tiny: File, tmp_path: Path) -> None:
     after = weight(lora_loader_model_only(model, write(tmp_path, state)))
 
     torch.testing.assert_close(after, weight(model) + 0.5 * r(128, 4) @ r(4, 32))
-
-
-W = torch.randn(12, 8, generator=torch.Generator().manual_seed(5))
-CONV = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(6))
-
-
-def _oft(blocks: Tensor, weight: Tensor) -> Tensor:
-    q = blocks - blocks.mT
-    rotations = [(torch.eye(len(b)) + b) @ torch.linalg.inv(torch.eye(len(b)) - b) for b in q]
-    return torch.block_diag(*(rotation.T for rotation in rotations)) @ weight - weight
-
-
-FORMULAS: dict[str, tuple[dict[str, Tensor], Tensor, Callable[[], Tensor]]] = {
-    "LoRA": ({"up": r(12, 2), "down": r(2, 8)}, W, lambda: r(12, 2) @ r(2, 8)),
-    "LoCon": (
-        {"up": r(6, 2, 1, 1), "down": r(2, 4, 3, 3)}, CONV,
-        lambda: torch.einsum("or,rihw->oihw", r(6, 2, 1, 1).flatten(1), r(2, 4, 3, 3)),
-    ),
-    "LoCon in Tucker's form": (
-        {"up": r(6, 2, 1, 1), "down": r(3, 4, 1, 1), "mid": r(2, 3, 3, 3)}, CONV,
-        lambda: torch.einsum("oa,abhw,bi->oihw", r(6, 2, 1, 1).flatten(1), r(2, 3, 3, 3), r(3, 4, 1, 1).flatten(1)),
-    ),
-    "LoHa": (
-        {"hada_w1_a": r(12, 2), "hada_w1_b": r(2, 8), "hada_w2_a": r(12, 3), "hada_w2_b": r(3, 8)}, W,
-        lambda: (r(12, 2) @ r(2, 8)) * (r(12, 3) @ r(3, 8)),
-    ),
-    "LoKr": ({"lokr_w1": r(3, 2), "lokr_w2": r(4, 4)}, W, lambda: torch.kron(r(3, 2), r(4, 4))),
-    "LoKr of low rank": (
-        {"lokr_w1": r(3, 2), "lokr_w2_a": r(4, 2), "lokr_w2_b": r(2, 4), "alpha": torch.tensor(1.0)}, W,
-        lambda: torch.kron(r(3, 2), r(4, 2) @ r(2, 4)) / 2,
-    ),
-    "LoKr on a convolution": (
-        {"lokr_w1": r(3, 2), "lokr_w2": r(2, 2, 3, 3)}, CONV,
-        lambda: torch.einsum("ab,cdhw->acbdhw", r(3, 2), r(2, 2, 3, 3)).reshape(6, 4, 3, 3),
-    ),
-    "GLoRA": (
-        {"a1": r(2, 8), "a2": r(8, 2), "b1": r(2, 8), "b2": r(12, 2)}, W,
-        lambda: W @ r(8, 2) @ r(2, 8) + r(12, 2) @ r(2, 8),
-    ),
-    "OFT": ({"oft_blocks": r(3, 4, 4)}, W, lambda: _oft(r(3, 4, 4), W)),
-    "full difference": ({"diff": r(12, 8)}, W, lambda: r(12, 8)),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", FORMULAS)
-def test_each_kind_changes_a_weight_by_its_formula(kind: str) -> None:
-    adapter, before, expected = FORMULAS[kind]
-
-    torch.testing.assert_close(change(adapter, before), expected(), atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("axis", [0, 1])
-def test_dora_sets_the_magnitude_of_each_row_or_column(axis: int) -> None:
-    magnitude = torch.arange(1.0, 1 + W.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
-    turned = W + change({"up": r(12, 2), "down": r(2, 8), "dora_scale": magnitude}, W)
-
-    torch.testing.assert_close(turned.norm(dim=1 - axis), magnitude.flatten())
-    straight = W + r(12, 2) @ r(2, 8)
-    torch.testing.assert_close(
-        torch.nn.functional.cosine_similarity(turned, straight, dim=1 - axis), torch.ones(W.shape[axis])
-    )
 
 
 def test_several_loras_add_up_and_are_taken_out_without_a_trace(tiny: File, tmp_path: Path) -> None:
@@ -285,3 +225,74 @@ def test_a_bias_beside_a_lora_s_second_matrix_is_added(tiny: File, tmp_path: Pat
     changed = lora_loader_model_only(model, lora, 0.5)
 
     torch.testing.assert_close(weight(changed, f"{name}.bias"), before + 0.5 * bias)
+
+
+def test_a_bias_of_the_second_matrix_is_scaled_as_it_is(tiny: File, tmp_path: Path) -> None:
+    model = checkpoint(tiny).model
+    name, bias = OURS.replace("attn2.to_k", "attn2.to_out.0"), r(128)
+    lora = write(tmp_path, {f"unet.{name}.lora_A.weight": r(4, 128), f"unet.{name}.lora_B.weight": r(128, 4),
+                            f"unet.{name}.lora_B.bias": bias, f"unet.{name}.alpha": torch.tensor(2.0)})  # fmt: skip
+
+    changed = weight(lora_loader_model_only(model, lora), f"{name}.bias")
+
+    torch.testing.assert_close(changed, weight(model, f"{name}.bias") + bias * 2 / 4)
+
+
+@pytest.mark.parametrize(
+    ("said", "scale"),
+    [
+        ({"unet.r": 4, "unet.lora_alpha": 8}, 8 / 4),
+        ({"unet.r": 4, "unet.lora_alpha": 8, "unet.use_rslora": True}, 8 / 2),
+        ({"unet.r": 9, "unet.lora_alpha": 8, "unet.use_rslora": True, "unet.rank_pattern": {"attn2.to_k": 4},
+          "unet.alpha_pattern": {"attn2.to_k": 6}}, 6 / 2),
+        ({"text_encoder.r": 4, "text_encoder.lora_alpha": 8}, 1.0),
+    ],
+)  # fmt: skip
+def test_metadata_of_peft_say_how_strong_a_lora_was_trained_to_be(
+    tiny: File, tmp_path: Path, said: dict[str, Any], scale: float
+) -> None:
+    path, model = tmp_path / "peft.safetensors", checkpoint(tiny).model
+    state = {f"unet.{OURS}.lora_B.weight": r(128, 4), f"unet.{OURS}.lora_A.weight": r(4, 32)}
+    save_file(state, path, {"lora_adapter_metadata": json.dumps(said)})
+
+    after = weight(lora_loader_model_only(model, file(path)))
+
+    torch.testing.assert_close(after, weight(model) + scale * r(128, 4) @ r(4, 32))
+
+
+@pytest.mark.parametrize("said", ["no json", "[1]", '{"unet.lora_alpha": "x", "unet.alpha_pattern": {"(": 1}}'])
+def test_metadata_that_say_nothing_are_let_be(tiny: File, tmp_path: Path, said: str) -> None:
+    path, model = tmp_path / "peft.safetensors", checkpoint(tiny).model
+    state = {f"unet.{OURS}.lora_B.weight": r(128, 4), f"unet.{OURS}.lora_A.weight": r(4, 32)}
+    save_file(state, path, {"lora_adapter_metadata": said})
+
+    torch.testing.assert_close(weight(lora_loader_model_only(model, file(path))), weight(model) + r(128, 4) @ r(4, 32))
+
+
+def test_norms_are_changed_by_their_differences_or_replaced(tiny: File, tmp_path: Path) -> None:
+    name, model = OURS.replace("attn2.to_k", "norm2"), checkpoint(tiny).model
+    flat = "lora_unet_" + name.replace(".", "_")
+    before = [weight(model, f"{name}.{end}") for end in ("weight", "bias")]
+
+    differences = lora_loader_model_only(
+        model, write(tmp_path, {f"{flat}.w_norm": r(128), f"{flat}.b_norm": 2 * r(128)}), 0.5
+    )
+    replaced = lora_loader_model_only(model, write(tmp_path, {f"{name}.set_weight": r(128)}))
+    halfway = model.patched(Lora(write(tmp_path, {f"{name}.set_weight": r(128)}), 0.5))
+
+    torch.testing.assert_close(weight(differences, f"{name}.weight"), before[0] + 0.5 * r(128))
+    torch.testing.assert_close(weight(differences, f"{name}.bias"), before[1] + r(128))
+    torch.testing.assert_close(weight(replaced, f"{name}.weight"), r(128))
+    torch.testing.assert_close(weight(halfway, f"{name}.weight"), (before[0] + r(128)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("end", "title"),
+    [("boft_R", "BOFT of peft"), ("oft_r.default", "OFT of peft before 0.15"), ("vera_lambda_d", "VeRA"), ("hra_u", "HRA"),
+     ("ia3_l", "IA3 of peft")],
+)  # fmt: skip
+def test_a_kind_that_is_not_supported_is_named(tiny: File, tmp_path: Path, end: str, title: str) -> None:
+    lora = write(tmp_path, {f"base_model.model.{OURS}.{end}": r(2, 2)})
+
+    with pytest.raises(UnsupportedFile, match=rf"a kind that is not supported \({title}\); those that are: LoRA, "):
+        lora_loader_model_only(checkpoint(tiny).model, lora)

@@ -11,8 +11,9 @@ from graphflow.header import Header
 
 ENDS = re.compile(
     r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight|\.bias)?|lora[12]?\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight"
-    r"|lora_magnitude_vector.*|hada_w[12]_[ab]|lokr_w[12](_[ab])?|oft_blocks|oft_diag|[ab][12]\.weight|dora_scale"
-    r"|diff(_b)?|w_norm|b_norm)$"
+    r"|lora_magnitude_vector.*|hada_w[12]_[ab]|hada_t[12]|lokr_w[12](_[ab])?|lokr_t[12]|oft_blocks|oft_diag"
+    r"|[ab][12]\.weight|bm\.weight|dora_scale|diff(_b)?|w_norm|b_norm|set_weight|on_input|b?oft_[RSrs](\.weight)?|ia3_l|hra_u"
+    r"|vera_lambda_[bd]|lora_E|hira_[AB]|fourierft_spectrum)$"
 )
 """How names in such files end."""
 

@@ -9,11 +9,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from graphflow.detect import detect, layout_of, read_header, require
+from graphflow.detect import Header, detect, layout_of, read_header, require
 from graphflow.errors import UnsupportedFile
 from graphflow.families import Family, family
 from graphflow.layouts import same
-from graphflow.models.lora import Group, Shapes, Target, Targets, added, columns, ends_of, groups, plus
+from graphflow.models.lora import (
+    Group,
+    Shapes,
+    Target,
+    Targets,
+    added,
+    alphas,
+    columns,
+    ends_of,
+    groups,
+    mixes_rows,
+    plus,
+)
 from graphflow.models.merging import Change, Mix, Scale, Stream, mixing, original_names
 from graphflow.models.packed import dtype_of, plain, shapes_of
 from graphflow.models.residency import residency
@@ -83,7 +95,7 @@ class Merged:
             return
         residency().check([patch.file])
         with opened(patch.file.path) as (header, tensors):
-            for group, end, target in _plan(header.tensors, self.targets, patch.file.name):
+            for group, end, target in _plan(header, self.targets, patch.file.name):
                 self._merge_one(patch, group, end, target, tensors)
 
     def _mix(self, patch: Mix) -> None:
@@ -105,9 +117,9 @@ class Merged:
     def _merge_one(self, patch: Lora, group: Group, end: str, target: Target, tensors: Tensors) -> None:
         module = self._modules[target.component]
         numbers = [plain(module, name) for name in target.entry.ours]
-        deltas = added(patch.file.name, group, end, target, numbers, tensors)
+        deltas = added(patch, group, end, target, numbers, tensors)
         for name, before, delta in zip(target.entry.ours, numbers, deltas, strict=True):
-            self._set(target.component, name, plus(before, delta, patch.strength))
+            self._set(target.component, name, plus(before, delta))
 
 
 def weight_patches(patches: tuple[Patch, ...]) -> tuple[WeightPatch, ...]:
@@ -115,9 +127,9 @@ def weight_patches(patches: tuple[Patch, ...]) -> tuple[WeightPatch, ...]:
     return tuple(patch for patch in patches if isinstance(patch, WeightPatch))
 
 
-def _plan(keys: Iterable[str], targets: Targets, name: str) -> Iterator[tuple[Group, str, Target]]:
+def _plan(header: Header, targets: Targets, name: str) -> Iterator[tuple[Group, str, Target]]:
     """What of a file applies, module by module. Raises `UnsupportedFile` when nothing does."""
-    found, unknown = groups(keys)
+    found, unknown = groups(header.tensors, alphas(header))
     applied = 0
     for group in found:
         hits = [(end, targets.find(group, end)) for end in ends_of(group)]
@@ -178,7 +190,7 @@ def lora_changes(patch: Lora, targets: Targets, shapes: Mapping[str, Shapes]) ->
     """The change that a LoRA makes of each component."""
     with opened(patch.file.path) as (header, tensors):
         hits: dict[str, dict[str, list[tuple[Group, str, Target]]]] = {component: {} for component in shapes}
-        for group, end, target in _plan(header.tensors, targets, patch.file.name):
+        for group, end, target in _plan(header, targets, patch.file.name):
             for name in target.entry.ours:
                 hits[target.component].setdefault(name, []).append((group, end, target))
 
@@ -194,9 +206,9 @@ def _with_lora(
     patch: Lora, hits: Iterable[tuple[Group, str, Target]], name: str, weight: Tensor, tensors: Tensors, shapes: Shapes
 ) -> Tensor:
     for group, end, target in hits:
-        if len(target.entry.ours) > 1 and not {"up", "hada_w1_a", "lokr_w1", "lokr_w1_a", "diff"} & group.keys.keys():
+        if len(target.entry.ours) > 1 and mixes_rows(group, tensors):
             raise UnsupportedFile(f"{patch.file.name} cannot be written into a file at {group.name}")
         parts = [weight if own == name else torch.zeros(shapes[own]) for own in target.entry.ours]
-        delta = added(patch.file.name, group, end, target, parts, tensors)[target.entry.ours.index(name)]
-        weight = plus(weight, delta, patch.strength)
+        delta = added(patch, group, end, target, parts, tensors)[target.entry.ours.index(name)]
+        weight = plus(weight, delta)
     return weight

@@ -5,8 +5,9 @@ that is of our parameters. Patches are merged one after another in float32, and 
 (`graphflow.models.merged`).
 """
 
-from graphflow.models.lora.adding import added, columns, plus
+from graphflow.models.lora.adding import added, columns, mixes_rows, plus
 from graphflow.models.lora.formulas import change
+from graphflow.models.lora.metadata import alphas
 from graphflow.models.lora.names import Group, groups
 from graphflow.models.lora.targets import Fit, Shapes, Target, Targets, ends_of, fit
 
@@ -17,10 +18,12 @@ __all__ = [
     "Target",
     "Targets",
     "added",
+    "alphas",
     "change",
     "columns",
     "ends_of",
     "fit",
     "groups",
+    "mixes_rows",
     "plus",
 ]

@@ -9,28 +9,30 @@ from torch import Tensor
 
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import undo
-from graphflow.models.lora.formulas import change
+from graphflow.models.lora.formulas import change, scale
 from graphflow.models.lora.names import Group
-from graphflow.models.lora.targets import Target
+from graphflow.models.lora.targets import BIASES, Target
 from graphflow.models.weights import Tensors
+from graphflow.values import Lora
 
 
-def added(file: str, group: Group, end: str, target: Target, parts: Sequence[Tensor], tensors: Tensors) -> list[Tensor]:
-    """What the group's adapter adds at strength 1 to each of the target's parameters, which are `parts` (float32).
+def added(
+    patch: Lora, group: Group, end: str, target: Target, parts: Sequence[Tensor], tensors: Tensors
+) -> list[Tensor]:
+    """What the group's adapter adds to each of the target's parameters, which are `parts` (float32).
 
     It has more columns than they where the network is to see more. Raises `UnsupportedFile` when it does not fit.
     """
     weight = torch.cat([_rows(part) for part in parts])
-    keys = {"diff": group.keys["diff_b"]} if end == "bias" else group.keys
-    adapter = {n: tensors.get(k).to(weight.device) for n, k in keys.items() if n != "diff_b"}
     try:
+        adapter = _adapter(group, end, tensors, weight.device)
         seen = _seen(adapter, weight, target.latent)
         if "set" in adapter:
             adapter = {"diff": adapter["set"].float().reshape(seen.shape) - seen}
-        delta = undo(target.entry.transform, change(adapter, undo(target.entry.transform, seen)))
+        delta = undo(target.entry.transform, change(adapter, undo(target.entry.transform, seen), patch.strength))
     except (ValueError, RuntimeError, KeyError) as error:
         raise UnsupportedFile(
-            f"{file} does not fit this model at {group.name}: {error}. It was made for another family"
+            f"{patch.file.name} does not fit this model at {group.name}: {error}. It was made for another family"
         ) from error
     rows = [part.shape[0] if part.ndim else 1 for part in parts]
     cut = torch.split(delta, rows)
@@ -39,12 +41,30 @@ def added(file: str, group: Group, end: str, target: Target, parts: Sequence[Ten
     ]
 
 
-def plus(weight: Tensor, delta: Tensor, strength: float) -> Tensor:
-    """The weight with a change, both as wide as the wider: columns that one has not got are zero there."""
+def _adapter(group: Group, end: str, tensors: Tensors, device: torch.device) -> dict[str, Tensor]:
+    """The tensors for the module's weight, or for its bias; an alpha from the file's metadata with them."""
+    adapter = {name: tensors.get(key).to(device) for name, key in group.keys.items()}
+    if group.alpha is not None:
+        adapter.setdefault("alpha", torch.tensor(group.alpha))
+    if end == "weight":
+        return {name: tensor for name, tensor in adapter.items() if name not in BIASES}
+    if "diff_b" in adapter:
+        return {"diff": adapter["diff_b"]}
+    return {"diff": adapter["up_b"].float() * scale(adapter, len(adapter["down"]))}
+
+
+def mixes_rows(group: Group, tensors: Tensors) -> bool:
+    """Whether a row of what is added depends on other rows of the weight."""
+    magnitude = tensors.get(group.keys["dora_scale"]) if "dora_scale" in group.keys else None
+    return "oft_blocks" in group.keys or (magnitude is not None and magnitude.ndim > 1 and magnitude.shape[0] == 1)
+
+
+def plus(weight: Tensor, delta: Tensor) -> Tensor:
+    """Their sum, as wide as the wider: columns that one has not got are zero there."""
     if weight.shape == delta.shape:
-        return weight + strength * delta
+        return weight + delta
     columns = max(weight.shape[1], delta.shape[1])
-    return widened(weight, columns) + strength * widened(delta, columns)
+    return widened(weight, columns) + widened(delta, columns)
 
 
 def widened(weight: Tensor, columns: int) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import Entry, Layout, same
-from graphflow.models.lora.names import Group, flat, groups
+from graphflow.models.lora.names import Group, flat, groups, other_kinds
 from graphflow.node import File
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -84,9 +84,17 @@ def _names(component: str, shapes: Shapes, layouts: Sequence[Sequence[Entry]]) -
     return names
 
 
+BIASES = ("diff_b", "up_b")
+"""Tensors that a module's bias is changed by."""
+
+
 def ends_of(group: Group) -> list[str]:
-    weight = [key for key in group.keys if key not in ("diff_b", "alpha")]
-    return [*(["weight"] if weight else []), *(["bias"] if "diff_b" in group.keys else [])]
+    """Whether an adapter changes its module's weight, its bias or both."""
+    weight = [key for key in group.keys if key not in (*BIASES, "alpha")]
+    return [*(["weight"] if weight else []), *(["bias"] if set(BIASES) & group.keys.keys() else [])]
+
+
+SUPPORTED = "LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, OFT, BOFT, IA3, full differences"
 
 
 @dataclass(frozen=True)
@@ -110,5 +118,9 @@ def fit(file: File, keys: Iterable[str], targets: Targets) -> Fit:
             unknown.append(group.name)
     if not applied:
         listed = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        if kinds := other_kinds(unknown):
+            raise UnsupportedFile(
+                f"{file.name} is of a kind that is not supported ({', '.join(kinds)}); those that are: {SUPPORTED}"
+            )
         raise UnsupportedFile(f"nothing in {file.name} applies to this model; its keys are {listed or 'none'}")
     return Fit(applied, tuple(unknown))
