@@ -202,6 +202,9 @@ LORAS: dict[str, tuple[dict[str, int], tuple[str, ...]]] = {
     "kohya wan": ({"lora_unet_blocks_0_cross_attn_v": 1536}, ("wan",)),
     "sana": ({"transformer.transformer_blocks.0.attn1.to_q": 2240}, ("sana",)),
     "xlabs flux": ({"double_blocks.18.processor.qkv_lora1": 3072}, ("flux",)),
+    "xlabs flux, single blocks": ({"single_blocks.37.processor.qkv_lora": 3072, "single_blocks.37.processor.proj_lora": 15360}, ("flux",)),
+    "the model on board": ({"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": 192}, ("sd15",)),
+    "sd15 or sd2": ({"lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_q": 320}, ("sd15", "sd2")),
     "nothing that is known": ({"lora_unet_something": 768}, ()),
 }  # fmt: skip
 """Modules with the width that each is asked with."""
@@ -221,6 +224,14 @@ def test_a_lora_is_told_by_names_and_widths(tmp_path: Path, name: str, down: str
 
     assert found.kind == "lora"
     assert (found.family, *found.details["also"]) == (families or ("",))
+
+
+def test_the_lora_on_board_is_for_the_model_on_board() -> None:
+    lora, model = (
+        detect(builtin_models() / name) for name in ("loras/graphflow-ink.safetensors", "checkpoints/graphflow-emoji")
+    )
+
+    assert (lora.kind, lora.families) == ("lora", (model.family,))
 
 
 # --- upscalers -------------------------------------------------------------------------------------------------------

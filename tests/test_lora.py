@@ -16,9 +16,9 @@ from graphflow.errors import UnsupportedFile
 from graphflow.models import Residency, check_lora, checkpoint, loaded, residency
 from graphflow.models.lora import groups
 from graphflow.node import File
-from graphflow.values import Clip, Lora, Model
+from graphflow.values import Clip, Lora, Model, Weights
 from graphflow_nodes.lora import lora_loader, lora_loader_model_only
-from tests.tiny import file, golden_sd15
+from tests.tiny import TINY, file, golden_sd15, network, single_file
 
 OURS = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
 THEIRS = "middle_block.1.transformer_blocks.0.attn2.to_k"
@@ -201,18 +201,34 @@ def test_every_end_of_a_name_is_told_from_the_module() -> None:
     assert unknown == ["loss"]
 
 
-def test_xlabs_names_mean_the_sides_of_flux_s_blocks() -> None:
-    found, unknown = groups(
-        [
-            f"double_blocks.3.processor.{module}.{end}.weight"
-            for module in ("qkv_lora1", "proj_lora2")
-            for end in ("up", "down")
-        ]
-    )
+@pytest.mark.parametrize("prefix", ["", "diffusion_model."])
+def test_xlabs_loras_change_the_blocks_of_flux_as_diffusers_converts_them(tmp_path: Path, prefix: str) -> None:
+    from diffusers.loaders.lora_conversion_utils import _convert_xlabs_flux_lora_to_diffusers
 
-    assert {group.flat for group in found} == {"double_blocks_3_img_attn_qkv", "double_blocks_3_txt_attn_proj"}
-    assert all(set(group.keys) == {"up", "down"} for group in found)
-    assert not unknown
+    module = network(TINY["flux"])
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    sizes = {"double_blocks.0.processor.qkv_lora1": (96, 32), "double_blocks.0.processor.proj_lora1": (32, 32),
+             "double_blocks.0.processor.qkv_lora2": (96, 32), "double_blocks.0.processor.proj_lora2": (32, 32),
+             "single_blocks.0.processor.qkv_lora": (96, 32), "single_blocks.0.processor.proj_lora": (32, 160)}  # fmt: skip
+    state = {}
+    for number, (name, (rows, columns)) in enumerate(sizes.items()):
+        state[f"{prefix}{name}.up.weight"] = r(rows, 2) * (number + 1)
+        state[f"{prefix}{name}.down.weight"] = r(2, columns)
+    lora = write(tmp_path, state)
+    model = Model(Weights((single_file(tmp_path, TINY["flux"], module),), "model", "flux"))
+
+    fit = check_lora(lora, model)
+    changed = lora_loader_model_only(model, lora, 0.5)
+
+    converted = _convert_xlabs_flux_lora_to_diffusers(dict(state))
+    names = {key.removeprefix("transformer.").rsplit(".lora_", 1)[0] for key in converted}
+    assert (fit.applied, fit.unknown) == (len(sizes), ())
+    assert len(names) == 3 + 1 + 3 + 1 + 3 + 1
+    for name in names:
+        delta = converted[f"transformer.{name}.lora_B.weight"] @ converted[f"transformer.{name}.lora_A.weight"]
+        torch.testing.assert_close(weight(changed, f"{name}.weight"), before[f"{name}.weight"] + 0.5 * delta)
+    untouched = "single_transformer_blocks.0.proj_mlp.weight"
+    assert torch.equal(weight(changed, untouched), before[untouched])
 
 
 def test_a_bias_beside_a_lora_s_second_matrix_is_added(tiny: File, tmp_path: Path) -> None:

@@ -76,6 +76,13 @@ layout = table(
 )
 
 
+xlabs = table(
+    ("single_blocks.*.qkv", *(f"single_transformer_blocks.*.attn.to_{x}" for x in "qkv")),
+    ("single_blocks.*.proj", "single_transformer_blocks.*.proj_out"),
+)
+"""What XLabs' LoRAs call the linear layers of single blocks, of which the first holds more in Flux's own files."""
+
+
 def config(header: Header) -> dict[str, Any]:
     """By shapes."""
     head = header.shape("double_blocks.0.img_attn.norm.query_norm.scale")[0]
@@ -199,6 +206,7 @@ FAMILY = Family(
     text=(TextPart("clip_l", "l"), TextPart("t5", "t5xxl", folder="text_encoder_2", least=256)),
     compose=two,
     guidance=3.5,
+    lora_names=xlabs,
     ends=("x_embedder.weight", "proj_out.weight"),
     context_width=lambda config: int(config["joint_attention_dim"]),
     types=(("flux", ""),),

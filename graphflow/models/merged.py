@@ -180,7 +180,7 @@ def _change(patch: WeightPatch, shapes: Shapes, kind: Family) -> Iterator[Change
             yield changes["model"]
         return
     targets = Targets()
-    targets.add_network(shapes, kind.layout, kind.ends)
+    targets.add_network(shapes, kind.layout, kind.lora_names, ends=kind.ends)
     with lora_changes(patch, targets, {"model": shapes}) as changes:
         yield changes["model"]
 

@@ -35,8 +35,8 @@ class NetworkContent:
     merged: Merged = field(init=False)
 
     def __post_init__(self) -> None:
-        targets = Targets()
-        targets.add_network(shapes_of(self.module), self.family.layout, self.family.ends)
+        targets, kind = Targets(), self.family
+        targets.add_network(shapes_of(self.module), kind.layout, kind.lora_names, ends=kind.ends)
         self.merged = Merged({"model": self.module}, targets, second_network)
 
     @property

@@ -167,6 +167,8 @@ class Family:
     """What the network takes from the rest of its file, a tensor by its whole name (None where it has none)."""
     ends: tuple[str, str] | None = None
     """The weights that take the latent in and give it out, where LoRAs may let the former see a picture beside it."""
+    lora_names: Layout | None = None
+    """Names of weights, or of parts of them, that are in use in LoRAs alone."""
     context_width: Callable[[Json], int] | None = None
     """How wide the conditioning has to be, by the config; None where it is not known."""
     types: tuple[tuple[str, str], ...] = ()

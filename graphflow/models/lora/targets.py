@@ -31,12 +31,12 @@ class Targets:
     network: dict[str, Target] = field(default_factory=dict)
     encoders: list[dict[str, Target]] = field(default_factory=list)
 
-    def add_network(self, shapes: Shapes, layout: Layout, ends: tuple[str, str] | None = None) -> None:
-        """The names of a network's weights, in the original layout and in diffusers'.
+    def add_network(self, shapes: Shapes, *layouts: Layout | None, ends: tuple[str, str] | None = None) -> None:
+        """The names of a network's weights, in diffusers' layout and these.
 
         `ends` are those that take the latent in and give it out, where LoRAs may let the former see more beside it.
         """
-        found = _names("model", shapes, [layout(shapes), same(shapes)])
+        found = _names("model", shapes, [*(layout(shapes) for layout in layouts if layout), same(shapes)])
         if ends:
             takes, gives = ends
             for name, target in found.items():
