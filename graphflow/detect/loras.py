@@ -12,7 +12,7 @@ from graphflow.header import Header
 ENDS = re.compile(
     r"[._](lora_(down|up|mid|A|B)(\.default)?(\.weight|\.bias)?|lora[12]?\.(down|up)\.weight|lora_linear_layer\.(down|up)\.weight"
     r"|lora_magnitude_vector.*|hada_w[12]_[ab]|hada_t[12]|lokr_w[12](_[ab])?|lokr_t[12]|oft_blocks|oft_diag"
-    r"|[ab][12]\.weight|bm\.weight|dora_scale|diff(_b)?|w_norm|b_norm|set_weight|on_input|b?oft_[RSrs](\.weight)?|ia3_l|hra_u"
+    r"|[ab][12]\.weight|bm\.weight|dora_scale|diff(_b)?|w_norm|b_norm|set_weight|on_input|b?oft_[RSrs](\.default)?(\.weight)?|ia3_l|hra_u"
     r"|vera_lambda_[bd]|lora_E|hira_[AB]|fourierft_spectrum)$"
 )
 """How names in such files end."""
@@ -22,6 +22,8 @@ _DOWN = re.compile(
 )
 _QUERY = re.compile(r"(to_q|add_q_proj|_qkv|w1q|self_attn_q|attn_q_linear|processor_qkv)$")
 _TEXT = re.compile(r"^(lora_te\d?_|text_encoder|lora_clip_|base_model_model_text_model|clip_[lg]_)")
+_FIRST_LEVEL = re.compile(r"(^|_)(down_blocks_0_attentions|input_blocks_1_1|up_blocks_3_attentions|output_blocks_9_1)_")
+"""Where the U-Nets of Stable Diffusion 1 and 2 look at the text, and XL's do not."""
 _BLOCK = re.compile(r"(?:double_blocks|(?<!single_)transformer_blocks|joint_blocks)_(\d+)_")
 
 
@@ -47,7 +49,10 @@ def lora_families(header: Header) -> tuple[str, ...]:
     seen = _text_width(header)
     if not seen and any(key.startswith("lora_te2_") for key in header.tensors):
         return ("sdxl",)
-    return tuple(one.name for one in FAMILIES.values() if one.context and one.context == seen)
+    told = tuple(one.name for one in FAMILIES.values() if one.context and one.context == seen)
+    if told or not any(_FIRST_LEVEL.search(name) for name in names):
+        return told
+    return ("sd15",) if seen else ("sd15", "sd2")  # seen is the width of the model on board, or of another small one
 
 
 def _looks(looks: LoraLooks, names: list[str], width: int, blocks: int) -> bool:
