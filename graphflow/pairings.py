@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +39,23 @@ ALSO_FITS: Mapping[str, frozenset[str]] = {"flux": frozenset({"chroma"})}
 """Conditioning of the family on the left serves those on the right, too."""
 
 
+_GIVEN: Mapping[str, tuple[str, ...]] = {"frames": ("start_image", "end_image")}
+BRINGS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "WanVaceToVideo": {"vace": ()},
+    "WanFunControlToVideo": {"control": ("control_video",), "frames": ("start_image",)},
+    "Wan22FunControlToVideo": {"control": ("control_video", "ref_image")},
+    "WanImageToVideo": _GIVEN, "WanFirstLastFrameToVideo": _GIVEN, "WanFunInpaintToVideo": _GIVEN,
+}  # fmt: skip
+"""What nodes put beside a Wan film if one of these inputs is connected (none: always)."""
+
+PLACES: Mapping[str, tuple[str, str]] = {
+    "vace": ("a film that steers by VACE", "a VACE model"),
+    "control": ("a film that steers", "a Fun control model"),
+    "frames": ("pictures that are given", "an image-to-video, first-and-last-frame or Fun InP model"),
+}
+"""What is put beside a film, and the models that have a place for it."""
+
+
 class CheckedNode(Protocol):
     """A node of a plan in the making, as `graphflow.plan.Checked` is."""
 
@@ -61,6 +78,8 @@ class Known:
     """Spaces of the latents that it goes with; empty where that does not follow."""
     source: str
     """The file that it comes from."""
+    beside: str | None = None
+    """What a model takes beside its latent, or what a conditioning holds for that, as in `BRINGS`; None if not known."""
 
 
 Facts = dict[tuple[str, str], Known]
@@ -200,6 +219,16 @@ def _learn(id: str, node: CheckedNode, seen: Mapping[str, Known], facts: Facts) 
     for port in node.definition.outputs:
         if made := _from_files(node, port.type) or _from_inputs(port.type, by_type):
             facts[id, port.type] = made
+    if brought := _brought(node):
+        known = by_type.get("CONDITIONING", Known(frozenset({"wan"}), frozenset(), node.definition.type))
+        facts[id, "CONDITIONING"] = replace(known, beside=brought)
+
+
+def _brought(node: CheckedNode) -> str:
+    """What a node puts beside a film."""
+    ways = BRINGS.get(node.definition.type, {})
+    linked = {name for name, value in node.inputs.items() if _link(value)}
+    return next((what for what, inputs in ways.items() if not inputs or linked & set(inputs)), "")
 
 
 def _from_files(node: CheckedNode, wire: str) -> Known | None:
@@ -229,7 +258,7 @@ def _serves(found: Detected, wire: str, name: str) -> Known | None:
     """What a file holds for an output of that type."""
     family = frozenset({found.family}) if found.family else frozenset()
     if wire == "MODEL" and found.part("model"):
-        return Known(family, frozenset({space_of(found)}), name)
+        return Known(family, frozenset({space_of(found)}), name, found.details.get("beside"))
     if wire == "CLIP" and found.part("model") and len(found.parts) > 1:
         return Known(family, frozenset(), name)
     if wire == "VAE" and found.part("vae"):
@@ -303,6 +332,8 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
         for name, cond in conds:
             if cond.families and not _fits(cond.families, model.families):
                 yield _clash(id, name, "the conditioning", cond, "the model", model)
+            elif cond.beside and model.beside is not None and not _has_place(model.beside, cond.beside):
+                yield _no_place(id, name, cond.beside, model)
         for name, latent in latents:
             if not latent.spaces & model.spaces:
                 yield _clash(id, name, "the latent", latent, "the model", model)
@@ -337,6 +368,16 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
             if cond.families and not _fits(style.families, cond.families):
                 yield _clash(id, name, "the style model", style, "the conditioning", cond)
     yield from _adapters(id, node, seen, types)
+
+
+def _has_place(taken: str, brought: str) -> bool:
+    return taken == brought or (taken, brought) == ("control", "frames")
+
+
+def _no_place(id: str, input: str, brought: str, model: Known) -> Problem:
+    what, wanted = PLACES[brought]
+    message = f"the conditioning holds {what}, for which the model ({model.source}) has no place: load {wanted}"
+    return _problem(id, input, message, wanted, model.beside or "a model for texts alone")
 
 
 def _fits(found: frozenset[str], wanted: frozenset[str]) -> bool:

@@ -19,11 +19,12 @@ FILLS = {
     "sd2": "nine channels",
     "sdxl": "nine channels",
     "flux": "Fill",
-    "wan": "given frames",
+    "wan": "given frames, Fun InP",
 }
 """Families whose networks for inpainting, or for films from pictures, are asked as diffusers asks them in tests."""
-PATCHES = {"z_image": "Fun control"}
-"""Families that are steered by small networks inside their own (`tests/test_model_patches.py`)."""
+PATCHES = {"z_image": "Fun control", "wan": "VACE, Fun control"}
+"""Families that are steered by small networks inside their own (`tests/test_model_patches.py`), or are made for it
+(`tests/test_wan_control.py`)."""
 UNPUBLISHED: dict[str, set[str]] = {
     "fill": {"sdxl_refiner", "sd3", "flux2", "chroma", "qwen_image", "z_image", "lumina2", "auraflow", "sana", "hidream"},
     "control": {"sdxl_refiner", "lumina2", "auraflow", "hidream"},

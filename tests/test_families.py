@@ -41,7 +41,8 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 def row(live: Any, tiny: Tiny, sigma: float, count: int = 1, seed: int = 0) -> Row:
-    extra = {"": 0, "image": tiny.latent[0], "inpaint": tiny.latent[0] + 1, "fill": tiny.latent[0] + 64}[live.concat]
+    own = tiny.latent[0]
+    extra = {"": 0, "image": own, "inpaint": own + 1, "fill": own + 64, "frames": own + 1, "vace": 96}[live.concat]
     cond = RowCond(
         live.parametrisation,
         noise(count, 6, tiny.width, seed=seed + 1),
@@ -345,6 +346,7 @@ def test_every_family_paints_from_noise_from_a_picture_and_inside_a_mask(name: s
         ("sana", "convert_sana_transformer_to_diffusers"),
         ("wan", "convert_wan_transformer_to_diffusers"),
         ("wan i2v", "convert_wan_transformer_to_diffusers"),
+        ("wan vace", "convert_wan_transformer_to_diffusers"),
     ],
 )
 def test_files_are_read_as_diffusers_reads_them(name: str, converter: str) -> None:
@@ -429,6 +431,11 @@ REAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "wan": ("wan", "WanTransformer3DModel", {"num_layers": 1}),
     "wan i2v": ("wan", "WanTransformer3DModel", {"num_layers": 1, "in_channels": 36, "image_dim": 1280,
                                                  "added_kv_proj_dim": 5120}),
+    "wan first and last": ("wan", "WanTransformer3DModel", {
+        "num_layers": 1, "in_channels": 36, "image_dim": 1280, "added_kv_proj_dim": 5120, "pos_embed_seq_len": 514}),
+    "wan vace": ("wan", "WanVACETransformer3DModel", {"num_layers": 10, "vace_layers": [0, 5]}),
+    "small wan vace": ("wan", "WanVACETransformer3DModel", {
+        "num_layers": 6, "vace_layers": [0, 2, 4], "num_attention_heads": 12, "ffn_dim": 8960}),
     "hidream": ("hidream", "HiDreamImageTransformer2DModel", {
         "patch_size": 2, "in_channels": 16, "out_channels": 16, "num_layers": 1, "num_single_layers": 1,
         "caption_channels": [4096, 4096], "llama_layers": [0, 1], "axes_dims_rope": [64, 32, 32],
@@ -455,7 +462,7 @@ def test_a_config_follows_from_the_shapes_of_a_real_file(name: str) -> None:
         again = FAMILIES[family].build(config)
 
     assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in state.items()}
-    heads = [k for k in config if "head" in k or "axes_dim" in k]
+    heads = [k for k in config if "head" in k or "axes_dim" in k or k == "vace_layers"]
     assert {k: _plain(config[k]) for k in heads} == {k: _plain(module.config[k]) for k in heads}
 
 

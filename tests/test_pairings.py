@@ -46,6 +46,11 @@ def keys(*names: str, rank: int = 2) -> Shapes:
     return {name: [1] * rank for name in names}
 
 
+def wan(channels: int) -> Shapes:
+    return {**keys("head.modulation", "blocks.0.cross_attn.norm_k.weight"), "patch_embedding.weight": [1, channels, 1, 1, 1],
+            "head.head.weight": [64, 1]}  # fmt: skip
+
+
 NETWORKS: dict[str, Shapes] = {
     "sd15": unet(4), "sd2": unet(2), "sdxl": unet(2, label=True),
     "sd3": keys("joint_blocks.0.context_block.adaLN_modulation.1.weight", "x_embedder.proj.weight"),
@@ -55,6 +60,8 @@ NETWORKS: dict[str, Shapes] = {
     "z_image": keys("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
     "wan22": {**keys("head.modulation", "blocks.0.cross_attn.norm_k.weight"), "patch_embedding.weight": [1, 48, 1, 1, 1], "head.head.weight": [192, 1]},
     "wan": keys("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight"),
+    **{f"wan {name}": wan(channels) for name, channels in (("t2v", 16), ("i2v", 36), ("control", 48), ("control 2.2", 52))},
+    "wan vace": {**wan(16), "vace_patch_embedding.weight": [1, 96, 1, 1, 1]},
 }  # fmt: skip
 CLIP_L = {
     "text_model.encoder.layers.0.layer_norm1.weight": [1],
@@ -252,10 +259,34 @@ def encoded(vae_: str) -> dict[str, Any]:
     }
 
 
+def film(net: str, kind: str, *pictures: str) -> dict[str, Any]:
+    """A Wan film by a node that puts something beside it."""
+    inputs = {
+        "positive": of("text", "CONDITIONING"), "negative": of("text", "CONDITIONING"), "vae": of("vae", "VAE"),
+        **{name: of("photo", "IMAGE") for name in pictures},
+    }  # fmt: skip
+    return {
+        **network(net), **encoder("umt5", "wan"), **autoencoder("wan"), "photo": {"type": "EmptyImage", "inputs": {}},
+        "film": {"type": kind, "inputs": inputs},
+        **sampling("net", "clip", "vae", latent=of("film", "latent"), cond=of("film", "positive")),
+    }  # fmt: skip
+
+
 ENCODED = of("encode", "LATENT")
 Case = tuple[dict[str, Any], list[tuple[str, str]]]
 
 WRONG: dict[str, Case] = {
+    **{
+        f"{kind} with {' and '.join(given) or 'no picture'} for {net}": (
+            film(net, kind, *given), [("sample", "positive")],
+        )
+        for net, kind, *given in (
+            ("wan t2v", "WanVaceToVideo"), ("wan i2v", "WanVaceToVideo", "control_video"),
+            ("wan i2v", "WanFunControlToVideo", "control_video"), ("wan vace", "Wan22FunControlToVideo", "control_video"),
+            ("wan t2v", "WanImageToVideo", "start_image"), ("wan vace", "WanFirstLastFrameToVideo", "start_image"),
+            ("wan t2v", "WanFunInpaintToVideo", "end_image"),
+        )
+    },
     **{
         f"a LoRA for {name} on {base}": (
             {**network(base), **encoder("clip_l", "stable_diffusion"), **lora_on(name, "net")},
@@ -449,6 +480,13 @@ def right() -> dict[str, dict[str, Any]]:
             **checkpoint("sdxl"), **sampling("load", "load", text="a embedding:sd15"),
         },
     }  # fmt: skip
+    for net, kind, *given in (
+        ("wan vace", "WanVaceToVideo", "control_video", "reference_image"), ("wan t2v", "WanImageToVideo"),
+        ("wan i2v", "WanFirstLastFrameToVideo", "start_image", "end_image"), ("wan i2v", "WanFunInpaintToVideo", "end_image"),
+        ("wan control", "WanFunControlToVideo", "control_video", "start_image"), ("wan control", "WanImageToVideo", "start_image"),
+        ("wan control 2.2", "Wan22FunControlToVideo", "control_video", "ref_image"), ("wan", "WanVaceToVideo"),
+    ):  # fmt: skip
+        cases[f"{kind} with {' and '.join(given) or 'no picture'} for {net}"] = film(net, kind, *given)
     for name, base in (("sd15", "sd15"), ("sdxl", "sdxl"), ("sd2", "sd2"), ("flux", "flux"), ("qwen_image", "qwen_image"),
                        ("z_image", "z_image"), ("unsure", "sd15"), ("unsure", "flux"), ("unsure", "wan"), ("flux or chroma", "flux"),
                        ("flux or chroma", "chroma"), ("flux canny", "flux")):  # fmt: skip

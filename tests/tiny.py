@@ -105,10 +105,23 @@ TINY: dict[str, Tiny] = {
     "hidream": Tiny("HiDream", "hidream", (16, 8, 6), 32, 24, layers=(3, 20)),
     "wan": Tiny("Wan 2.1 t2v", "wan", (16, 2, 8, 6), 16),
     "wan i2v": Tiny("Wan 2.1 i2v (36ch)", "wan", (16, 2, 8, 6), 16),
+    "wan first and last": Tiny("Wan 2.1 first and last", "wan", (16, 2, 8, 6), 16),
+    "wan vace": Tiny("Wan 2.1 VACE", "wan", (16, 2, 8, 6), 16),
+    "wan fun control": Tiny("Wan 2.1 Fun control", "wan", (16, 2, 8, 6), 16),
+    "wan 2.2 fun control": Tiny("Wan 2.2 Fun control", "wan", (16, 2, 8, 6), 16),
 }
 
 
+_WAN = {
+    "patch_size": [1, 2, 2], "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16, "out_channels": 16,
+    "text_dim": 16, "freq_dim": 256, "ffn_dim": 32, "num_layers": 4, "cross_attn_norm": True, "rope_max_seq_len": 32,
+}  # fmt: skip
+_SEEING = {"image_dim": 16, "added_kv_proj_dim": 24}
 MORE: dict[str, dict[str, Any]] = {
+    "Wan 2.1 first and last": {**_WAN, **_SEEING, "in_channels": 36, "pos_embed_seq_len": 10},
+    "Wan 2.1 VACE": {**_WAN, "vace_layers": [0, 2], "vace_in_channels": 96},
+    "Wan 2.1 Fun control": {**_WAN, **_SEEING, "in_channels": 48},
+    "Wan 2.2 Fun control": {**_WAN, "in_channels": 52, "reference_channels": 16},
     "SDXL refiner UNet": {
         "block_out_channels": [32, 32, 64, 64], "layers_per_block": 2, "cross_attention_dim": 32, "norm_num_groups": 16,
         "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],

@@ -18,7 +18,12 @@ _ENCODER_CLASSES = {
     "Mistral3ForConditionalGeneration": "mistral3",
 }  # fmt: skip
 _UNET = "UNet2DConditionModel"
-_NETWORK_CLASSES = {one.class_name: one.name for one in FAMILIES.values() if not one.context}
+_NETWORK_CLASSES = {
+    name: one.name
+    for one in FAMILIES.values()
+    if not one.context
+    for name in (one.class_name, *one.other_classes.values())
+}
 _VAE_CLASSES = {
     "AutoencoderKL": "kl", "AutoencoderTiny": "tiny", "AutoencoderKLWan": "wan", "AutoencoderKLQwenImage": "wan",
     "AutoencoderDC": "dc", "AutoencoderKLFlux2": "kl",

@@ -321,6 +321,8 @@ def _concat(cond: Cond, canvas: Canvas) -> Tensor | None:
         return None if canvas.noise_mask is None else canvas.noise_mask[:, :1]
     if canvas.network.concat == "":
         return None
+    if canvas.network.concat in ("frames", "vace"):
+        return _film(cond, canvas)
     image = None
     if cond.concat_latent is not None:
         image = canvas.network.latent_format.process_in(cond.concat_latent.to(latent))
@@ -337,6 +339,29 @@ def _concat(cond: Cond, canvas: Canvas) -> Tensor | None:
     mask = mask[:, :1] if mask.ndim == latent.ndim else mask.reshape(-1, 1, *mask.shape[-2:])
     mask = fit_batch(_fit_size(mask, canvas.size).round(), len(latent))
     return torch.cat([mask, latent if image is None else image], dim=1)
+
+
+def _film(cond: Cond, canvas: Canvas) -> Tensor | None:
+    """(B, c, F, h, w): masks, then latents of which frames of zeros stay zeros: they stand for nothing."""
+    latent, form = canvas.latent, canvas.network.latent_format
+    if cond.concat_latent is None and canvas.network.concat == "vace":
+        return None
+    films = torch.zeros_like(latent) if cond.concat_latent is None else cond.concat_latent.to(latent)
+    masks = torch.ones_like(latent[:, :1]) if cond.concat_mask is None else cond.concat_mask.to(latent)
+    for part in (masks, films):
+        if part.shape[2:] != latent.shape[2:]:
+            raise ValueError(
+                f"the conditioning is for a film of {_told(part)}, the latent is one of {_told(latent)}: connect the "
+                "latent that comes from the same node"
+            )
+    groups = [
+        torch.where(g.any(dim=(1, 3, 4), keepdim=True), form.process_in(g), g) for g in films.split(form.channels, 1)
+    ]
+    return torch.cat([fit_batch(part, len(latent)) for part in (masks, *groups)], dim=1)
+
+
+def _told(film: Tensor) -> str:
+    return f"{film.shape[2]} latent frames of {film.shape[-1]} × {film.shape[-2]}"
 
 
 def _pixel_mask(mask: Tensor | None, canvas: Canvas) -> Tensor:

@@ -23,10 +23,11 @@ from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.node import Network, Row
 from graphflow.values import Gligen, IpAdapter
 
-Concat = Literal["", "inpaint", "fill", "image", "known"]
+Concat = Literal["", "inpaint", "fill", "image", "known", "frames", "vace"]
 """Channels that a network takes beside x: `inpaint` is mask (1) then masked picture, `fill` the same with a mask of a
 channel for each pixel that a place of the latent stands for (64), `image` a picture alone. `known` is a
-mask (1) alone, for networks that see what is kept without noise, and are told so."""
+mask (1) alone, for networks that see what is kept without noise, and are told so. `frames` and `vace` are a film's masks
+and latents as the conditioning has them, masks first; without any, `frames` gives nothing and `vace` is None."""
 
 
 class Residuals(NamedTuple):

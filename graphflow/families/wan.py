@@ -1,11 +1,12 @@
-"""Wan 2.1 and 2.2: text to video, and image to video."""
+"""Wan 2.1 and 2.2: text to video, image to video, and what another film steers: VACE and Fun control."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.families.common.base import Call, Facts, Family, TextPart
+from graphflow.families.common.base import Call, Facts, Family, Json, TextPart
 from graphflow.families.common.flow import even, first, shifted
 from graphflow.families.common.looks import LoraLooks, Signature
 from graphflow.families.qwen_image import WAN_LATENTS
@@ -41,20 +42,30 @@ def _attention(block: str, theirs: str, ours: str) -> list[tuple[str, ...]]:
     ]
 
 
+def _block(block: str) -> list[tuple[str, ...]]:
+    return [
+        *_attention(block, "self_attn", "attn1"),
+        *_attention(block, "cross_attn", "attn2"),
+        (f"{block}.cross_attn.k_img", f"{block}.attn2.add_k_proj"),
+        (f"{block}.cross_attn.v_img", f"{block}.attn2.add_v_proj"),
+        (f"{block}.cross_attn.norm_k_img", f"{block}.attn2.norm_added_k"),
+        (f"{block}.modulation", f"{block}.scale_shift_table"),
+        (f"{block}.ffn.0", f"{block}.ffn.net.0.proj"),
+        (f"{block}.ffn.2", f"{block}.ffn.net.2"),
+        (f"{block}.norm3", f"{block}.norm2"),
+    ]
+
+
 layout = table(
     *((f"{x}_embedding.{n}", f"condition_embedder.{x}_embedder.linear_{n // 2 + 1}") for x in ("time", "text") for n in (0, 2)),
     ("time_projection.1", "condition_embedder.time_proj"),
     ("head.modulation", "scale_shift_table"),
     ("head.head", "proj_out"),
-    *_attention("blocks.*", "self_attn", "attn1"),
-    *_attention("blocks.*", "cross_attn", "attn2"),
-    ("blocks.*.cross_attn.k_img", "blocks.*.attn2.add_k_proj"),
-    ("blocks.*.cross_attn.v_img", "blocks.*.attn2.add_v_proj"),
-    ("blocks.*.cross_attn.norm_k_img", "blocks.*.attn2.norm_added_k"),
-    ("blocks.*.modulation", "blocks.*.scale_shift_table"),
-    ("blocks.*.ffn.0", "blocks.*.ffn.net.0.proj"),
-    ("blocks.*.ffn.2", "blocks.*.ffn.net.2"),
-    ("blocks.*.norm3", "blocks.*.norm2"),
+    *_block("blocks.*"),
+    *_block("vace_blocks.*"),
+    ("vace_blocks.*.before_proj", "vace_blocks.*.proj_in"),
+    ("vace_blocks.*.after_proj", "vace_blocks.*.proj_out"),
+    ("img_emb.emb_pos", "condition_embedder.image_embedder.pos_embed"),
     ("img_emb.proj.0", "condition_embedder.image_embedder.norm1"),
     ("img_emb.proj.1", "condition_embedder.image_embedder.ff.net.0.proj"),
     ("img_emb.proj.3", "condition_embedder.image_embedder.ff.net.2"),
@@ -63,10 +74,11 @@ layout = table(
 
 
 def config(header: Header) -> dict[str, Any]:
-    """By shapes."""
+    """By shapes. `vace_layers` are there for VACE, `reference_channels` where a picture is looked at as a frame."""
     width, channels = header.shape("patch_embedding.weight")[:2]
-    image = header.shape("img_emb.proj.1.weight")
-    return {
+    image, places = header.shape("img_emb.proj.1.weight"), header.shape("img_emb.emb_pos")
+    layers, steering = count(header, "blocks.{}."), count(header, "vace_blocks.{}.")
+    found = {
         "patch_size": list(header.shape("patch_embedding.weight")[2:]),
         "num_attention_heads": max(1, width // 128),
         "attention_head_dim": 128 if width % 128 == 0 else width,
@@ -75,10 +87,27 @@ def config(header: Header) -> dict[str, Any]:
         "text_dim": header.shape("text_embedding.0.weight")[1],
         "freq_dim": header.shape("time_embedding.0.weight")[1],
         "ffn_dim": header.shape("blocks.0.ffn.0.weight")[0],
-        "num_layers": count(header, "blocks.{}."),
+        "num_layers": layers,
         "image_dim": image[1] if image else None,
         "added_kv_proj_dim": width if header.shape("blocks.0.cross_attn.k_img.weight") else None,
+        "pos_embed_seq_len": places[1] if places else None,
     }
+    if steering:
+        found["vace_layers"] = list(range(0, layers, layers // steering))[:steering]
+        found["vace_in_channels"] = header.shape("vace_patch_embedding.weight")[1]
+    if reference := header.shape("ref_conv.weight"):
+        found["reference_channels"] = reference[1]
+    return found
+
+
+def complete(module: nn.Module, config: Json) -> None:
+    """Adds the convolution of a reference picture, where the network has one."""
+    from torch import nn
+
+    if channels := config.get("reference_channels"):
+        whole: Any = module
+        patch = tuple(whole.config.patch_size[1:])
+        whole.ref_conv = nn.Conv2d(channels, whole.patch_embedding.out_channels, kernel_size=patch, stride=patch)
 
 
 def latents(facts: Facts) -> LatentFormat:
@@ -90,40 +119,71 @@ def latents(facts: Facts) -> LatentFormat:
 
 
 def concat(facts: Facts) -> Concat:
-    """Image to video takes a mask and the frames that are given beside the latent; the small model is told them by time."""
+    """What goes beside the latent; the small model is told given frames by their time."""
+    if "vace_layers" in facts.config:
+        return "vace"
     if int(facts.config["in_channels"]) == int(facts.config["out_channels"]) == 48:
         return "known"
-    more = int(facts.config["in_channels"]) - int(facts.config["out_channels"])
-    return "inpaint" if more > 0 else ""
+    return "frames" if int(facts.config["in_channels"]) > int(facts.config["out_channels"]) else ""
 
 
 def forward(module: nn.Module, call: Call) -> Tensor:
-    """One pass; a mask of one channel, 1 where frames are free, becomes four, 1 where they are given, or for the small
-    model each token's own time, 0 where it is given.
-    """
+    """One pass."""
     import torch
 
+    from graphflow.diffusion.films import arranged, number_of, reference, steering
+
     settings: Any = module.config
-    x, timestep = call.x, call.timestep
-    own = settings.out_channels
-    if x.shape[1] > own and settings.in_channels == own:
-        free = even(x[:, own : own + 1])[:, 0, :, ::2, ::2]
-        x, timestep = x[:, :own], (free * timestep[:, None, None, None]).flatten(1).to(timestep)
-    elif x.shape[1] > own:
-        given = 1.0 - x[:, own : own + 1]
-        copies = settings.in_channels - x.shape[1] + 1
-        x = torch.cat([x[:, :own], given.expand(-1, copies, *x.shape[2:]), x[:, own + 1 :]], dim=1)
-    images = [
-        vision for cond, n in call.conds if (vision := cond.sizes.get("clip_vision")) is not None for _ in range(n)
-    ]
-    out = first(
-        module,
-        even(x),
-        timestep=timestep,
-        encoder_hidden_states=call.context,
-        encoder_hidden_states_image=torch.cat(images).to(call.context) if images else None,
-    )
-    return out[..., : call.x.shape[-2], : call.x.shape[-1]]
+    own, taken = settings.out_channels, settings.in_channels
+    whole = even(call.x)
+    x, beside = whole[:, :own], whole[:, own:]
+    more: dict[str, Tensor] = {}
+    timestep, skipped = call.timestep, 0
+    with contextlib.ExitStack() as stack:
+        if "vace_layers" in settings:
+            ones = (1.0,) * number_of(beside)
+            strengths = call.stacked(lambda cond: cond.sizes.get("vace", ones)).to(beside)
+            more = stack.enter_context(steering(module, beside, strengths))
+        elif taken > own:
+            x = torch.cat([x, arranged(beside, taken - own, own)], dim=1)
+        elif beside.shape[1]:
+            timestep = (beside[:, 0, :, ::2, ::2] * timestep[:, None, None, None]).flatten(1).to(timestep)
+        if hasattr(module, "ref_conv"):
+            x, skipped = stack.enter_context(reference(module, x, _looked(call))), 1
+        out = first(
+            module,
+            x,
+            timestep=timestep,
+            encoder_hidden_states=call.context,
+            encoder_hidden_states_image=_seen(settings, call),
+            **more,
+        )
+    return out[:, :, skipped:, : call.x.shape[-2], : call.x.shape[-1]]
+
+
+def _looked(call: Call) -> Tensor | None:
+    """The reference picture (N, C, h, w)."""
+    if not call.references:
+        return None
+    picture = call.references[0]
+    return even(picture[:, :, 0] if picture.ndim == 5 else picture)
+
+
+def _seen(settings: Any, call: Call) -> Tensor | None:
+    """What an image encoder saw: (N, T, D), or both pictures of networks that look at the first and the last in a row."""
+    import torch
+
+    seen = [vision for cond, n in call.conds if (vision := cond.sizes.get("clip_vision")) is not None for _ in range(n)]
+    if not seen:
+        return None
+    images = torch.cat(seen).to(call.context)
+    if settings.pos_embed_seq_len is None:
+        return images
+    if images.shape[1] != settings.pos_embed_seq_len:
+        raise ValueError(
+            "this model looks at the film's first and last picture: connect what the image encoder saw of both"
+        )
+    return images.reshape(2 * len(images), -1, images.shape[-1])
 
 
 FAMILY = Family(
@@ -135,6 +195,8 @@ FAMILY = Family(
         Signature(("condition_embedder.time_proj.weight", "blocks.0.attn2.norm_k.weight"), layout="diffusers"),
     ),
     class_name="WanTransformer3DModel",
+    other_classes={"vace_layers": "WanVACETransformer3DModel"},
+    complete=complete,
     config=config,
     layout=layout,
     forward=forward,

@@ -178,10 +178,17 @@ class Family:
     """None for U-Nets, whose LoRAs are told by the width of the text that they look at."""
     context: int = 0
     """Of U-Nets: the width of the text that they look at."""
+    other_classes: Mapping[str, str] = field(default_factory=dict)
+    """In diffusers of its networks of other kinds, by a key that their configs alone have."""
+    complete: Callable[[nn.Module, Json], None] = lambda *_: None
+    """Adds what diffusers' class lacks, by the config."""
 
     def build(self, config: Json) -> nn.Module:
         """The network from its config."""
-        return diffusers_class(self.class_name)(config)
+        name = next((cls for key, cls in self.other_classes.items() if key in config), self.class_name)
+        module = diffusers_class(name)(config)
+        self.complete(module, config)
+        return module
 
     @property
     def encoders(self) -> tuple[str, ...]:
