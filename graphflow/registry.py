@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
+from typing import Any, NamedTuple, Protocol
 
 from graphflow.node import Node, NodeDef
 
@@ -26,18 +27,44 @@ class BrokenPack:
     reason: str
 
 
+class Desk(Protocol):
+    """Where packs answer what they are asked beside their nodes, by a door of the server that knows their style."""
+
+    @property
+    def style(self) -> str:
+        """By which the door finds it."""
+
+    @property
+    def about(self) -> Any:
+        """What it answers, as JSON: in the worker's greeting."""
+
+    def answer(self, question: Any) -> Any:
+        """On any thread, while nodes run; what is asked and answered can be pickled. Raises nothing."""
+
+
+class Loaded(NamedTuple):
+    """What a loader found in a folder of packs."""
+
+    nodes: list[Node]
+    broken: list[BrokenPack]
+    desks: tuple[Desk, ...] = ()
+
+
 @dataclass(frozen=True)
 class Registry:
-    """Nodes by type, and the packs that could not be read."""
+    """Nodes by type, the packs that could not be read, and what packs have beside nodes."""
 
     nodes: Mapping[str, Node]
     broken: Sequence[BrokenPack] = ()
+    desks: Sequence[Desk] = ()
 
     def definitions(self) -> Definitions:
         """The same as data."""
         return Definitions({name: node.definition for name, node in self.nodes.items()})
 
-    def with_nodes(self, nodes: Sequence[Node], broken: Sequence[BrokenPack] = ()) -> Registry:
+    def with_nodes(
+        self, nodes: Sequence[Node], broken: Sequence[BrokenPack] = (), desks: Sequence[Desk] = ()
+    ) -> Registry:
         """With further nodes; one of a type that is there already is reported instead."""
         merged, reports = dict(self.nodes), [*self.broken, *broken]
         for node in nodes:
@@ -46,7 +73,7 @@ class Registry:
                 reports.append(BrokenPack(node.definition.pack, reason))
             else:
                 merged[node.definition.type] = node
-        return Registry(merged, tuple(reports))
+        return Registry(merged, tuple(reports), (*self.desks, *desks))
 
 
 class Definitions(dict[str, NodeDef]):

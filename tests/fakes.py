@@ -231,6 +231,9 @@ class FakeWorker:
             if inputs["color"] == "bad"
         ]
 
+    async def ask(self, desk: int, question: Any) -> Any:
+        return None
+
     async def keep(self, key: str) -> bool:
         if found := key in self._done:
             self.kept.append(key)

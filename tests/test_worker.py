@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
@@ -61,6 +62,9 @@ class ToyBench:
 
     def free(self, *, models: bool, cache: bool) -> None:
         self.freed.append((models, cache))
+
+    def ask(self, desk: int, question: Any) -> Any:
+        return [desk, *question]
 
     def close(self) -> None:
         self.engine.close()
@@ -126,6 +130,10 @@ LINGER = workflow({"l": ("Linger", {}), "show": ("Show", {"value": "l.INT"})})
 
 
 GATHERED = {"one": ("One", {}), "show": ("Show", {"value": "g.STRING"})}
+
+
+async def test_packs_are_asked_at_their_desks(worker: Worker) -> None:
+    assert await asyncio.gather(*(worker.ask(i, ("x", b"y")) for i in range(3))) == [[i, "x", b"y"] for i in range(3)]
 
 
 async def test_nodes_are_asked_what_they_object_to(worker: Worker) -> None:

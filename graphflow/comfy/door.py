@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from graphflow.comfy import about, files, later, logs, pack_files, queueing, userdata
+from graphflow.comfy import about, files, later, logs, pack_files, pack_routes, queueing, userdata
 from graphflow.comfy.call import DOOR, Door
 from graphflow.comfy.front_end import add_front_end
 from graphflow.comfy.socket import serve_socket
@@ -86,6 +86,8 @@ def add_routes(app: web.Application) -> None:
         app.router.add_route(method, path, handler)
     if config.front_end == "comfyui":
         add_front_end(app)
+    if config.packs:
+        app.middlewares.append(pack_routes.pass_on)
     app.on_shutdown.append(_close_sockets)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from graphflow.comfy import pack_routes
 from graphflow.comfy.call import Door, answer, door_of, number_in, read_json, read_object
 from graphflow.comfy.history import history_entry, queue_item, without_secrets
 from graphflow.comfy.prompt import read_prompt
@@ -42,6 +43,7 @@ async def post_prompt(request: web.Request) -> web.Response:
         raise
     except BadRequest as fault:
         return _refused(error("invalid_prompt", "The request cannot be read", fault.message))
+    body = await pack_routes.changed(door, body)
     number, front = _place(door, body)
     if "prompt" not in body:
         return _refused(NO_PROMPT)

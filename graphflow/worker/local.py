@@ -119,6 +119,10 @@ class LocalWorker:
         """What the plan's nodes themselves object to in their inputs."""
         return await asyncio.to_thread(self._bench.engine.check, plan) if self._bench else ()
 
+    async def ask(self, desk: int, question: Any) -> Any:
+        """What a desk of its packs answers; None while it is not up."""
+        return await asyncio.to_thread(self._bench.ask, desk, question) if self._bench else None
+
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good; False when it is not here or cannot be kept."""
         return self._bench is not None and await asyncio.to_thread(self._bench.engine.keep, key)

@@ -279,7 +279,9 @@ def serve(pipe: Connection, bench: Any) -> None:
                 case "peek":
                     send("answer", content[0], dict(bench.engine.peek(content[1])))
                 case "check":
-                    threading.Thread(target=_check, args=(send, bench, *content), name="check", daemon=True).start()
+                    _answer_aside(send, content[0], bench.engine.check, content[1])
+                case "ask":
+                    _answer_aside(send, content[0], bench.ask, *content[1:])
                 case "keep":
                     send("answer", content[0], bench.engine.keep(content[1]))
                 case "stats":
@@ -294,9 +296,9 @@ def serve(pipe: Connection, bench: Any) -> None:
     bench.close()
 
 
-def _check(send: Callable[[str, Any, Any], None], bench: Any, number: int, plan: Plan) -> None:
-    """Answers what nodes object to; on a thread of its own, since nobody knows what a stranger's check does."""
-    send("answer", number, bench.engine.check(plan))
+def _answer_aside(send: Callable[[str, Any, Any], None], number: int, ask: Callable[..., Any], *content: Any) -> None:
+    """Answers on a thread of its own, since nobody knows how long a stranger's code takes."""
+    threading.Thread(target=lambda: send("answer", number, ask(*content)), name="answer", daemon=True).start()
 
 
 def _emitter(send: Callable[[str, Any, Any], None], job: str) -> Callable[[Item], None]:

@@ -54,6 +54,15 @@ class WorkerSettings:
     """Compatibility settings, for example `noise`."""
 
 
+class DeskSign(BaseModel):
+    """What the control wing knows of a `graphflow.registry.Desk`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    style: str
+    about: Any = None
+
+
 class Greeting(BaseModel):
     """What a worker says when it is up."""
 
@@ -62,6 +71,8 @@ class Greeting(BaseModel):
     version: str
     definitions: dict[str, NodeDef]
     broken: tuple[BrokenPack, ...] = ()
+    desks: tuple[DeskSign, ...] = ()
+    """Where its packs answer questions: see `Worker.ask`."""
     device: str = ""
     """For people: `cpu, float32`."""
     realm: str = ""
@@ -119,6 +130,9 @@ class Worker(Protocol):
 
     async def check(self, plan: Plan) -> Sequence[Problem]:
         """What the plan's nodes themselves object to in their inputs."""
+
+    async def ask(self, desk: int, question: Any) -> Any:
+        """What a desk of its packs answers, by its place in the greeting; None while the worker is not up."""
 
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good, for a frozen node; False when it is not here or cannot be kept."""

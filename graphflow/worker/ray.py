@@ -178,6 +178,10 @@ class Hand:
         """What the plan's nodes themselves object to in their inputs."""
         return list(await self._worker.check(plan))
 
+    async def ask(self, desk: int, question: Any) -> Any:
+        """What a desk of the packs answers."""
+        return await self._worker.ask(desk, question)
+
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good."""
         return await self._worker.keep(key)

@@ -102,6 +102,10 @@ class RemoteWorker:
         """What the plan's nodes themselves object to in their inputs; nothing while the worker is not up."""
         return await self._ask("check", plan) or ()
 
+    async def ask(self, desk: int, question: Any) -> Any:
+        """What a desk of its packs answers; None while the worker is not up."""
+        return await self._ask("ask", desk, question)
+
     async def keep(self, key: str) -> bool:
         """Keeps a cached result for good; False when it is not here or cannot be kept."""
         return bool(await self._ask("keep", key))

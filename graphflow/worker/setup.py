@@ -17,8 +17,8 @@ from graphflow.engine.peak import Meter
 from graphflow.files import ModelFiles
 from graphflow.models.residency import Residency
 from graphflow.process import settle
-from graphflow.registry import BrokenPack, Registry, discover
-from graphflow.worker.protocol import Greeting, WorkerSettings
+from graphflow.registry import BrokenPack, Loaded, Registry, discover
+from graphflow.worker.protocol import DeskSign, Greeting, WorkerSettings
 
 
 @dataclass
@@ -46,6 +46,10 @@ class Bench:
             self.residency.drop()
         if cache:
             self.cache.free()
+
+    def ask(self, desk: int, question: Any) -> Any:
+        """The answer of one of the packs' desks, by its place in the greeting."""
+        return self.engine.shop.registry.desks[desk].answer(question)
 
     def close(self) -> None:
         """Ends it."""
@@ -86,6 +90,7 @@ def build(settings: WorkerSettings) -> Bench:
         version=__version__,
         definitions=dict(engine.shop.definitions),
         broken=tuple(registry.broken),
+        desks=tuple(DeskSign(style=desk.style, about=desk.about) for desk in registry.desks),
         device=device,
         realm=realm,
         details={"type": residency.device.type, "name": _device_name(residency.device), **memory(residency.device)},
@@ -121,7 +126,7 @@ def _registry(settings: WorkerSettings) -> Registry:
             broken = BrokenPack(str(folder), f"nothing here reads node packs of the style {name!r}")
             registry = registry.with_nodes((), (broken,))
             continue
-        load: Callable[[Any, ModelFiles], tuple[Any, Any]] = loaders[name].load()
+        load: Callable[[Any, ModelFiles], Loaded] = loaders[name].load()
         registry = registry.with_nodes(*load(folder, files(settings)))
     return registry
 

@@ -34,7 +34,7 @@ class Home(World):
 
     def loaded(self) -> list[str]:
         """Loads the packs; the reasons why some were left out."""
-        nodes, broken = load(self.folder, self.shelf)
+        nodes, broken, self.desks = load(self.folder, self.shelf)
         self.nodes = {node.definition.type: node for node in nodes}
         self.take(nodes, broken, self.shelf)
         return [f"{one.pack}: {one.reason}" for one in broken]

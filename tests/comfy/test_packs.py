@@ -50,7 +50,7 @@ class World:
         path.write_text(textwrap.dedent(source))
 
     def load(self) -> tuple[dict[str, Node], list[Any]]:
-        nodes, broken = load(self.folder)
+        nodes, broken, _ = load(self.folder)
         self.broken = broken
         self.take(nodes, broken, SHELF)
         return {n.definition.type: n for n in nodes}, broken
@@ -204,7 +204,7 @@ def test_a_pack_that_does_not_load_is_reported_and_the_others_serve(here: World)
 
 
 def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
-    nodes, (broken,) = load(tmp_path / "none")
+    nodes, (broken,), _ = load(tmp_path / "none")
     assert (nodes, broken.reason) == ([], "there is no such folder")
 
 

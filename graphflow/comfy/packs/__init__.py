@@ -19,23 +19,24 @@ from types import ModuleType
 from typing import Any
 
 from graphflow.comfy.packs.adapter import node_from
+from graphflow.comfy.packs.desk import PackDesk
 from graphflow.comfy.packs.stage import Folders
 from graphflow.comfy.packs.surface import Surface
 from graphflow.files import ModelFiles
 from graphflow.node import Node
-from graphflow.registry import BrokenPack
+from graphflow.registry import BrokenPack, Loaded
 
 log = logging.getLogger(__name__)
 
 
-def load(folder: Path, models: ModelFiles | None = None) -> tuple[list[Node], list[BrokenPack]]:
-    """The nodes of every pack in a folder, and the packs and nodes that could not be read.
+def load(folder: Path, models: ModelFiles | None = None) -> Loaded:
+    """The nodes of every pack in a folder, the packs and nodes that could not be read, and the packs' desk.
 
     `models` are the files that packs are told of; without them, those beside the folder, as ComfyUI has them.
     """
     folder = Path(folder).expanduser().resolve()
     if not folder.is_dir():
-        return [], [BrokenPack(str(folder), "there is no such folder")]
+        return Loaded([], [BrokenPack(str(folder), "there is no such folder")])
     log.warning(
         "loading node packs from %s: their code can do whatever this process can; name only packs you trust", folder
     )
@@ -57,7 +58,7 @@ def load(folder: Path, models: ModelFiles | None = None) -> tuple[list[Node], li
             log.warning("the node pack %s is left out: %s", path.name, error)
             continue
         nodes += found
-    return nodes, broken
+    return Loaded(nodes, broken, (PackDesk(surface),))
 
 
 def _prepared(path: Path, surface: Surface) -> Iterator[BrokenPack]:

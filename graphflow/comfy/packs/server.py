@@ -1,23 +1,36 @@
-"""Stands for ComfyUI's server where packs register routes and send messages."""
+"""Stands for ComfyUI's server where packs register routes, look at prompts and send messages."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+from aiohttp import web
+
 from graphflow.comfy.packs.stage import say, tell_text
+from graphflow.comfy.passing import LARGEST
 
 
 class Server:
-    """`PromptServer.instance`: what a running node says is passed on; routes go nowhere."""
+    """`PromptServer.instance`: what a running node says is passed on, and so is what clients ask of packs' routes."""
 
     def __init__(self) -> None:
         self.client_id: str | None = None
         self.last_node_id: str | None = None
-        self.loop = None
-        self.routes = Routes()
-        self.app = Routes()
+        self.routes = web.RouteTableDef()
+        self.app = web.Application(client_max_size=LARGEST)
         self.supports: list[str] = []
+        self.prompt_handlers: list[Callable[[dict[str, Any]], Any]] = []
+
+    @cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where routes are answered: it runs on a thread of its own from when it is first wanted."""
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="pack-routes", daemon=True).start()
+        return loop
 
     def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
         """A message for the pack's own scripts in the page that asked for the run; pictures in binary are not sent."""
@@ -28,26 +41,6 @@ class Server:
         """Says in words how far the running node is."""
         tell_text(text if isinstance(text, str) else bytes(text).decode("utf-8", "replace"))
 
-    def add_on_prompt_handler(self, handler: Any) -> None:
-        """Prompts are not changed by packs."""
-
-
-class Routes:
-    """Takes routes, folders and hooks of an application, as decorators too, and serves none."""
-
-    def __init__(self) -> None:
-        self.middlewares: list[Any] = []
-        self.on_startup: list[Any] = []
-        self.on_shutdown: list[Any] = []
-        self.on_cleanup: list[Any] = []
-
-    @property
-    def router(self) -> Routes:
-        """Itself."""
-        return self
-
-    def _keep(self, *_: Any, **__: Any) -> Callable[[Any], Any]:
-        return lambda function: function
-
-    get = post = put = delete = patch = head = options = view = static = route = _keep
-    add_get = add_post = add_put = add_delete = add_patch = add_route = add_routes = add_static = _keep
+    def add_on_prompt_handler(self, handler: Callable[[dict[str, Any]], Any]) -> None:
+        """A function that is given each prompt before it is checked, and returns it as it is to be."""
+        self.prompt_handlers.append(handler)

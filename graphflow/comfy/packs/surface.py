@@ -32,7 +32,8 @@ class Surface:
 
     def __init__(self, folders: Folders, samplers: tuple[str, ...] = (), schedulers: tuple[str, ...] = ()) -> None:
         self.folders = folders
-        self._modules = _modules(folders, samplers, schedulers)
+        self.server = Server()
+        self._modules = _modules(folders, self.server, samplers, schedulers)
         self._lock = threading.Lock()
         self._depth = 0
         self._placed: list[str] = []
@@ -55,11 +56,13 @@ class Surface:
                         sys.modules.pop(name, None)
 
 
-def _modules(folders: Folders, samplers: tuple[str, ...], schedulers: tuple[str, ...]) -> dict[str, ModuleType]:
+def _modules(
+    folders: Folders, instance: Server, samplers: tuple[str, ...], schedulers: tuple[str, ...]
+) -> dict[str, ModuleType]:
     io, ui = _module("io", typed.io_words()), _module("ui", typed.ui_words(folders))
     api = {"io": io, "ui": ui, "ComfyExtension": typed.ComfyExtension, "ComfyAPI": typed.ComfyAPI,
            "ComfyAPISync": typed.ComfyAPI}  # fmt: skip
-    server = SimpleNamespace(instance=Server())
+    server = SimpleNamespace(instance=instance)
     words = {one: getattr(graphs, one) for one in graphs.__all__}
     kinds = _types()
     contents: dict[str, Mapping[str, Any]] = {
