@@ -159,12 +159,14 @@ event_adapter: TypeAdapter[Event] = TypeAdapter(Event)
 
 @dataclass(frozen=True)
 class Preview:
-    """A small picture of what a node is at; sent to whoever looks, never stored."""
+    """A small picture of what a node is at; sent to whoever looks, right before the progress it shows; never stored."""
 
     job: str
     node: str
     media_type: str
     data: bytes
+    value: float = 0.0
+    """Of the progress that it shows."""
 
 
 class NodeSaid(BaseModel):

@@ -172,9 +172,9 @@ class FakeWorker:
         inputs = dict(task.inputs)
         if task.type == "Wait":
             for i in range(3):
-                yield NodeProgress(job=job, node=task.id, value=i + 1, total=3)
                 if self.watched:
-                    yield Preview(job, task.id, "image/jpeg", b"preview %d" % i)
+                    yield Preview(job, task.id, "image/jpeg", b"preview %d" % i, i + 1)
+                yield NodeProgress(job=job, node=task.id, value=i + 1, total=3)
             await self._wait(job)
         elif task.type == "Say":
             yield NodeSaid(job=job, node=task.id, kind="weather", content={"rain": True})

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from graphflow import pictures
 from graphflow.errors import BadRequest, Conflict, DiskFull, InvalidWorkflow, NotFound, NotReady
-from graphflow.events import JobDone, NodeOutput, Preview
+from graphflow.events import JobDone, NodeOutput, NodeProgress, Preview
 from graphflow.jobs import Submission
 from graphflow.service import AssetNotice, Hopeless, Hub, NodeStatus, service
 from graphflow.workflow import canonical, parse
@@ -258,15 +258,34 @@ async def test_previews_are_made_only_while_somebody_looks(tmp_path: Path) -> No
         assert not it.worker.watched
 
 
-async def test_a_slow_listener_loses_previews_but_no_event_until_it_is_hopeless() -> None:
+async def test_a_preview_comes_right_before_its_progress_whichever_is_told_first() -> None:
+    hub = Hub()
+    with hub.listen(previews=True) as slow:
+        shown = [Preview("j", "n", "image/jpeg", bytes([i]), i) for i in range(6)]
+        done = [NodeProgress(job="j", node="n", value=i, total=9) for i in range(6)]
+        for preview in shown[1:4]:
+            hub.publish(preview)
+        for progress in done[1:3]:
+            hub.publish(progress)
+        assert [await slow.get() for _ in range(4)] == [shown[1], done[1], shown[2], done[2]]
+        hub.publish(shown[4])
+        hub.publish(done[4])
+        assert [await slow.get() for _ in range(2)] == [shown[4], done[4]], "one that is older is lost"
+        hub.publish(shown[5])  # the node begins anew
+        hub.publish(shown[1])
+        hub.publish(done[1])
+        assert [await slow.get() for _ in range(2)] == [shown[1], done[1]]
+        hub.publish(shown[5])
+        hub.publish(JobDone(job="j"))
+        hub.publish(done[5])
+        assert [await slow.get() for _ in range(2)] == [JobDone(job="j"), done[5]]
+
+
+async def test_a_slow_listener_loses_no_event_until_it_is_hopeless() -> None:
     hub = Hub()
     with hub.listen(previews=True, limit=3) as slow:
-        for i in range(5):
-            hub.publish(Preview("j", "n", "image/jpeg", bytes([i])))
         hub.publish(JobDone(job="j", seq=1))
-        first, second = await slow.get(), await slow.get()
-        assert first == JobDone(job="j", seq=1)
-        assert second == Preview("j", "n", "image/jpeg", b"\x04"), "the newest only"
+        assert await slow.get() == JobDone(job="j", seq=1)
         for i in range(4):
             hub.publish(JobDone(job="j", seq=i))
         with pytest.raises(Hopeless):

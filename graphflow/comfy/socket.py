@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import json
 import uuid
-from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,10 +49,8 @@ class _Socket:
     """The client takes previews with metadata."""
     runs: dict[str, Run] = field(default_factory=dict)
     """Jobs that run, as far as they were told."""
-    early: dict[str, Preview] = field(default_factory=dict)
-    """Previews that overtook the events before them: they wait for the job's next progress."""
-    ended: deque[str] = field(default_factory=lambda: deque(maxlen=100))
-    """Jobs whose end was told: no preview of them comes any more."""
+    preview: Preview | None = None
+    """Of the progress that comes next."""
     seen: dict[str, int] = field(default_factory=dict)
     """Of jobs that ran before this connection: the last event that needs no telling."""
 
@@ -142,7 +139,7 @@ async def _tell(socket: _Socket, listener: Listener) -> None:
         heard = await listener.get()
         async with asyncio.timeout(STUCK):
             if isinstance(heard, Preview):
-                await _tell_preview(socket, heard)
+                socket.preview = heard
             elif isinstance(heard, NodeSaid):
                 await _tell_words(socket, heard)
             elif isinstance(heard, BaseEvent):
@@ -154,8 +151,6 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
         return
     if socket.id in socket.door.readers and socket.is_current and (line := entry_of(event)) is not None:
         await socket.response.send_json(message("logs", entries=[line]))
-    if isinstance(event, JobStarted) and event.job in socket.ended:
-        socket.ended.remove(event.job)  # another attempt
     if isinstance(event, JobQueued | JobStarted):
         await socket.response.send_json(status(await socket.door.remaining()))
     if isinstance(event, JobQueued):
@@ -171,20 +166,32 @@ async def _tell_event(socket: _Socket, event: BaseEvent) -> None:
         return
     texts = await _texts(socket.door, event)
     if is_known or not isinstance(event, JobCancelled):  # one that never ran has nothing to interrupt
-        for one in run.messages(event, texts):
+        for one in _with_preview(socket, run, about, run.messages(event, texts), event):
             await _send(socket, one, about.client)
     if isinstance(event, NodeProgress) and event.text and _concerns(socket, about.client):
         await socket.response.send_bytes(progress_text(event.node, event.text))
-    if isinstance(event, NodeProgress) and (early := socket.early.pop(event.job, None)) is not None:
-        await _tell_preview(socket, early)
     if isinstance(event, ENDS):
         remaining = await socket.door.remaining()
         for one in run.ending(remaining) if is_known else [status(remaining)]:
             await _send(socket, one, about.client)
         socket.runs.pop(event.job, None)
-        socket.early.pop(event.job, None)
         socket.seen.pop(event.job, None)
-        socket.ended.append(event.job)
+
+
+def _with_preview(
+    socket: _Socket, run: Run, about: Particulars, messages: list[Message], event: BaseEvent
+) -> Sequence[Message | bytes]:
+    """A step's messages with its preview among them: with metadata before `progress`, else behind it.
+
+    Simple clients take any picture on the socket for a result, so they must ask for previews.
+    """
+    if not isinstance(event, NodeProgress) or (preview := socket.preview) is None:
+        return messages
+    socket.preview = None
+    if not (socket.metadata if about.previews is None else about.previews):
+        return messages
+    frame = run.preview(preview, metadata=socket.metadata)
+    return [*messages[:-1], frame, messages[-1]] if socket.metadata else [*messages, frame]
 
 
 async def _tell_pictures(socket: _Socket, run: Run, event: NodeOutput, about: Particulars) -> None:
@@ -206,8 +213,12 @@ async def _texts(door: Door, event: BaseEvent) -> dict[str, str]:
     return {asset: await door.text(asset) for asset in written}
 
 
-async def _send(socket: _Socket, one: Message, client: str | None) -> None:
-    """A message, if it concerns this client."""
+async def _send(socket: _Socket, one: Message | bytes, client: str | None) -> None:
+    """A message or a picture, if it concerns this client."""
+    if isinstance(one, bytes):
+        if _concerns(socket, client):
+            await socket.response.send_bytes(one)
+        return
     is_for_all = one["type"] == "status" or (client is None and one["type"] in TO_ALL)
     if is_for_all or (client == socket.id and socket.is_current):
         await socket.response.send_json(one)
@@ -216,22 +227,6 @@ async def _send(socket: _Socket, one: Message, client: str | None) -> None:
 def _concerns(socket: _Socket, client: str | None) -> bool:
     """Whether pictures and texts of a client's run, or of one that nobody asked for, go to this connection."""
     return client is None or (client == socket.id and socket.is_current)
-
-
-async def _tell_preview(socket: _Socket, preview: Preview) -> None:
-    run = socket.runs.get(preview.job)
-    state = run.state_of(preview.node) if run is not None else None
-    if run is None or state is None:
-        if preview.job not in socket.ended:
-            socket.early[preview.job] = preview
-        return
-    if state == "finished":
-        return
-    about = await socket.door.particulars(preview.job)
-    if not (socket.metadata if about.previews is None else about.previews):
-        return  # simple clients take any picture on the socket for a result, so they must ask for previews
-    if _concerns(socket, about.client):
-        await socket.response.send_bytes(run.preview(preview, metadata=socket.metadata))
 
 
 async def _tell_words(socket: _Socket, said: NodeSaid) -> None:

@@ -429,8 +429,8 @@ class Voice(Listener):
         job, node = self._call.walk.plan.job, self._call.id
         self._call.walk.emit(NodeSaid(job=job, node=node, kind=words.kind, content=words.content))
 
-    def preview(self, jpeg: bytes) -> None:
-        self._call.walk.emit(Preview(self._call.walk.plan.job, self._call.id, "image/jpeg", jpeg))
+    def preview(self, jpeg: bytes, value: float) -> None:
+        self._call.walk.emit(Preview(self._call.walk.plan.job, self._call.id, "image/jpeg", jpeg, value))
 
     def wants_preview(self) -> bool:
         return self._call.shop.watched()

@@ -33,8 +33,8 @@ class Listener:
     def say(self, words: Say) -> None:
         """Words in a form of the node's own."""
 
-    def preview(self, jpeg: bytes) -> None:
-        """What it looks like so far."""
+    def preview(self, jpeg: bytes, value: float) -> None:
+        """What it looks like after so many steps; told before these are."""
 
     def wants_preview(self) -> bool:
         """Whether someone looks."""
@@ -201,12 +201,15 @@ class Stepper:
         return "goes on"
 
     def _tell(self, lane: Lane, progress: Progress) -> None:
+        self._show(lane, progress)
         lane.listener.progress(progress.value, progress.total, progress.text)
+
+    def _show(self, lane: Lane, progress: Progress) -> None:
         model, latent = lane._model, progress.preview
         if latent is None or model is None or not lane.listener.wants_preview():
             return
         if lane._previews.due(self._preview_costs[latent.shape], last=progress.value >= progress.total):
-            cost = lane._previews.show(lambda: lane.listener.preview(model.preview(latent)))
+            cost = lane._previews.show(lambda: lane.listener.preview(model.preview(latent), progress.value))
             # the first of its kind loads what it needs, and tells nothing of the next; some are dearer than others
             known = self._preview_costs[latent.shape] or cost
             self._preview_costs[latent.shape] = min(cost, known) if latent.shape in self._preview_shapes else 0.0
