@@ -13,9 +13,10 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graphflow import paths
 from graphflow.errors import BadRequest
@@ -48,6 +49,9 @@ class Config(BaseModel):
     database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder.")
     token: str = Field("", description="Secret that every request must show.")
     allowed_hosts: tuple[str, ...] = Field((), description="Host names that the server answers to, beside its own.")
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="Other sites whose pages may use the server, as http://HOST:PORT; * for any, with a token."
+    )
     max_body: ByteSize = Field(ByteSize(32 * 2**20), description="Largest JSON body.")
     max_upload: ByteSize = Field(ByteSize(256 * 2**20), description="Largest uploaded file.")
     memory_cache: ByteSize = Field(ByteSize(2 * 2**30), description="Results kept in memory.")
@@ -71,7 +75,7 @@ class Config(BaseModel):
     )
     history: int = Field(10_000, ge=0, description="Finished jobs that are remembered.")
 
-    @field_validator("models", "allowed_hosts", "packs", "places", mode="before")
+    @field_validator("models", "allowed_hosts", "allowed_origins", "packs", "places", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         """From the environment, several are one text."""
@@ -84,6 +88,26 @@ class Config(BaseModel):
             if not all(part.strip() for part in pack.partition("=")):
                 raise ValueError(f"{pack!r} must be STYLE=FOLDER, for example comfyui=/home/me/custom_nodes")
         return value
+
+    @field_validator("allowed_origins", mode="after")
+    @classmethod
+    def _scheme_and_host(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(origin.strip().rstrip("/").lower() for origin in value)
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != "*" and (
+                parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} must be * or a site such as https://app.example or http://localhost:3000")
+        return origins
+
+    @model_validator(mode="after")
+    def _any_page_shows_a_token(self) -> Self:
+        if "*" in self.allowed_origins and not self.token:
+            raise ValueError(
+                "allowed_origins is *, so that any web page could use this server: set a token, or name the sites"
+            )
+        return self
 
     @field_validator("places", mode="after")
     @classmethod

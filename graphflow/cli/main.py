@@ -125,7 +125,8 @@ def root(
 @app.command()
 def serve(
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on; other than this machine's own needs a token.")
+        str | None,
+        typer.Option("--host", "--listen", help="Address to listen on; other than this machine's own needs a token."),
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     data: Data = None,
@@ -135,6 +136,10 @@ def serve(
     workers: Annotated[str | None, typer.Option(help="Where jobs run: process, local or ray.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="The Ray cluster, with --workers ray.")] = None,
     token: Annotated[str | None, typer.Option(help="Secret that every request must show.")] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another site whose pages may use the server; may be given again.", metavar="ORIGIN"),
+    ] = None,
     front_end: Annotated[
         str | None, typer.Option(help="The editor at /: graphflow, or comfyui if its package is installed.")
     ] = None,
@@ -153,6 +158,7 @@ def serve(
     settings = _config(
         config, host=host, port=port, data=data, models=models, device=device, dtype=dtype,
         workers=workers, ray_address=ray_address, token=token, front_end=front_end, multi_user=multi_user,
+        allowed_origins=tuple(allow_origin or ()),
         **_from_comfyui(comfy_nodes, extra_model_paths),
     )  # fmt: skip
     return run_server(settings, verbose=verbose)

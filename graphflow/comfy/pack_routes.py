@@ -16,6 +16,7 @@ from graphflow.comfy.history import without_secrets
 from graphflow.comfy.passing import PATIENCE, STYLE, About, Answered, Asked, Faulty, Prompted
 from graphflow.errors import Forbidden, GraphflowError, WorkerDied
 from graphflow.server.call import read_raw
+from graphflow.server.security import is_from_allowed
 from graphflow.worker.protocol import Worker
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ def _route(door: Door, method: str, path: str) -> tuple[Worker, int, str] | None
 
 
 async def _passed_on(request: web.Request, worker: Worker, desk: int, path: str) -> web.Response:
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and not is_from_allowed(request):
         raise Forbidden("another site's page may not ask anything of node packs")
     headers = tuple((name, value) for name, value in request.headers.items() if name.lower() in KEPT)
     query = request.rel_url.raw_query_string

@@ -3,7 +3,8 @@
 Three checks, in this order, before any handler. The `Host` must be a name of this server, or a page of an attacker's
 domain that points here (DNS rebinding) could read everything. A change, and the WebSocket, must come from a page of
 this server: browsers say so in `Origin`, and one that says nothing, or `null`, is refused; programs that are no
-browsers need not say anything. And where a token is set, it must be shown: as `Authorization: Bearer`, or as the cookie
+browsers need not say anything. Pages of other sites may be allowed by name, or all of them by `*`; the latter never by
+the cookie that a browser sends of its own accord. And where a token is set, it must be shown: as `Authorization: Bearer`, or as the cookie
 that `/?token=...` sets.
 """
 
@@ -27,6 +28,11 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 OPEN_PREFIXES = ("/v1/shared/",)
 """A share link's token is its own permission."""
+
+ASKS_FIRST = "Access-Control-Request-Method"
+"""A browser asks with this whether another site's page may send what it wants to."""
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+TAKEN = "Authorization, Content-Type, Comfy-User, Idempotency-Key, Last-Event-ID, If-Match, Range"
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -59,8 +65,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Lets a request through when host, origin and token are right."""
     config = request.app[CONFIG]
     check_host(request, config)
+    if request.method == "OPTIONS" and _allowed(request, config) and ASKS_FIRST in request.headers:
+        return web.Response(status=204)  # what it may do stands in the headers that every response gets
     if request.method not in SAFE or _is_websocket(request):
-        check_origin(request)
+        check_origin(request, config)
     if config.token:
         login = _login(request, config)
         if login is not None:
@@ -80,15 +88,33 @@ def check_host(request: web.Request, config: Config) -> None:
     raise Forbidden(f"this server does not answer to the host {name!r}; if it should, add it to allowed_hosts")
 
 
-def check_origin(request: web.Request) -> None:
+def _allowed(request: web.Request, config: Config) -> str:
+    """The other site that sends this, if its pages may: its name as allowed, or `*`; else an empty text."""
+    origin = request.headers.get("Origin", "").lower()
+    if origin in config.allowed_origins:
+        return origin
+    return "*" if origin and "*" in config.allowed_origins else ""
+
+
+def is_from_allowed(request: web.Request) -> bool:
+    """Whether a page of another site sends this that may."""
+    return bool(_allowed(request, request.app[CONFIG]))
+
+
+def check_origin(request: web.Request, config: Config) -> None:
     """Raises `Forbidden` for a change that comes from another site's page."""
+    if _allowed(request, config):
+        return
     origin = request.headers.get("Origin")
     if origin is None:
         if _is_browser(request):
             raise Forbidden("the browser did not say which page sent this (no Origin), so it is refused")
         return
-    if origin == "null" or urlsplit(origin).netloc.lower() != request.host.lower():
-        raise Forbidden(f"the page {origin!r} is not of this server ({request.host}), so it may not change anything")
+    if origin == "null" or _is_foreign(request):
+        raise Forbidden(
+            f"the page {origin!r} is not of this server ({request.host}), so it may not change anything; if it should, "
+            "add it to allowed_origins"
+        )
 
 
 def check_token(request: web.Request, config: Config) -> None:
@@ -97,7 +123,8 @@ def check_token(request: web.Request, config: Config) -> None:
         return
     kind, _, shown = request.headers.get("Authorization", "").partition(" ")
     by_header = kind.lower() == "bearer" and _same(shown.strip(), config.token)
-    if not by_header and not _same(request.cookies.get(COOKIE, ""), cookie_of(config.token)):
+    by_cookie = not _is_foreign(request) or _allowed(request, config) not in ("", "*")
+    if not by_header and not (by_cookie and _same(request.cookies.get(COOKIE, ""), cookie_of(config.token))):
         raise Unauthorized("show the token: 'Authorization: Bearer TOKEN', or open /?token=TOKEN in the browser")
 
 
@@ -120,12 +147,36 @@ def _login(request: web.Request, config: Config) -> web.StreamResponse | None:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every response says to browsers."""
+    config = request.app[CONFIG]
+    if config.allowed_origins:
+        _add_cors(request, response, _allowed(request, config))
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
 
 
+def _add_cors(request: web.Request, response: web.StreamResponse, allowed: str) -> None:
+    """What pages of the site may do; pictures may be shown in any page, since browsers do not say which asks for them."""
+    response.headers["Vary"] = "Origin"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    if not allowed:
+        return
+    response.headers["Access-Control-Allow-Origin"] = "*" if allowed == "*" else request.headers["Origin"]
+    if allowed != "*":
+        response.headers["Access-Control-Allow-Credentials"] = "true"
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = METHODS
+        response.headers["Access-Control-Allow-Headers"] = TAKEN
+        response.headers["Access-Control-Max-Age"] = "600"
+
+
 def _same(shown: str, wanted: str) -> bool:
     return hmac.compare_digest(shown.encode(), wanted.encode())  # takes as long for a near miss
+
+
+def _is_foreign(request: web.Request) -> bool:
+    """Whether another site's page sends this."""
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
 
 
 def _is_websocket(request: web.Request) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import WSServerHandshakeError
 from aiohttp.test_utils import TestClient
 
-from graphflow.server.security import COOKIE, PAGE_POLICY
+from graphflow.server.security import COOKIE, PAGE_POLICY, cookie_of
 from tests.fakes import World, png, workflow
 from tests.server.conftest import MakeClient
 
@@ -216,3 +216,68 @@ async def test_ids_lead_to_assets_only(client: TestClient[Any, Any], id: str) ->
 
     response = await client.session.get(URL(f"{origin(client)}/v1/assets/{id}", encoded=True))
     assert response.status == 404
+
+
+SITE = "https://app.example"
+
+
+async def test_an_allowed_site_may_do_what_our_own_pages_may(make_client: MakeClient) -> None:
+    client = await make_client(allowed_origins=(f"{SITE}/",))
+    asks = {"Origin": SITE, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    first = await client.options("/v1/jobs", headers=asks)
+    assert first.status == 204
+    assert first.headers["Access-Control-Allow-Origin"] == SITE
+    assert "POST" in first.headers["Access-Control-Allow-Methods"]
+    assert "Content-Type" in first.headers["Access-Control-Allow-Headers"]
+
+    page = {"Sec-Fetch-Site": "cross-site", "Origin": SITE}
+    assert await post(client, page) == 204
+    read = await client.get("/v1/jobs", headers=page)
+    told = [read.headers[f"Access-Control-Allow-{name}"] for name in ("Origin", "Credentials")]
+    assert (told, read.headers["Vary"]) == ([SITE, "true"], "Origin")
+    assert read.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    async with client.ws_connect("/v1/live", headers=page) as socket:
+        assert (await socket.receive_json())["type"] == "hello"
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.evil", "http://app.example", "https://app.example:8", "null"])
+async def test_other_sites_stay_out(make_client: MakeClient, origin: str) -> None:
+    client = await make_client(allowed_origins=(SITE,))
+    assert await post(client, {"Origin": origin}) == 403
+    answer = await client.options("/v1/jobs", headers={"Origin": origin, "Access-Control-Request-Method": "POST"})
+    assert answer.status == 405
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_no_site_is_allowed_from_the_start(client: TestClient[Any, Any]) -> None:
+    answer = await client.get("/v1/jobs", headers={"Origin": SITE})
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_where_any_site_is_allowed_a_page_must_show_the_token_itself(make_client: MakeClient) -> None:
+    with pytest.raises(ValueError, match="set a token"):
+        await make_client(allowed_origins=("*",))
+    client = await make_client(allowed_origins=("*",), token="secret")
+    page = {"Origin": SITE}
+    assert await post(client, page) == 401
+    assert await post(client, {**page, "Cookie": f"{COOKIE}={cookie_of('secret')}"}) == 401
+    assert await post(client, {**page, "Authorization": "Bearer secret"}) == 204
+    assert await post(client, {"Origin": origin(client), "Cookie": f"{COOKIE}={cookie_of('secret')}"}) == 204
+    answer = await client.get("/v1/jobs", headers={**page, "Authorization": "Bearer secret"})
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    asks = {**page, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    assert (await client.options("/v1/jobs", headers=asks)).status == 204
+
+
+async def test_a_named_site_may_use_the_cookie_and_must_still_show_the_token(make_client: MakeClient) -> None:
+    client = await make_client(allowed_origins=(SITE,), token="secret")
+    assert await post(client, {"Origin": SITE}) == 401
+    assert await post(client, {"Origin": SITE, "Cookie": f"{COOKIE}={cookie_of('secret')}"}) == 204
+
+
+@pytest.mark.parametrize("site", ["app.example", "ftp://app.example", "https://app.example/page", "https://"])
+async def test_a_site_is_named_by_its_scheme_and_host(make_client: MakeClient, site: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        await make_client(allowed_origins=(site,))
