@@ -94,14 +94,16 @@ def _config(definition: NodeDef, port: Port, names: Names, signatures: Signature
 def _option(
     definition: NodeDef, choice: str, ports: Sequence[Port], names: Names, signatures: Signatures | None
 ) -> dict[str, Any]:
-    required = {port.name: _config(definition, port, names, signatures) for port in ports if port.field is not None}
-    optional = {port.name: _config(definition, port, names, signatures) for port in ports if port.field is None}
+    configs = {port.name.rpartition(".")[2]: _config(definition, port, names, signatures) for port in ports}
+    linked = {port.name.rpartition(".")[2] for port in ports if port.field is None}
+    required = {name: config for name, config in configs.items() if name not in linked}
+    optional = {name: config for name, config in configs.items() if name in linked}
     return {"key": choice, "inputs": {"required": required, **({"optional": optional} if optional else {})}}
 
 
 def _template(definition: NodeDef, port: Port) -> dict[str, Any]:
     group = [one for one in definition.inputs if group_of(one) == group_of(port)]
-    names = [one.name for one in group]
+    names = [one.name.rpartition(".")[2] for one in group]
     inner = {"input": {"required": {"value": [_output_type(port.type), {}]}}, "min": sum(p.required for p in group)}
     prefix = names[0].rstrip("0123456789")
     if names == [f"{prefix}{i}" for i in range(len(names))]:

@@ -167,15 +167,21 @@ def _from_definition(definition: NodeDef) -> Signature:
 def _slots(definition: NodeDef) -> Iterator[Slot]:
     for port in definition.inputs:
         if not switches(port):
-            inner = inputs_by_choice(definition, port)
-            choices = tuple((choice, tuple(_slot(one, port.name) for one in ports)) for choice, ports in inner.items())
-            yield replace(_slot(port), choices=choices)
+            yield _with_choices(definition, port, "")
+
+
+def _with_choices(definition: NodeDef, port: Port, outer: str) -> Slot:
+    inner = inputs_by_choice(definition, port)
+    choices = tuple(
+        (choice, tuple(_with_choices(definition, one, port.name) for one in ports)) for choice, ports in inner.items()
+    )
+    return replace(_slot(port, outer), choices=choices)
 
 
 def _slot(port: Port, outer: str = "") -> Slot:
     field = port.field or {}
     return Slot(
-        f"{outer}.{port.name}" if outer else port.name,
+        f"{outer}.{port.name}" if outer and not port.name.startswith(f"{outer}.") else port.name,
         comfy_type(port),
         optional=not port.required,
         controls=1 if field.get("widget") == "seed" else 0,
@@ -192,7 +198,11 @@ def switches(port: Port) -> Mapping[str, Any]:
 
 def inputs_by_choice(definition: NodeDef, port: Port) -> dict[str, list[Port]]:
     """For each choice of a combo, the inputs that matter with it; empty when no input depends on it."""
-    dependent = [one for one in definition.inputs if port.name in switches(one)]
+    dependent = [
+        one
+        for one in definition.inputs
+        if port.name in switches(one) and one.name.rpartition(".")[0] in ("", port.name)
+    ]
     if not dependent:
         return {}
     choices = (port.field or {}).get("enum", ())

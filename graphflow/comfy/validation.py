@@ -203,7 +203,7 @@ class _Check:
 
     @staticmethod
     def _full_name(port: Port) -> str:
-        outer = group_of(port) or next(iter(switches(port)), "")
+        outer = "" if "." in port.name else group_of(port) or next(iter(switches(port)), "")
         return f"{outer}.{port.name}" if outer else port.name
 
     def _leads_nowhere(self, value: list[Any]) -> bool:

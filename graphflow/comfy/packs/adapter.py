@@ -12,6 +12,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from graphflow.comfy.packs.dynamic import arranged, flattened
 from graphflow.comfy.packs.exchange import ExecutionBlocker, Opaque, guessed, inward, outward
 from graphflow.comfy.packs.graphs import is_link
 from graphflow.comfy.packs.hidden import raw_link, told
@@ -58,6 +59,7 @@ class _Adapter:
         hidden = {} if issubclass(self.cls, ComfyNode) else self._hidden(PLACE.get(), self.validator, {})
         types = {name: type.replace("|", ",") for name, type in linked.items()}
         with self.surface.installed(), knowing(written.values()):
+            given = self._arranged(given)
             answer = _awaited(_called(self.validator, {**given, **hidden, "input_types": types}))
         if answer is True:
             return {}
@@ -87,7 +89,7 @@ class _Adapter:
             given |= self._hidden(place, check, {})
         try:
             with self.surface.installed(), knowing(inputs.values()):
-                answer = _awaited(_called(check, given))
+                answer = _awaited(_called(check, self._arranged(given)))
         except Exception:  # a check that fails says nothing: the node runs
             answer = math.nan
         return uuid.uuid4().hex if isinstance(answer, float) and math.isnan(answer) else repr(answer)
@@ -109,7 +111,8 @@ class _Adapter:
             for name in wanted:
                 value = yield from lazy.pop(name)
                 given[name] = [_given(value, known)] if self.shape.takes_lists else _given(value, known)
-        result = yield from in_thread(lambda: self._run(method, {**given, **hidden}, inputs.values()))
+        arguments = {**self._arranged(given, checked=True), **hidden}
+        result = yield from in_thread(lambda: self._run(method, arguments, inputs.values()))
         if inspect.iscoroutine(result):
             result = yield from on_loop(partial(self._finish, result, inputs.values()))
         return self._returned(result.as_dict() if isinstance(result, NodeOutput) else result, known)
@@ -123,6 +126,14 @@ class _Adapter:
         """Of a node that is `async`."""
         with self.surface.installed(), knowing(inputs):
             return await result
+
+    def _arranged(self, given: Mapping[str, Any], *, checked: bool = False) -> dict[str, Any]:
+        """The inputs as the class declared them, and those that it did not."""
+        if self.shape.arranged is None:
+            return dict(given)
+        known = {one.name for one in flattened(self.shape.arranged)}
+        further = {name: value for name, value in given.items() if name not in known}
+        return {**further, **arranged(self.shape.arranged, given, checked=checked)}
 
     def _target(self, place: Place | None, known: dict[int, Value]) -> Any:
         """What the method is called on: an instance, kept from run to run; for a schema a fresh class."""
@@ -148,18 +159,17 @@ class _Adapter:
         if not lazy or check is None:
             return []
         with self.surface.installed():
-            asked = _awaited(_called(check, given)) or []
-        return [name for name in asked if name in lazy]
+            asked = _awaited(_called(check, self._arranged(given))) or []
+        return [name for name in lazy if any(one == name or name.endswith(f".{one}") for one in asked)]
 
     def _validate(self, given: Mapping[str, Any]) -> None:
         """Raises `ValueError` when the class's own check of its inputs objects."""
         check = self.validator
         if check is None:
             return
-        plain = {
-            key: value if isinstance(value, bool | int | float | str | list) else None for key, value in given.items()
-        }
         types = {**self.shape.required, **self.shape.optional}
+        groups = {key for key in given if key not in types or isinstance(types[key][0], list)}
+        plain = {key: _written(value, inside=key in groups) for key, value in given.items()}
         linked = {key: wire(types[key][0]) for key in given if plain[key] is None and key in types}
         answer = _awaited(_called(check, {**plain, "input_types": linked}))
         if answer is not True:
@@ -226,6 +236,13 @@ def _grown(expand: Mapping[str, Any], result: Sequence[Any], known: Mapping[int,
         for id, node in expand.items()
     }
     return Expansion(nodes, [moved(one) for one in result])
+
+
+def _written(value: Any, *, inside: bool) -> Any:
+    """A value that can be written into a workflow, and with `inside` a dict of such; None for any other."""
+    if isinstance(value, dict) and inside:
+        return {name: _written(one, inside=True) for name, one in value.items()}
+    return value if isinstance(value, bool | int | float | str | list) else None
 
 
 def _called(function: Callable[..., Any], given: Mapping[str, Any]) -> Any:

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from graphflow.comfy.packs.dynamic import GROWS, WHEN, flattened
 from graphflow.comfy.packs.stage import FileNames
 from graphflow.comfy.packs.typed import ComfyNode
+from graphflow.comfy.packs.words import Input
 from graphflow.comfy.signatures import SEEDS
 from graphflow.node import ANY, Artifact, NodeDef, OutputPort, Port
 
@@ -42,6 +44,8 @@ class Shape:
     """Of those, values as well as links."""
     judged: tuple[frozenset[str] | None, bool] = (frozenset(), False)
     """Inputs whose values its own check judges, None for all; and whether it judges the types of what is linked."""
+    arranged: tuple[Input, ...] | None = None
+    """Of a schema, its inputs as the node is given them; the names here are those of `dynamic.flattened`."""
     raw: frozenset[str] = frozenset()
     """Inputs of which the node wants the link, not the value."""
     idempotent: bool = True
@@ -107,8 +111,9 @@ def _schema_shape(cls: type[ComfyNode]) -> Shape:
         OutputPort(name=one.name, type=wire(one.type), list=one.is_list, description=one.tooltip)
         for one in schema.outputs
     )
-    required = {one.id: one.spec() for one in schema.inputs if not one.optional}
-    optional = {one.id: one.spec() for one in schema.inputs if one.optional}
+    flat = flattened(schema.inputs)
+    required = {one.name: one.spec for one in flat if one.required}
+    optional = {one.name: one.spec for one in flat if not one.required}
     asked = {str(getattr(one, "value", one)) for one in schema.hidden}
     return Shape(
         type=schema.node_id,
@@ -122,6 +127,9 @@ def _schema_shape(cls: type[ComfyNode]) -> Shape:
         takes_lists=schema.is_input_list,
         is_output=schema.is_output_node,
         method="execute",
+        more=("*",) if schema.accept_all_inputs else None,
+        takes_values=schema.accept_all_inputs,
+        arranged=tuple(schema.inputs),
         judged=_judged(getattr(cls, "validate_inputs", None)),
         raw=_raw(required, optional),
         idempotent=not schema.not_idempotent and "UNIQUE_ID" not in asked,
@@ -204,8 +212,13 @@ def _port(shape: Shape, name: str, spec: Any, required: bool) -> Port:
         spec, {}
     )  # fmt: skip
     field = None if options.get("forceInput") or options.get("rawLink") else _field(name, type, options)
+    if field is not None and options.get(GROWS):
+        field.pop("default", None)  # of what grows, only those that are given count
+    if field is not None and options.get(WHEN):
+        field["when"] = {name: list(choices) for name, choices in options[WHEN].items()}
     values, links = shape.judged
-    judged: list[Literal["value", "link"]] = ["value"] if values is None or name in values else []
+    root = name.partition(".")[0]
+    judged: list[Literal["value", "link"]] = ["value"] if values is None or root in values else []
     return Port(
         name=name,
         type=wire(type),
@@ -214,6 +227,7 @@ def _port(shape: Shape, name: str, spec: Any, required: bool) -> Port:
         field=field,
         lazy=bool(options.get("lazy") or options.get("rawLink")),
         list=shape.takes_lists,
+        grows=options.get(GROWS, ""),
         judged=(*judged, "link") if links else tuple(judged),
         description=str(options.get("tooltip") or ""),
     )
@@ -229,10 +243,16 @@ def _field(name: str, type: Any, options: Mapping[str, Any]) -> dict[str, Any] |
         default = options.get("default", choices[0] if choices else "")
         field = {"enum": choices, "default": default} if choices else {"type": "string", "default": default}
         return {**field, "type": "string"} if all(isinstance(one, str) for one in choices) else field
-    kind = KINDS.get(str(type))
+    if options.get("anything"):
+        return {}
+    kinds = [KINDS[one] for one in str(type).split(",") if one in KINDS]
+    type = str(options.get("widgetType") if "," in str(type) else type)
+    kind = KINDS.get(type)
     if kind is None:
         return None
-    field = {"type": kind, "default": options.get("default", EMPTY[str(type)])}
+    if len(kinds) > 1:
+        return {"anyOf": [{"type": one} for one in kinds], "default": options.get("default", EMPTY[type])}
+    field = {"type": kind, "default": options.get("default", EMPTY[type])}
     if kind in ("integer", "number"):
         numbers = {LIMITS[key]: options[key] for key in LIMITS if _is_finite(options.get(key))}
         field |= numbers | ({"step": options["step"]} if _is_finite(options.get("step")) else {})

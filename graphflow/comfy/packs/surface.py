@@ -60,6 +60,7 @@ def _modules(
     folders: Folders, instance: Server, samplers: tuple[str, ...], schedulers: tuple[str, ...]
 ) -> dict[str, ModuleType]:
     io, ui = _module("io", typed.io_words()), _module("ui", typed.ui_words(folders))
+    io.__getattr__ = typed.newer_type  # type: ignore[method-assign]
     api = {"io": io, "ui": ui, "ComfyExtension": typed.ComfyExtension, "ComfyAPI": typed.ComfyAPI,
            "ComfyAPISync": typed.ComfyAPI}  # fmt: skip
     server = SimpleNamespace(instance=instance)

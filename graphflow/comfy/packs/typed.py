@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 import io as bytes_io
+import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -17,8 +18,10 @@ import PIL.ImageOps
 import torch
 
 from graphflow import pictures
+from graphflow.comfy.packs.dynamic import dynamic_words
 from graphflow.comfy.packs.exchange import ExecutionBlocker
 from graphflow.comfy.packs.stage import Folders, tell_progress
+from graphflow.comfy.packs.words import Input, Output, plain
 
 TYPES = [
     "BOOLEAN",
@@ -70,65 +73,6 @@ TYPES = [
     "WEBCAM",
 ]
 NAMES = {"LOAD3D_CAMERA": "Load3DCamera", "LOAD_3D": "Load3D", "LOAD_3D_ANIMATION": "Load3DAnimation", "SVG": "SVG"}
-OPTIONS = {
-    "force_input": "forceInput",
-    "widget_type": "widgetType",
-    "dynamic_prompts": "dynamicPrompts",
-    "display_mode": "display",
-}
-"""Keyword of an input -> its option in the class style."""
-
-
-class Input:
-    """An input of a schema."""
-
-    type: ClassVar[str] = "*"
-
-    def __init__(
-        self,
-        id: str,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        extra_dict: dict[str, Any] | None = None,
-        **options: Any,
-    ) -> None:
-        self.id = id
-        self.optional = optional
-        given = {"tooltip": tooltip, "lazy": lazy, **options, **(extra_dict or {})}
-        self.options = {OPTIONS.get(key, key): _plain(value) for key, value in given.items() if value is not None}
-        self.declared = self.type
-
-    def spec(self) -> tuple[Any, dict[str, Any]]:
-        """As the class style has it."""
-        if self.declared == "COMBO":
-            choices = self.options.get("options", [])
-            listed = [_plain(one) for one in choices]
-            return listed, {key: value for key, value in self.options.items() if key != "options"}
-        return self.declared, self.options
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, enum.Enum) else value
-
-
-class Output:
-    """An output of a schema."""
-
-    type: ClassVar[str] = "*"
-
-    def __init__(
-        self,
-        id: str | None = None,
-        display_name: str | None = None,
-        tooltip: str | None = None,
-        is_output_list: bool = False,
-        **options: Any,
-    ) -> None:
-        self.name = display_name or id or self.type
-        self.tooltip = tooltip or ""
-        self.is_list = is_output_list
 
 
 def custom(name: str) -> Any:
@@ -140,18 +84,18 @@ def custom(name: str) -> Any:
 class _MultiInput(Input):
     def __init__(self, id: Any, types: Sequence[Any] = (), **options: Any) -> None:
         if isinstance(id, Input):
-            super().__init__(id.id, optional=id.optional, **id.options)
+            super().__init__(id.id, **{"optional": id.optional, **id.options, **options})
             names: list[str] = [id.declared]
         else:
             super().__init__(id, **options)
             names = []
+        if names:
+            self.options.setdefault("widgetType", names[0])
         self.declared = ",".join([*names, *(one.io_type for one in types)])
 
 
 @dataclass(frozen=True)
-class Schema:
-    """What a node says of itself."""
-
+class _Schema:
     node_id: str
     display_name: str | None = None
     category: str = "sd"
@@ -166,9 +110,15 @@ class Schema:
     is_api_node: bool = False
     not_idempotent: bool = False
     enable_expand: bool = False
-    search_aliases: list[str] = field(default_factory=list)
-    essentials_category: str | None = None
-    price_badge: Any = None
+    accept_all_inputs: bool = False
+
+
+class Schema(_Schema):
+    """What a node says of itself; what only ComfyUI's editor makes use of is not kept."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        known = {one.name for one in fields(_Schema)}
+        super().__init__(*args, **{name: value for name, value in named.items() if name in known})
 
 
 class NodeOutput:
@@ -243,11 +193,19 @@ def io_words() -> dict[str, Any]:
     """The names in `io`."""
     types = {NAMES.get(name, "".join(part.capitalize() for part in name.split("_"))): custom(name) for name in TYPES}
     types |= {"AnyType": custom("*"), "MultiType": SimpleNamespace(Input=_MultiInput), "MultiCombo": custom("COMBO")}
-    plain = (Schema, NodeOutput, ComfyNode, Hidden, Input, Output)
-    return {**types, "Custom": custom, **{one.__name__: one for one in plain},
+    types |= dynamic_words()
+    parts = (Schema, NodeOutput, ComfyNode, Hidden, Input, Output)
+    return {**types, "Custom": custom, **{one.__name__: one for one in parts},
             "NumberDisplay": enum.Enum("NumberDisplay", {"number": "number", "slider": "slider"}),
             "UploadType": enum.Enum("UploadType", {"image": "image_upload", "audio": "audio_upload"}),
             "FolderType": enum.Enum("FolderType", {"input": "input", "output": "output", "temp": "temp"})}  # fmt: skip
+
+
+def newer_type(name: str) -> Any:
+    """A type that came after these, by its name on the wire: `BoundingBox` is `BOUNDING_BOX`. Raises `AttributeError`."""
+    if not name[:1].isupper() or name == "DynamicSlot":
+        raise AttributeError(f"io.{name} is not here")
+    return custom(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper())
 
 
 class _Shown:
@@ -275,7 +233,7 @@ def ui_words(folders: Folders) -> dict[str, Any]:
         return _Shown({"images": [dict(one) for one in results]})
 
     def saved_result(filename: str, subfolder: str, type: Any) -> dict[str, str]:
-        return {"filename": filename, "subfolder": subfolder, "type": str(_plain(type))}
+        return {"filename": filename, "subfolder": subfolder, "type": str(plain(type))}
 
     return {
         "PreviewImage": preview_image,
