@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor
 
 from graphflow.api import ClipVision, File, Folder, Image, IpAdapter, Mask, Model, node
@@ -39,7 +38,7 @@ Scaling = Annotated[
 
 @node("IPAdapterModelLoader", title="IPAdapter Model Loader", category="ipadapter/loaders")
 def ip_adapter_model_loader(ipadapter_file: Annotated[File, Folder("ipadapter")]) -> IpAdapter:
-    """Opens an IP-Adapter, which lets a model look at pictures as it looks at a prompt: plain, plus or full face."""
+    """Opens an IP-Adapter, by which a model of Stable Diffusion 1.5, XL, 3.5 or Flux looks at pictures as at a prompt."""
     return ip_adapter(ipadapter_file)
 
 
@@ -69,13 +68,14 @@ def ip_adapter_advanced(
         return model
     if weight_type in ("style transfer", "composition", "style and composition") and ipadapter.weights.family == "sd15":
         raise ValueError(f"{weight_type!r} is known for SDXL's network alone: choose linear, or a weak or strong part")
+    if weight_type != "linear" and ipadapter.weights.family in ("flux", "sd3"):
+        raise ValueError(f"{weight_type!r} speaks of a U-Net's parts, which this model has not: choose linear")
     with loaded(clip_vision) as encoder, loaded(ipadapter) as adapter:
         seen = adapter.looks_at(encoder.encode(image.data))
         if image_negative is not None:
             nothing = adapter.looks_at(encoder.encode(image_negative.data))
         else:
-            nothing = adapter.looks_at(encoder.nothing())
-            nothing = nothing if nothing.ndim == 3 else torch.zeros_like(seen[:1])
+            nothing = adapter.nothing(encoder, seen)
         tokens, uncond = (adapter.tokens(_combined(one, combine_embeds)) for one in (seen, nothing))
     tokens, uncond = tokens.flatten(0, 1)[None], uncond.flatten(0, 1)[None]
     repeated = -(-tokens.shape[1] // uncond.shape[1])

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from graphflow.families import FAMILIES
 from graphflow.models.language import CLASSES
-from tests import test_control, test_families, test_ip_adapter
+from tests import test_control, test_families, test_ip_adapter, test_ip_adapter_flows
 from tests.tiny import TINY
 
 YES, NONE, GAP = "yes", "none", "—"
@@ -47,7 +47,8 @@ dash is a gap: there is such a thing, and we have not got it.
   `tokenizer.json` beside the encoder ([where](models.md#detection-and-configs)), or use a diffusers folder or a GGUF file.
 - **LoRA**: names of kohya, diffusers, peft and the original code, on weights that the original keeps in one piece or not.
 - **ControlNet**: for Stable Diffusion 1.5 and XL also T2I-Adapters, and control-LoRAs on its U-Nets.
-- **IP-Adapter**: plain, plus and full face. FaceID needs a face recogniser, and is not supported.
+- **IP-Adapter**: plain, plus and full face; for Flux XLabs' and InstantX', for Stable Diffusion 3.5 InstantX'. FaceID needs
+  a face recogniser, and is not supported.
 - **Single file**: in the original layout, told by its header and loaded offline. **Folder**: of diffusers, with its configs.
 - **fp8, GGUF**: kept in eight bits, and in GGUF's blocks; scaled fp8 (`scale_weight`, `weight_scale`) in every family.
 - **Rows**: rows of different noise levels share a call.
@@ -70,6 +71,7 @@ def _row(name: str) -> list[str]:
     painted = {TINY[case].family for case in test_families.FAMILIES_RUN}
     every = {tiny.family for tiny in TINY.values()}
     each = set(test_families.NEEDS_ONE)
+    shown = {*test_ip_adapter.FAMILIES_SHOWN, *test_ip_adapter_flows.FAMILIES_SHOWN}
     return [
         FAMILIES[name].title,
         _tested(name, asked),
@@ -79,7 +81,7 @@ def _row(name: str) -> list[str]:
         _prompts(name),
         _tested(name, each),
         YES if name in test_control.CLASSES else PATCHES.get(name) or _missing(name, "control"),
-        YES if name in test_ip_adapter.FAMILIES_SHOWN else _missing(name, "picture"),
+        YES if name in shown else _missing(name, "picture"),
         _tested(name, every),
         _tested(name, each),
         _tested(name, each),

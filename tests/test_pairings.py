@@ -120,6 +120,9 @@ FILES: dict[str, Shapes] = {
     "text_encoders/clip_h": {**CLIP_L, "text_model.embeddings.token_embedding.weight": [1, 1024]},
     "ipadapter/sd15": {"image_proj.proj.weight": [4, 1], "image_proj.norm.weight": [1], "ip_adapter.1.to_k_ip.weight": [1, 768]},
     "ipadapter/sdxl": {"image_proj.latents": [1, 1, 1], "ip_adapter.1.to_k_ip.weight": [1, 2048]},
+    "ipadapter/flux": {"ip_adapter_proj_model.proj.weight": [4, 1], "double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight": [1, 4096]},
+    "ipadapter/flux instantx": {"image_proj.proj.0.weight": [4, 1], "ip_adapter.0.to_k_ip.weight": [1, 4096]},
+    "ipadapter/sd3": {"image_proj.latents": [1, 1, 1], "ip_adapter.0.norm_ip.linear.weight": [1, 1], "ip_adapter.0.to_k_ip.weight": [1, 2432]},
     "ipadapter/lora": lora(ATTENTION, 768), "style_models/redux": keys("redux_up.weight", "redux_down.weight"),
     "embeddings/sd15": {"emb_params": [2, 768]}, "embeddings/sdxl": {"clip_g": [2, 1280], "clip_l": [2, 768]},
     "clip_vision/network": NETWORKS["sd15"],
@@ -273,6 +276,11 @@ def film(net: str, kind: str, *pictures: str) -> dict[str, Any]:
 
 
 ENCODED = of("encode", "LATENT")
+PROMPTS = {
+    "flux": encoders("clip_l", "t5", "flux"), "sd3": encoders("clip_l", "clip_g", "sd3"), "chroma": encoder("t5", "chroma"),
+    "sdxl": encoders("clip_l", "clip_g", "sdxl"),
+}  # fmt: skip
+"""The text encoders of a family."""
 Case = tuple[dict[str, Any], list[tuple[str, str]]]
 
 WRONG: dict[str, Case] = {
@@ -397,6 +405,12 @@ WRONG: dict[str, Case] = {
     "an SD 1.5 IP-Adapter on SDXL": (
         {**checkpoint("sdxl"), **pictures("sd15", "load"), **sampling("shown", "load")}, [("shown", "ipadapter")],
     ),
+    **{
+        f"an IP-Adapter for {name} on {base}": (
+            {**network(base), **PROMPTS[base], **pictures(name, "net"), **sampling("shown", "clip")}, [("shown", "ipadapter")],
+        )
+        for name, base in (("flux", "sd3"), ("flux instantx", "chroma"), ("flux", "sdxl"), ("sd3", "flux"), ("sdxl", "flux"))
+    },
     "a LoRA among the IP-Adapters": (
         {**checkpoint("sd15"), **pictures("lora", "load"), **sampling("shown", "load")}, [("adapter", "ipadapter_file")],
     ),
@@ -470,6 +484,13 @@ def right() -> dict[str, dict[str, Any]]:
         },
         "an SD 1.5 IP-Adapter": {**checkpoint("sd15"), **pictures("sd15", "load"), **sampling("shown", "load")},
         "an SDXL IP-Adapter": {**checkpoint("sdxl"), **pictures("sdxl", "load"), **sampling("shown", "load")},
+        "XLabs' IP-Adapter for Flux": {**network("flux"), **PROMPTS["flux"], **pictures("flux", "net"), **sampling("shown", "clip")},
+        "InstantX' IP-Adapter for Flux": {
+            **network("flux"), **PROMPTS["flux"], **pictures("flux instantx", "net"), **sampling("shown", "clip"),
+        },
+        "an IP-Adapter for SD 3.5": {
+            **network("sd3"), **PROMPTS["sd3"], **pictures("sd3", "net"), **sampling("shown", "clip"),
+        },
         "Flux Redux on a prompt of Flux": {
             **network("flux"), **encoders("clip_l", "t5", "flux"), **styled(),
             **sampling("net", "clip", cond=of("style", "CONDITIONING")),

@@ -73,9 +73,10 @@ def _flow_control(header: Header) -> str:
 def as_small(header: Header) -> Detected | None:
     """The IP-Adapter, style model, textual inversion or upscaler that the file is; None for other files."""
     keys = header.tensors
-    if any(key.startswith("ip_adapter.") for key in keys) and any(key.startswith("image_proj.") for key in keys):
-        width = next((e.shape[-1] for k, e in keys.items() if k.endswith("to_k_ip.weight") and e.shape), 0)
-        family = _BY_CONTEXT.get(width, "")
+    if any(key.startswith(("ip_adapter.", "double_blocks.")) for key in keys) and any(
+        key.startswith(("image_proj.", "ip_adapter_proj_model.")) for key in keys
+    ):
+        family = _ip_adapter_family(header)
         return Detected("ip_adapter", family, (Part("ip_adapter", family, ""),))
     if "redux_up.weight" in keys:
         return Detected("style_model", "flux", (Part("style_model", "flux", ""),))
@@ -84,6 +85,17 @@ def as_small(header: Header) -> Detected | None:
     if len(keys) <= 4 and ({"emb_params", "clip_l", "clip_g", "t5xxl", "string_to_param.*"} & set(keys)):
         return Detected("embedding", _embedding_family(header))
     return Detected("upscale_model", "", (Part("upscale_model", "", ""),)) if _enlarges(header) else None
+
+
+def _ip_adapter_family(header: Header) -> str:
+    """Those of transformers number their layers from 0, those of U-Nets otherwise; the latter by the text's width."""
+    keys = header.tensors
+    if "ip_adapter.0.norm_ip.linear.weight" in keys:
+        return "sd3"
+    if "ip_adapter.0.to_k_ip.weight" in keys or any(key.startswith("ip_adapter_proj_model.") for key in keys):
+        return "flux"
+    width = next((e.shape[-1] for k, e in keys.items() if k.endswith("to_k_ip.weight") and e.shape), 0)
+    return _BY_CONTEXT.get(width, "")
 
 
 def _enlarges(header: Header) -> bool:

@@ -14,7 +14,7 @@ from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.families import Call, Facts, Family
-from graphflow.models.adapters import attended
+from graphflow.models.adapters import Asked, attended
 from graphflow.models.gligen import grounded
 from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged, second_network
@@ -100,8 +100,8 @@ class ResidentNetwork:
             call = self._collate(rows, conds)
             with contextlib.ExitStack() as stack:
                 if conds[0].images:
-                    size = (call.x.shape[-2], call.x.shape[-1])
-                    stack.enter_context(attended(self._residency, content.module, [c.images for c in conds], size))
+                    asked = Asked((call.x.shape[-2], call.x.shape[-1]), call.timestep, call.context.shape[1])
+                    stack.enter_context(attended(self._residency, content.module, [c.images for c in conds], asked))
                 if conds[0].grounding is not None:
                     boxes = [c.grounding for c in conds if c.grounding is not None]
                     counts = [len(row.x) for row in rows]
