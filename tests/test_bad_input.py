@@ -18,7 +18,7 @@ from graphflow.errors import NotFound, UnsupportedFile
 from graphflow.families import FAMILIES
 from graphflow.files import ModelFiles
 from graphflow.models import Residency, loaded
-from graphflow.models.weights import opened
+from graphflow.models.tensors import opened
 from graphflow.values import Lora, Model, Weights
 from tests.test_families import predict
 from tests.tiny import TINY, config_of, file, network, original_state, single_file, write_config

@@ -172,7 +172,7 @@ def encoder_of(encoder: Any) -> Any:
 @pytest.mark.parametrize("packing", ["F32", "Q8_0"])
 @torch.inference_mode()
 def test_llama_s_rows_are_put_back_in_order(tmp_path: Path, packing: str) -> None:
-    from graphflow.models.weights import opened, raw
+    from graphflow.models.tensors import opened, raw
 
     module = llm("Llama")
     written = write(tmp_path, "llama", module, packing)

@@ -55,7 +55,7 @@ def test_a_checkpoint_gives_model_text_encoder_and_vae(tiny: File) -> None:
 
 
 def test_what_a_checkpoint_lacks_is_blocked_with_the_remedy(tiny: File, tmp_path: Path) -> None:
-    from graphflow.models.weights import opened
+    from graphflow.models.tensors import opened
 
     with opened(tiny.path) as (header, tensors):
         bare = {k: tensors.get(k) for k in header.tensors if k.startswith("model.diffusion_model.")}

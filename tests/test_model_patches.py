@@ -194,7 +194,7 @@ def test_a_file_that_is_no_patch_says_which_are(tmp_path: Path) -> None:
 def test_the_versions_of_z_image_s_control_are_told_apart(
     tmp_path: Path, layers: int, after: bool, before: float, wanted: tuple[str | None, list[int]]
 ) -> None:
-    from graphflow.models.weights import opened
+    from graphflow.models.tensors import opened
 
     tensors = {"control_all_x_embedder.2-1.weight": torch.zeros(256, 64 if layers == 6 else 132)}
     tensors |= {f"control_layers.{n}.attention.norm_q.weight": torch.zeros(128) for n in range(layers)}

@@ -21,10 +21,11 @@ from graphflow.models.merging import Change, Mix, Scale, Stream, mixed
 from graphflow.models.packed import pack, shapes_of
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, source
+from graphflow.models.tensors import Tensors
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
 from graphflow.models.tokenizers import MARKS, Vocabulary, lying_in, of_folder, of_gguf, of_sentencepiece
 from graphflow.models.tokenizers import clip as clip_vocabulary
-from graphflow.models.weights import Tensors, fill, hollow
+from graphflow.models.weights import fill, hollow
 from graphflow.values import Lora, Patch, Weights
 
 

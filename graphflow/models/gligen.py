@@ -21,7 +21,8 @@ from graphflow.diffusion.network import RowGrounding
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import Entry, Layout
 from graphflow.models.residency import Policy, Residency, Unpatched
-from graphflow.models.weights import fill, hollow, opened
+from graphflow.models.tensors import opened
+from graphflow.models.weights import fill, hollow
 from graphflow.node import File
 from graphflow.values import Gligen, Weights
 

@@ -22,7 +22,7 @@ from graphflow.diffusion.parametrisation import Parametrisation
 from graphflow.diffusion.patches import EditPatch
 from graphflow.errors import UnsupportedFile
 from graphflow.models.residency import Policy, Residency, Unpatched, residency
-from graphflow.models.weights import opened
+from graphflow.models.tensors import opened
 from graphflow.node import File
 from graphflow.values import Weights
 

@@ -20,9 +20,10 @@ from graphflow.models.networks import NetworkContent
 from graphflow.models.packed import pack
 from graphflow.models.residency import Policy
 from graphflow.models.sources import Source, read_config, source
+from graphflow.models.tensors import is_scaled
 from graphflow.models.vae import Pixels, VaeContent
 from graphflow.models.vision import StyleContent, VisionContent
-from graphflow.models.weights import fill, hollow, is_scaled
+from graphflow.models.weights import fill, hollow
 from graphflow.values import Weights
 
 # --- networks --------------------------------------------------------------------------------------------------------

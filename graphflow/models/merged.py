@@ -29,7 +29,8 @@ from graphflow.models.lora import (
 from graphflow.models.merging import Change, Mix, Scale, Stream, mixing, original_names
 from graphflow.models.packed import dtype_of, plain, shapes_of
 from graphflow.models.residency import residency
-from graphflow.models.weights import Tensors, Under, opened, put
+from graphflow.models.tensors import Tensors, Under, opened
+from graphflow.models.weights import put
 from graphflow.values import Lora, Patch, Weights
 
 log = logging.getLogger(__name__)

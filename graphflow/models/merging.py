@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import Entry, Layout, join, split
-from graphflow.models.weights import Tensors
+from graphflow.models.tensors import Tensors
 from graphflow.values import Patch, Weights
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -15,7 +15,8 @@ from torch.nn.functional import linear
 
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import Entry, Layout, undo
-from graphflow.models.weights import Tensors, put, raw
+from graphflow.models.tensors import Tensors, raw
+from graphflow.models.weights import put
 
 Kind = Any
 """A `gguf.GGMLQuantizationType`, or a dtype of eight bits."""

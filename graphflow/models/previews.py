@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.errors import GraphflowError
 from graphflow.models.residency import residency
-from graphflow.models.weights import opened
+from graphflow.models.tensors import opened
 from graphflow.node import File
 from graphflow.values import Patch, Weights
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from graphflow.detect import Detected, Header, Part, detect, require
 from graphflow.errors import UnsupportedFile
-from graphflow.models.weights import Tensors, Under, opened
+from graphflow.models.tensors import Tensors, Under, opened
 from graphflow.node import File
 
 

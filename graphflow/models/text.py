@@ -23,8 +23,8 @@ from graphflow.models.merged import Merged
 from graphflow.models.merging import Change, Mix, Shapes, Stream, mixed
 from graphflow.models.packed import shapes_of
 from graphflow.models.residency import Residency
+from graphflow.models.tensors import opened
 from graphflow.models.tokenizers import Vocabulary
-from graphflow.models.weights import opened
 from graphflow.node import File
 from graphflow.values import Clip, Cond, Conditioning, Filling, Patch, Weights
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from graphflow.errors import UnsupportedFile
 from graphflow.models.residency import Policy, Residency, Unpatched
+from graphflow.models.tensors import opened
 from graphflow.models.tiles import tiled
-from graphflow.models.weights import opened
 from graphflow.node import Progress
 from graphflow.values import UpscaleModel, Weights
 

@@ -17,7 +17,8 @@ from graphflow.models.adapters.base import Adapter, AdapterContent
 from graphflow.models.adapters.flows import FluxAdapter, Sd3Adapter
 from graphflow.models.adapters.unets import UnetAdapter
 from graphflow.models.residency import Policy
-from graphflow.models.weights import fill, hollow, opened
+from graphflow.models.tensors import opened
+from graphflow.models.weights import fill, hollow
 from graphflow.values import Weights
 
 _PLUS = table(

@@ -15,7 +15,7 @@ from graphflow.families.common import unet
 from graphflow.families.common.base import Call, diffusers_class
 from graphflow.layouts import Entry, ldm_unet
 from graphflow.models.control.base import UNION_TYPES, Kind
-from graphflow.models.weights import Tensors
+from graphflow.models.tensors import Tensors
 
 
 def ldm_control(names: Iterable[str]) -> list[Entry]:

@@ -12,7 +12,7 @@ from graphflow.layouts import undo
 from graphflow.models.lora.formulas import change, scale
 from graphflow.models.lora.names import Group
 from graphflow.models.lora.targets import BIASES, Target
-from graphflow.models.weights import Tensors
+from graphflow.models.tensors import Tensors
 from graphflow.values import Lora
 
 
