@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import time
@@ -109,6 +110,44 @@ def scaled(shapes: Shapes, old: bool) -> Shapes:
     return {**shapes, **more, **({"scaled_fp8": ("F8_E4M3", (2,))} if old else {})}
 
 
+def control_lora(rank: int = 128) -> Shapes:
+    """Black Forest Labs' LoRAs that widen Flux's input: every linear layer with its bias, and the norms in full."""
+    shapes = dict(of(network("flux"), "BF16", "", FAMILIES["flux"].layout))
+    made: Shapes = {}
+    for name, (dtype, shape) in shapes.items():
+        module, _, end = name.rpartition(".")
+        if end == "bias":
+            made[f"{module}.lora_B.bias"] = (dtype, shape)
+        elif end == "weight":
+            columns = 128 if module == "img_in" else shape[1]
+            made |= {
+                f"{module}.lora_A.weight": (dtype, (rank, columns)),
+                f"{module}.lora_B.weight": (dtype, (shape[0], rank)),
+            }
+        else:
+            made[name] = (dtype, shape)
+    return made
+
+
+def xlabs_ip_adapter() -> Shapes:
+    made: Shapes = {"ip_adapter_proj_model.proj.weight": ("BF16", (16384, 768)), "ip_adapter_proj_model.proj.bias": ("BF16", (16384,)),
+                    "ip_adapter_proj_model.norm.weight": ("BF16", (4096,)), "ip_adapter_proj_model.norm.bias": ("BF16", (4096,))}  # fmt: skip
+    for n, x in itertools.product(range(19), "kv"):
+        module = f"double_blocks.{n}.processor.ip_adapter_double_stream_{x}_proj"
+        made |= {f"{module}.weight": ("BF16", (3072, 4096)), f"{module}.bias": ("BF16", (3072,))}
+    return made
+
+
+def sd35_ip_adapter() -> Shapes:
+    from diffusers.models.attention_processor import SD3IPAdapterJointAttnProcessor2_0
+    from diffusers.models.embeddings import IPAdapterTimeImageProjection
+
+    made = of(meta(IPAdapterTimeImageProjection), "BF16", "image_proj.")
+    for n in range(38):
+        made |= of(meta(lambda: SD3IPAdapterJointAttnProcessor2_0(2432, 2432, 64)), "BF16", f"ip_adapter.{n}.")
+    return made
+
+
 SDXL_TEXT = "conditioner.embedders.1.model."
 FILES: dict[str, tuple[Callable[[], Shapes], tuple[str, str, tuple[str, ...], str, tuple[str, ...]]]] = {
     "v1-5-pruned, with the average of its weights": (
@@ -172,6 +211,9 @@ FILES: dict[str, tuple[Callable[[], Shapes], tuple[str, str, tuple[str, ...], st
         lambda: scaled(network_of("wan", "F8_E4M3", ""), old=True),
         ("model", "wan", ("model",), "F8_E4M3", ("umt5", "vae")),
     ),
+    "flux1-canny-dev-lora": (control_lora, ("lora", "flux", (), "BF16", ())),
+    "flux-ip-adapter": (xlabs_ip_adapter, ("ip_adapter", "flux", ("ip_adapter",), "BF16", ())),
+    "SD3.5-Large-IP-Adapter": (sd35_ip_adapter, ("ip_adapter", "sd3", ("ip_adapter",), "BF16", ())),
     "ae": (lambda: of(vae(16), "F32", "", ldm_vae), ("vae", "", ("vae",), "F32", ())),
     "t5xxl_fp8_e4m3fn_scaled": (lambda: scaled(of(t5(), "F8_E4M3"), old=True), ("text_encoder", "", ("t5",), "F8_E4M3", ())),
     "umt5_xxl_fp8_e4m3fn_scaled": (
