@@ -173,7 +173,7 @@ def test_of_lazy_inputs_that_grow_only_the_wanted_run(here: World) -> None:
 
 def test_inputs_of_several_types_and_of_any_name(here: World) -> None:
     ports = here.engine.shop.definitions["Many"].inputs
-    assert [(port.name, port.type) for port in ports] == [("box", "BOUNDING_BOX"), ("text", "STRING|INT")]
+    assert [(port.name, port.type) for port in ports] == [("text", "STRING|INT"), ("box", "BOUNDING_BOX")]
     assert shown(here, "Many", {"other": 3}) == "hi {other=3}"
     assert shown(here, "Many", {"text": "one.INT"}, one=("One", {})) == "1 {}"
 
