@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import mimetypes
 import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast, get_args
@@ -24,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from graphflow.database import Database, assets
-from graphflow.errors import BadRequest, GraphflowError, NotFound, TooLarge, UnsupportedFile
+from graphflow.errors import BadRequest, DiskFull, GraphflowError, NotFound, TooLarge, UnsupportedFile
 from graphflow.files import Finder, missing
 from graphflow.node import File
 
@@ -53,6 +54,11 @@ SUFFIXES = {
 }
 """What a name's end is for a media type; for others, what the system knows, or `.bin`."""
 
+ID = 32
+"""Hex digits of an asset's id."""
+PART = ".part"
+"""The end of a name for a file that is not whole yet; such names begin with a dot."""
+
 _ANNOTATED = re.compile(r"(?P<name>.+) \[(?P<kind>output|input|temp)\]")
 _ID = re.compile(r"[0-9a-f]{32}")
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"|?*\\]')
@@ -78,21 +84,95 @@ class Asset(BaseModel):
     node: str | None = None
 
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""What a system says of a full disk."""
+
+
+class Incoming:
+    """A file that is written piece by piece beside its place, and gets its name once it is whole.
+
+    Used in a `with`: what has no name at its end is taken away. Raises `DiskFull` when there is no room.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f".{secrets.token_hex(8)}{PART}"
+        self._sum = hashlib.sha256()
+        self._file = self._path.open("xb")
+        self.size = 0
+
+    def __enter__(self) -> Incoming:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
+
+    @property
+    def id(self) -> str:
+        """The asset's id, of what is written so far."""
+        return self._sum.hexdigest()[:ID]
+
+    def write(self, data: bytes) -> None:
+        """The next piece."""
+        with _full_told():
+            self._file.write(data)
+        self._sum.update(data)
+        self.size += len(data)
+
+    def name(self, path: Path, *, replace: bool = False) -> None:
+        """Puts it in place, flushed to the disk. Raises `FileExistsError` when the name is taken and is to be kept."""
+        if not self._file.closed:
+            with _full_told():
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._file.close()
+        if replace:
+            self._path.replace(path)
+        else:
+            _put(self._path, path)
+
+    def discard(self) -> None:
+        """Takes it away unless it has its name."""
+        with contextlib.suppress(OSError):  # what was not flushed has no room
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _full_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFull(DiskFull.MESSAGE) from error
+        raise
+
+
 @dataclass(frozen=True)
 class NewFile:
     """A file on its way into the store."""
 
-    data: bytes
+    data: bytes | Incoming
     media_type: str
     width: int | None = None
     height: int | None = None
     job: str | None = None
     node: str | None = None
 
+    @property
+    def id(self) -> str:
+        """The asset's."""
+        return asset_id(self.data) if isinstance(self.data, bytes) else self.data.id
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.data) if isinstance(self.data, bytes) else self.data.size
+
 
 def asset_id(data: bytes) -> str:
     """The id of these bytes."""
-    return hashlib.sha256(data).hexdigest()[:32]
+    return hashlib.sha256(data).hexdigest()[:ID]
 
 
 def safe_name(name: str) -> str:
@@ -161,19 +241,9 @@ def write_whole(path: Path, data: bytes, *, replace: bool = False) -> None:
 
     Raises `FileExistsError` when it is there and is not to be replaced.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.replace(path)
-        else:
-            _put(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with Incoming(path.parent) as file:
+        file.write(data)
+        file.name(path, replace=replace)
 
 
 def _put(temporary: Path, path: Path) -> None:
@@ -186,6 +256,26 @@ def _put(temporary: Path, path: Path) -> None:
         if path.exists():
             raise FileExistsError(path) from error
         temporary.replace(path)
+
+
+def counted(folder: Path, stem: str, end: str, data: bytes | Incoming) -> str:
+    """Puts a file in place under the next free name, which comes back: `apple_00008_.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    counter = next_counter(stem, (path.name for path in folder.iterdir()))
+    with contextlib.ExitStack() as stack:
+        if isinstance(data, bytes):
+            file = stack.enter_context(Incoming(folder))
+            file.write(data)
+        else:
+            file = data
+        while True:
+            name = f"{stem}_{counter:05}_{end}"
+            try:
+                file.name(folder / name)
+            except FileExistsError:
+                counter += 1
+                continue
+            return name
 
 
 class Assets:
@@ -211,6 +301,10 @@ class Assets:
 
     # --- putting in
 
+    def incoming(self, kind: Kind) -> Incoming:
+        """A file too large to hold, to be written and then saved. Raises `DiskFull`."""
+        return Incoming(self.folder(kind))
+
     async def save(self, kind: Kind, prefix: str, file: NewFile, *, suffix: str = "") -> Asset:
         """A result under the next free name `prefix_00001_.png`; the same bytes saved again keep their first name.
 
@@ -220,11 +314,11 @@ class Assets:
         parent, _, stem = wanted.rpartition("/")
         end = suffix or suffix_of(file.media_type)
         async with self._lock:
-            for known in await self._rows(assets.c.id == asset_id(file.data), assets.c.kind == kind):
+            for known in await self._rows(assets.c.id == file.id, assets.c.kind == kind):
                 above, _, name = known.name.rpartition("/")
                 if above == parent and name.lower().startswith(f"{stem}_".lower()) and self._is_there(known):
                     return await self._touch(known, file)
-            name = await asyncio.to_thread(self._write_counted, kind, parent, stem, end, file.data)
+            name = await asyncio.to_thread(self._name_counted, kind, parent, stem, end, file.data)
             return await self._insert(kind, name, file)
 
     async def upload(
@@ -263,6 +357,14 @@ class Assets:
         await self._database.write(
             lambda db: db.execute(delete(assets).where(assets.c.kind == kind, assets.c.name == name))
         )
+
+    def sweep(self, older_than: float) -> None:
+        """Takes away large files that never became whole and that nobody wrote to since that time."""
+        for kind in KINDS:
+            for path in self.folder(kind).glob(f".*{PART}"):
+                with contextlib.suppress(FileNotFoundError):  # it has just got its name
+                    if path.stat().st_mtime < older_than:
+                        path.unlink()
 
     async def clear_temporary(self, older_than: float) -> None:
         """Takes away what was only to be looked at, made before that time."""
@@ -363,26 +465,18 @@ class Assets:
         path = self.folder(kind) / name
         return path.is_file() and path.read_bytes() == data
 
-    def _write_counted(self, kind: Kind, parent: str, stem: str, end: str, data: bytes) -> str:
+    def _name_counted(self, kind: Kind, parent: str, stem: str, end: str, data: bytes | Incoming) -> str:
         folder = self.folder(kind) / parent
-        folder.mkdir(parents=True, exist_ok=True)
-        counter = next_counter(stem, (path.name for path in folder.iterdir()))
-        while True:
-            name = f"{stem}_{counter:05}_{end}"
-            try:
-                write_whole(folder / name, data)
-            except FileExistsError:
-                counter += 1
-                continue
-            return f"{parent}/{name}" if parent else name
+        name = counted(folder, stem, end, data)
+        return f"{parent}/{name}" if parent else name
 
     async def _insert(self, kind: Kind, name: str, file: NewFile) -> Asset:
         asset = Asset(
-            id=asset_id(file.data),
+            id=file.id,
             name=name,
             kind=kind,
             media_type=file.media_type,
-            size=len(file.data),
+            size=file.size,
             created=time.time(),
             width=file.width,
             height=file.height,

@@ -195,4 +195,16 @@ class Made:
     media_type: str
     name: str
     data: bytes
+    """The file; of one that came in chunks, nothing."""
     details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The next piece of a large artifact, ahead of its `Made`."""
+
+    job: str
+    node: str
+    index: int
+    media_type: str
+    data: bytes

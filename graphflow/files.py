@@ -189,7 +189,9 @@ class Hashes:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._known: dict[str, list[object]] = _read_hashes(file) if file else {}
+        self._known: dict[str, list[object]] = {}
+        self._read = 0
+        """When the file was written that was read last."""
 
     def of(self, path: Path) -> str:
         """Of a file's content; of a folder's, its files' names and contents; a `NAME.config` beside it counts in."""
@@ -226,10 +228,17 @@ class Hashes:
         """What this process knows, or another has written down since this one began; empty for what nobody knows."""
         key, stamp = _stamp(path)
         if key not in self._known and self._file:
-            with self._lock:
-                self._known = {**_read_hashes(self._file), **self._known}
+            self._catch_up(self._file)
         known = self._known.get(key)
         return str(known[2]) if known and known[:2] == stamp else ""
+
+    def _catch_up(self, file: Path) -> None:
+        """Reads what was written since the last look."""
+        written = file.stat().st_mtime_ns if file.is_file() else 0
+        with self._lock:
+            if written != self._read:
+                self._known = {**_read_hashes(file), **self._known}
+                self._read = written
 
     def _write(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,9 @@ class Artifact(Value):
 
     wire: ClassVar[str] = "ARTIFACT"
     media_type: str
-    data: bytes
+    data: bytes | Callable[[], Generator[bytes | Progress, None, None]]
+    """The file, or for one too large to hold, what gives its bytes in order as they are stored, on the job's thread;
+    `Progress` may come between. The first of its pieces holds all that texts are written into."""
     name: str
     """Prefix of the file name a user would expect; the store adds a counter and the suffix."""
     details: Mapping[str, Any] = field(default_factory=dict)

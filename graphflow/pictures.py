@@ -147,8 +147,8 @@ _KEY = re.compile(r"[A-Za-z][\w-]{0,78}")
 def embed(data: bytes, media_type: str, texts: Mapping[str, str]) -> bytes:
     """The finished file with these texts in it, in place of those of the same keys; nothing is encoded anew.
 
-    PNG takes them as `tEXt` or `iTXt` chunks, WebP and JPEG as EXIF texts `key:value`, videos, sounds and latents as
-    `graphflow.containers` says. A file of another type comes back unchanged: it has no place for them. Equal arguments
+    PNG takes them as `tEXt` or `iTXt` chunks, WebP and JPEG as EXIF texts `key:value`, videos, sounds, latents and
+    models as `graphflow.containers` says; of latents and models, the header alone will do. A file of another type comes back unchanged: it has no place for them. Equal arguments
     give equal bytes.
     """
     for key in texts:
@@ -427,6 +427,7 @@ _WRITERS: Mapping[str, Callable[[bytes, Mapping[str, str]], bytes]] = {
     "audio/flac": containers.embed_flac,
     "audio/mpeg": containers.embed_mp3,
     "application/x-latent": containers.embed_safetensors,
+    "application/x-safetensors": containers.embed_safetensors,
 }
 
 

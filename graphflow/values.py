@@ -572,7 +572,7 @@ def tensors_of(value: Any) -> Iterator[Tensor]:
 def nbytes(value: Any) -> int:
     """Bytes of memory that a value's tensors and files take; a shared tensor counts once."""
     seen = {(t.data_ptr(), t.numel()): t.numel() * t.element_size() for t in tensors_of(value)}
-    return sum(seen.values()) + sum(len(artifact.data) for artifact in _artifacts(value))
+    return sum(seen.values()) + sum(len(one.data) for one in _artifacts(value) if isinstance(one.data, bytes))
 
 
 def _artifacts(value: Any) -> Iterator[Artifact]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -67,25 +68,25 @@ def clip_merge_subtract(
 @node("CLIPSave", category=MERGING, output_node=True)
 def clip_save(clip: Clip, filename_prefix: Prefix = "clip/ComfyUI") -> list[Artifact]:
     """Saves text encoders with everything that was done to their weights, each as a file of its own."""
-    return [Artifact(SAFETENSORS, data, f"{filename_prefix}_{name}") for name, data in saved_encoders(clip)]
+    return [Artifact(SAFETENSORS, pieces, f"{filename_prefix}_{name}") for name, pieces in saved_encoders(clip)]
 
 
 @node("ModelSave", category=MERGING, output_node=True)
 def model_save(model: Model, filename_prefix: Prefix = "diffusion_models/ComfyUI") -> Artifact:
     """Saves a denoising network with everything that was done to its weights."""
-    return Artifact(SAFETENSORS, saved_network(model), filename_prefix)
+    return Artifact(SAFETENSORS, partial(saved_network, model), filename_prefix)
 
 
 @node("VAESave", category=MERGING, output_node=True)
 def vae_save(vae: Vae, filename_prefix: Prefix = "vae/ComfyUI_vae") -> Artifact:
     """Saves a VAE by itself."""
-    return Artifact(SAFETENSORS, saved_vae(vae), filename_prefix)
+    return Artifact(SAFETENSORS, partial(saved_vae, vae), filename_prefix)
 
 
 @node("CheckpointSave", title="Save Checkpoint", category=MERGING, output_node=True)
 def checkpoint_save(model: Model, clip: Clip, vae: Vae, filename_prefix: Prefix = "checkpoints/ComfyUI") -> Artifact:
     """Saves network, text encoders and VAE as one checkpoint."""
-    return Artifact(SAFETENSORS, saved_checkpoint(model, clip, vae), filename_prefix)
+    return Artifact(SAFETENSORS, partial(saved_checkpoint, model, clip, vae), filename_prefix)
 
 
 @node("LoraSave", title="Extract and Save Lora", category="_for_testing", output_node=True, experimental=True)
@@ -102,5 +103,6 @@ def lora_save(
         raise ValueError(
             "there is nothing to save: connect model_diff to ModelMergeSubtract, or text_encoder_diff to CLIPMergeSubtract"
         )
-    data = extracted(model_diff, text_encoder_diff, None if lora_type == "full_diff" else rank, biases=bias_diff)
-    return Artifact(SAFETENSORS, data, filename_prefix)
+    kept = None if lora_type == "full_diff" else rank
+    pieces = partial(extracted, model_diff, text_encoder_diff, kept, biases=bias_diff)
+    return Artifact(SAFETENSORS, pieces, filename_prefix)

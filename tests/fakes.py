@@ -19,6 +19,7 @@ from graphflow.assets import Assets
 from graphflow.database import Database
 from graphflow.errors import NodeFailed, Problem, WorkerDied
 from graphflow.events import (
+    Chunk,
     Event,
     JobCancelled,
     JobDone,
@@ -72,7 +73,7 @@ def database_url(folder: Path, name: str = "db") -> str:
 def definitions() -> Definitions:
     """`Color` gives an image, `Picky` too unless it is `bad`; `Show` saves it.
 
-    `Wait` passes it on when let; `Say` speaks; `Fail` raises; `Die` kills the worker.
+    `Wait` passes it on when let; `Say` speaks; `Fail` raises; `Die` kills the worker; `Big` gives half a file, and the rest when let.
     """
     text = Port(name="color", type="STRING", default="red", field={"type": "string", "default": "red"})
     prefix = Port(name="prefix", type="STRING", default="x", field={"type": "string", "default": "x"})
@@ -88,6 +89,7 @@ def definitions() -> Definitions:
             "Say": NodeDef(type="Say", title="Say", category="test", inputs=(image,), outputs=out),
             "Fail": NodeDef(type="Fail", title="Fail", category="test", inputs=(image,), outputs=out),
             "Die": NodeDef(type="Die", title="Die", category="test", inputs=(image,), outputs=out),
+            "Big": NodeDef(type="Big", title="Big", category="test", inputs=(image,), output_node=True),
             "Show": NodeDef(type="Show", title="Show", category="test", inputs=(image, prefix), output_node=True),
         }
     )
@@ -114,6 +116,8 @@ class FakeWorker:
     watched: bool = False
     freed: list[tuple[bool, bool]] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    taken: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    """Ids of jobs, one for each chunk that was stored."""
     ran: list[str] = field(default_factory=list)
     """Ids of the jobs that began, in order."""
     lives: int = 0
@@ -183,6 +187,11 @@ class FakeWorker:
         elif task.type == "Die":
             self.die()
             raise WorkerDied("the worker was killed")
+        elif task.type == "Big":
+            yield Chunk(job, task.id, 0, "text/plain", b"half ")
+            await self._wait(job)
+            yield Chunk(job, task.id, 0, "text/plain", b"and half")
+            yield Made(job, task.id, 0, "text/plain", "poured", b"", {})
         self._done.add(task.key)
         yield NodeDone(job=job, node=task.id, seconds=0.25, peak=10**9, key=task.key)
         if task.type == "Show":
@@ -210,6 +219,9 @@ class FakeWorker:
     def cancel(self, job: str) -> None:
         if job in self._cancelled:
             self._cancelled[job].set()
+
+    def took(self, job: str) -> None:
+        self.taken.put_nowait(job)
 
     def watch(self, looking: bool) -> None:
         self.watched = looking

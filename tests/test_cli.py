@@ -108,7 +108,8 @@ def test_models_are_listed_with_what_they_are(tmp_path: Path, capsys: pytest.Cap
     assert call(tmp_path, "models", "--json") == 0
     told = json.loads(capsys.readouterr().out)["checkpoints"]
     [broken] = [model for model in told if model["name"] == "broken.safetensors"]
-    assert "problem" in broken
+    assert broken["problem"]
+    assert broken["kind"] == ""
 
 
 def test_a_checkpoint_is_listed_with_parts_dtype_hash_and_what_it_lacks(
@@ -137,8 +138,9 @@ def test_a_checkpoint_is_listed_with_parts_dtype_hash_and_what_it_lacks(
     unread, known = listed(), listed("--hash")
     assert (unread["sha256"], known["sha256"]) == ("", hashlib.sha256(content).hexdigest())
     assert listed()["sha256"] == known["sha256"]
-    del known["sha256"], known["path"]
+    del known["sha256"], known["path"], known["modified"]
     assert known == {
+        "problem": "",
         "name": "mine.safetensors", "size": len(content), "kind": "checkpoint", "family": "sd15",
         "families": ["Stable Diffusion 1.5"], "dtype": "F16", "format": "safetensors", "parameters": places[-1] // 2,
         "parts": ["model", "clip_l"], "lacks": ["vae"],

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 ORDER = [
     "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names",
-    "header", "layouts", "values", "diffusion", "families", "detect", "pairings", "plan", "config",
+    "header", "layouts", "values", "diffusion", "families", "detect", "listing", "pairings", "plan", "config",
     "containers", "pictures",
     "documents",
     "models", "cache", "engine", "worker",
@@ -24,7 +24,7 @@ ORDER = [
 
 CONTROL = [
     "paths", "process", "errors", "node", "events", "workflow", "registry", "files", "gguf_names",
-    "header", "detect", "pairings", "plan", "config",
+    "header", "detect", "listing", "pairings", "plan", "config",
     "containers", "pictures",
     "documents",
     "jobs", "assets", "workflows", "database", "service", "server", "comfy", "client", "cli",

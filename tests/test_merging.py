@@ -37,7 +37,7 @@ from graphflow_nodes.model_patches import clip_attention_multiply
 from tests.test_text_encoders import clip as text_encoder
 from tests.test_text_encoders import t5
 from tests.test_text_encoders import write as write_encoder
-from tests.tiny import TINY, config_of, file, golden_sd15, network, original_state, single_file, write_config
+from tests.tiny import TINY, config_of, contents, file, golden_sd15, network, original_state, single_file, write_config
 
 FIRST, MIDDLE, LAST = "conv_in.weight", "mid_block.resnets.0.conv1.weight", "conv_out.weight"
 TINY_SD = TINY["sd15"]
@@ -91,7 +91,7 @@ def test_blocks_have_ratios_of_their_own(pair: tuple[Model, Model]) -> None:
 
 def save(folder: Path, artifact: Artifact, name: str, config: bool = True) -> File:
     path = folder / f"{name}.safetensors"
-    path.write_bytes(artifact.data)
+    path.write_bytes(contents(artifact))
     if config:
         write_config(path, "unet", config_of(TINY_SD.config))
     return file(path)
@@ -117,7 +117,7 @@ def test_a_saved_checkpoint_loads_whole(tmp_path: Path) -> None:
     saved = checkpoint_save(parts.MODEL, parts.CLIP, parts.VAE)
 
     assert detect(save(tmp_path, saved, "again", config=False).path).parts == detect(tiny.path).parts
-    state, before = load(saved.data), load_file(tiny.path)
+    state, before = load(contents(saved)), load_file(tiny.path)
     assert set(state) <= set(before)
     assert all(torch.equal(tensor, before[key]) for key, tensor in state.items())
 
@@ -207,7 +207,7 @@ def test_a_saved_text_encoder_is_what_was_mixed_with_its_loras(clips: tuple[Clip
     (saved,) = clip_save(mixed)
 
     assert saved.name == "clip/ComfyUI_clip_l"
-    (tmp_path / "again.safetensors").write_bytes(saved.data)
+    (tmp_path / "again.safetensors").write_bytes(contents(saved))
     shutil.copytree(tmp_path / "one.config", tmp_path / "again.config")
     again = clip_loader(file(tmp_path / "again.safetensors"))
     torch.testing.assert_close(text_weight(again), text_weight(mixed), atol=4e-3, rtol=2e-3)
@@ -222,8 +222,8 @@ def test_two_encoders_are_saved_apart_and_in_a_checkpoint(tmp_path: Path) -> Non
     save_file({"lora_te2_text_model_encoder_layers_0_mlp_fc1.diff": torch.ones(48, 24)}, tmp_path / "lora.safetensors")
     patched = pair.patched(Lora(file(tmp_path / "lora.safetensors"), 1.0))
 
-    apart = {a.name: load(a.data) for a in clip_save(patched)}
-    whole = load(checkpoint_save(model, patched, autoencoder).data)
+    apart = {a.name: load(contents(a)) for a in clip_save(patched)}
+    whole = load(contents(checkpoint_save(model, patched, autoencoder)))
 
     assert list(apart) == ["clip/ComfyUI_clip_l", "clip/ComfyUI_clip_g"]
     second = load_file(files[1].path)[PROJECTION]
@@ -240,7 +240,7 @@ def test_two_encoders_are_saved_apart_and_in_a_checkpoint(tmp_path: Path) -> Non
 def test_text_encoders_of_a_diffusers_folder_are_saved_into_a_checkpoint(tmp_path: Path) -> None:
     parts = checkpoint_loader_simple(File("emoji", builtin_models() / "checkpoints" / "graphflow-emoji", "x"))
 
-    state = load(checkpoint_save(parts.MODEL, parts.CLIP, parts.VAE).data)
+    state = load(contents(checkpoint_save(parts.MODEL, parts.CLIP, parts.VAE)))
 
     name = "cond_stage_model.transformer.text_model.final_layer_norm.weight"
     held = load_file(builtin_models() / "checkpoints" / "graphflow-emoji" / "text_encoder" / "model.safetensors")
@@ -254,7 +254,7 @@ def test_a_saved_t5_is_found_in_its_checkpoint(tmp_path: Path) -> None:
     autoencoder = checkpoint_loader_simple(golden_sd15(tmp_path)).VAE
 
     (tmp_path / "whole.safetensors").write_bytes(
-        checkpoint_save(model, dual_clip_loader(*files, "flux"), autoencoder).data
+        contents(checkpoint_save(model, dual_clip_loader(*files, "flux"), autoencoder))
     )
 
     assert detect(tmp_path / "whole.safetensors").lacks == ()
@@ -287,5 +287,5 @@ def test_attention_of_text_encoders_is_multiplied_and_saved_so(clips: tuple[Clip
     for name, factor in zip(names, (2.0, 1.0, 1.0, 0.5), strict=True):
         for end in ("weight", "bias"):
             torch.testing.assert_close(text_weight(scaled, f"{name}.{end}"), factor * text_weight(one, f"{name}.{end}"))
-    saved = load(clip_save(scaled)[0].data)
-    torch.testing.assert_close(saved[f"{names[0]}.weight"], 2 * load(clip_save(one)[0].data)[f"{names[0]}.weight"])
+    saved = load(contents(clip_save(scaled)[0]))
+    torch.testing.assert_close(saved[f"{names[0]}.weight"], 2 * load(contents(clip_save(one)[0]))[f"{names[0]}.weight"])

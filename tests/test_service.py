@@ -96,6 +96,48 @@ async def test_a_node_that_does_not_say_whether_it_objects_holds_nobody_up(
         assert (await it.service.submit(picky("slow"))).status == "queued"
 
 
+POURED: dict[str, Any] = {
+    "graphflow": 1,
+    "nodes": {
+        "color": {"type": "Color", "inputs": {}},
+        "big": {"type": "Big", "inputs": {"image": {"from": "color.IMAGE"}}},
+    },
+}
+
+
+def lying_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "output").iterdir())
+
+
+async def test_a_large_file_is_stored_as_it_comes(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        job = await it.service.submit(POURED)
+        assert await it.worker.taken.get() == job.id
+        it.worker.gate.set()
+        assert await it.until(job.id) == "done"
+
+        assert it.worker.taken.get_nowait() == job.id
+        assert (tmp_path / "output/poured_00001_.txt").read_bytes() == b"half and half"
+        assert lying_in(tmp_path) == ["poured_00001_.txt"]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+async def test_a_job_that_ends_in_the_middle_of_a_file_leaves_no_half(tmp_path: Path, end: str) -> None:
+    async with world(tmp_path) as it:
+        job = await it.service.submit(POURED)
+        await it.worker.taken.get()
+        assert [name.endswith(".part") for name in lying_in(tmp_path)] == [True]
+        if end == "cancelled":
+            await it.service.cancel(job.id)
+        else:
+            it.worker.die()
+            await it.worker.taken.get()
+            it.worker.die()
+
+        assert await it.until(job.id) == end
+        assert lying_in(tmp_path) == []
+
+
 async def test_several_jobs_run_at_once_on_one_worker_up_to_a_limit(tmp_path: Path) -> None:
     async with world(tmp_path, jobs_per_worker=2) as it:
         jobs = [await it.service.submit(workflow("Wait", color=c)) for c in ("red", "green", "blue")]

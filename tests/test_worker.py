@@ -19,13 +19,14 @@ from graphflow import __version__
 from graphflow.cache import Cache
 from graphflow.engine import Engine
 from graphflow.errors import WorkerDied
-from graphflow.events import JobCancelled, JobDone, Made
-from graphflow.node import Progress, Steps, node, node_of
+from graphflow.events import Chunk, JobCancelled, JobDone, Made
+from graphflow.node import Artifact, Progress, Steps, node, node_of
 from graphflow.plan import Plan, compile
 from graphflow.registry import Registry
 from graphflow.worker.local import LocalWorker
 from graphflow.worker.process import ProcessWorker, serve
 from graphflow.worker.protocol import Greeting, Item, Worker, WorkerSettings
+from graphflow.worker.window import ROOM
 from graphflow.workflow import Workflow
 from tests.toys import SHELF, TOYS, workflow
 
@@ -45,7 +46,16 @@ def linger(n: int = 10**9) -> Steps[int]:
     return n
 
 
-REGISTRY = Registry({toy.definition.type: toy for toy in [*TOYS, *map(node_of, (die, linger))]})
+@node("Pour", category="toys", output_node=True)
+def pour(n: int = 40) -> Artifact:
+    def pieces() -> Iterator[bytes]:
+        for i in range(n):
+            yield f"{i};".encode()
+
+    return Artifact("text/plain", pieces, "poured")
+
+
+REGISTRY = Registry({toy.definition.type: toy for toy in [*TOYS, *map(node_of, (die, linger, pour))]})
 
 
 @dataclass
@@ -154,6 +164,29 @@ async def test_a_plan_gives_its_events_and_files(worker: Worker) -> None:
     assert isinstance(items[-1], JobDone)
     assert {"One", "Add"} <= set(worker.definitions)
     assert worker.status.state == "ready"
+
+
+async def test_a_large_file_comes_in_chunks_as_they_are_stored(worker: Worker) -> None:
+    items: list[Item] = []
+    async with asyncio.timeout(60):
+        async for item in worker.run(plan(workflow({"p": ("Pour", {})}))):
+            if isinstance(item, Chunk):
+                worker.took("j")
+            items.append(item)
+    assert b"".join(i.data for i in items if isinstance(i, Chunk)) == b"".join(b"%d;" % i for i in range(40))
+    assert [(i.node, i.data) for i in items if isinstance(i, Made)] == [("p", b"")]
+    assert isinstance(items[-1], JobDone)
+
+
+async def test_a_worker_waits_until_chunks_are_stored_or_the_job_is_cancelled(worker: Worker) -> None:
+    items: list[Item] = []
+    async with asyncio.timeout(60):
+        async for item in worker.run(plan(workflow({"p": ("Pour", {"n": 10**9})}))):
+            items.append(item)
+            if sum(isinstance(one, Chunk) for one in items) == ROOM:
+                worker.cancel("j")
+    assert ROOM <= sum(isinstance(one, Chunk) for one in items) <= ROOM + 1
+    assert isinstance(items[-1], JobCancelled)
 
 
 async def test_keys_that_are_cached_are_told(worker: Worker) -> None:

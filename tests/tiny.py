@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graphflow.families import FAMILIES
 from graphflow.layouts import Layout, join
-from graphflow.node import File
+from graphflow.node import Artifact, File
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -23,6 +23,13 @@ GOLDEN = Path(__file__).parent / "golden"
 def file(path: Path) -> File:
     """A `File` as the planner makes it."""
     return File(path.name, path, hashlib.sha256(str(path.stat().st_mtime_ns).encode() + bytes(path)).hexdigest())
+
+
+def contents(artifact: Artifact) -> bytes:
+    """The finished file."""
+    if isinstance(artifact.data, bytes):
+        return artifact.data
+    return b"".join(piece for piece in artifact.data() if isinstance(piece, bytes))
 
 
 def golden_sd15(folder: Path) -> File:

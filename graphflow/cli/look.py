@@ -13,8 +13,9 @@ from graphflow.cli.files import LocalFinder, known_definitions, open_file, with_
 from graphflow.cli.main import INVALID
 from graphflow.cli.show import columns, err, out, show_problems, size
 from graphflow.config import Config
-from graphflow.errors import BadRequest, GraphflowError, InvalidWorkflow, NotFound
-from graphflow.files import FOLDERS, missing
+from graphflow.errors import BadRequest, InvalidWorkflow, NotFound
+from graphflow.files import missing
+from graphflow.listing import ModelFile, listing
 from graphflow.node import NodeDef
 from graphflow.pairings import check_pairings
 from graphflow.plan import compile
@@ -113,60 +114,29 @@ def _field(schema: Mapping[str, Any] | None, required: bool) -> str:
 def show_models(config: Config, *, hashed: bool, as_json: bool) -> None:
     """Models on disk by folder, with what their headers say; with `hashed`, hashes that are not known are computed."""
     files = model_files(config)
-    found = {folder: files.listing(folder) for folder in FOLDERS}
+    found = listing(files, compute=hashed)
     if as_json:
         _print_json(
             {
-                folder: [
-                    {
-                        "name": model.name,
-                        "size": model.size,
-                        "path": str(model.path),
-                        "sha256": files.sha256(model, compute=hashed),
-                        **_detected(model.path),
-                    }
-                    for model in models
-                ]
+                folder: [{**told.model_dump(mode="json"), "path": str(file.path)} for file, told in models]
                 for folder, models in found.items()
             }
         )
         return
     rows = [
-        (folder, model.name, size(model.size), *_columns(_detected(model.path), files.sha256(model, compute=hashed)))
-        for folder, models in found.items()
-        for model in models
+        (folder, told.name, size(told.size), *_columns(told)) for folder, models in found.items() for _, told in models
     ]
     columns(rows)
     if not rows:
         err.print("no models in " + ", ".join(str(root) for root in files.roots), markup=False)
 
 
-def _columns(found: Mapping[str, Any], sha256: str) -> tuple[str, str, str, str]:
+def _columns(told: ModelFile) -> tuple[str, str, str, str]:
     """Hash, kind with dtype, family, and parts with what is missing."""
-    if "problem" in found:
-        return sha256[:10], "", "", str(found["problem"])
-    parts = ", ".join(found["parts"]) + (f"; lacks {', '.join(found['lacks'])}" if found["lacks"] else "")
-    return sha256[:10], f"{found['kind']} {found['dtype']}".strip(), " or ".join(found["families"]), parts
-
-
-def _detected(path: Path) -> dict[str, Any]:
-    from graphflow.detect import detect
-    from graphflow.families import FAMILIES
-
-    try:
-        found = detect(path)
-    except (GraphflowError, OSError) as error:
-        return {"problem": str(error)}
-    return {
-        "kind": found.kind,
-        "family": found.family,
-        "families": [FAMILIES[name].title if name in FAMILIES else name for name in found.families],
-        "dtype": found.dtype,
-        "format": found.format,
-        "parameters": found.parameters,
-        "parts": [part.name for part in found.parts],
-        "lacks": list(found.lacks),
-    }
+    if told.problem:
+        return told.sha256[:10], "", "", told.problem
+    parts = ", ".join(told.parts) + (f"; lacks {', '.join(told.lacks)}" if told.lacks else "")
+    return told.sha256[:10], f"{told.kind} {told.dtype}".strip(), " or ".join(told.families), parts
 
 
 def import_document(config: Config, file: str, output: Path | None) -> None:

@@ -243,12 +243,14 @@ def list_models(
     json: Json = False,
     data: Data = None,
     models: Models = None,
+    extra_model_paths: ExtraPaths = None,
     config: ConfigFile = None,
 ) -> None:
     """List the models on disk: size, SHA-256 (if it is known), kind, dtype, family, parts, and what is missing."""
     from graphflow.cli.look import show_models
 
-    show_models(_config(config, data=data, models=models), hashed=hash, as_json=json)
+    settings = _config(config, data=data, models=models, **_from_comfyui(None, extra_model_paths))
+    show_models(settings, hashed=hash, as_json=json)
 
 
 @app.command("import")

@@ -15,7 +15,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from graphflow import pictures
-from graphflow.assets import expand_prefix, next_counter, safe_name, suffix_of, write_whole
+from graphflow.assets import Incoming, counted, expand_prefix, safe_name, suffix_of
 from graphflow.cli.files import LocalFinder, open_file, with_sets
 from graphflow.cli.main import FAILED, INTERRUPTED, INVALID
 from graphflow.cli.show import err, out, show_problems
@@ -23,6 +23,7 @@ from graphflow.config import Config
 from graphflow.errors import ErrorBody, InvalidWorkflow
 from graphflow.events import (
     BaseEvent,
+    Chunk,
     JobCancelled,
     JobDone,
     JobFailed,
@@ -83,9 +84,12 @@ class Result:
 async def _run(worker: LocalWorker, plan: Plan, workflow: Workflow, output: Path, *, quiet: bool) -> Result:
     result, writer = Result(), Writer(output, canonical(workflow))
     titles = {task.id: task.title or task.id for task in plan.tasks}
-    with _cancelling(worker), Shown(titles, quiet=quiet) as shown:
+    with _cancelling(worker), Shown(titles, quiet=quiet) as shown, contextlib.closing(writer):
         async for item in worker.run(plan):
-            if isinstance(item, Made):
+            if isinstance(item, Chunk):
+                await asyncio.to_thread(writer.take, item)
+                worker.took(JOB)
+            elif isinstance(item, Made):
                 result.outputs.append(await asyncio.to_thread(writer.write, item))
             _note(result, item)
             if isinstance(item, BaseEvent):
@@ -144,7 +148,21 @@ class Writer:
 
     def __init__(self, folder: Path, workflow: str) -> None:
         self._folder = folder
-        self._workflow = workflow
+        self._texts = {"graphflow": workflow}
+        self._incoming: dict[tuple[str, int], Incoming] = {}
+
+    def take(self, chunk: Chunk) -> None:
+        """A piece of a large result, beside its place."""
+        data, place = chunk.data, (chunk.node, chunk.index)
+        if place not in self._incoming:
+            self._incoming[place] = Incoming(self._folder)
+            data = pictures.embed(data, chunk.media_type, self._texts)
+        self._incoming[place].write(data)
+
+    def close(self) -> None:
+        """No half file stays behind."""
+        while self._incoming:
+            self._incoming.popitem()[1].discard()
 
     def write(self, made: Made) -> dict[str, Any]:
         """One result; returns what there is to tell of it. What is only to be looked at goes to `temp`."""
@@ -153,12 +171,11 @@ class Writer:
         prefix = made.name.replace("%batch_num%", str(made.index))
         wanted = expand_prefix(prefix, details.get("width"), details.get("height"), time.time())
         parent, _, stem = safe_name(wanted).rpartition("/")
-        place = folder / parent
-        place.mkdir(parents=True, exist_ok=True)
-        data = pictures.embed(made.data, made.media_type, {"graphflow": self._workflow})
-        counter = next_counter(stem, (path.name for path in place.iterdir()))
-        path = place / f"{stem}_{counter:05}_{details.pop('suffix', '') or suffix_of(made.media_type)}"
-        write_whole(path, data)
+        end = details.pop("suffix", "") or suffix_of(made.media_type)
+        incoming = self._incoming.pop((made.node, made.index), None)
+        with incoming or contextlib.nullcontext():
+            data = incoming or pictures.embed(made.data, made.media_type, self._texts)
+            path = folder / parent / counted(folder / parent, stem, end, data)
         return {"node": made.node, "path": str(path), "media_type": made.media_type, "details": details}
 
 

@@ -24,6 +24,7 @@ from graphflow.errors import Cancelled, GraphflowError, InvalidWorkflow, NodeFai
 from graphflow.events import NodeProgress, NodeSaid, NodeSkipped, NodeStarted, Preview
 from graphflow.node import (
     PLACE,
+    Artifact,
     Await,
     Blocked,
     Denoise,
@@ -143,11 +144,20 @@ class Call:
             raise self._failed(error, name) from error
 
     def compute_and_keep(self) -> Course[Entry]:
-        """The task's result, put into the cache unless it was blocked."""
+        """The task's result, put into the cache unless it was blocked, or is a file yet to be made."""
         entry = yield from self.compute()
-        if self.keep:
+        if self.keep and not _is_to_be_made(entry):
             self.shop.cache.put(self.level.keys[self.place], entry)
         return entry
+
+    def guarded(self, work: Callable[[], None]) -> None:
+        """Does what belongs to the node; its errors are the node's."""
+        try:
+            work()
+        except (Cancelled, NodeFailed):
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
 
     def compute(self) -> Course[Entry]:
         """Runs the node for each item of its lists, and gathers its outputs."""
@@ -450,6 +460,12 @@ def output_index(node: Node, output: str) -> int:
     """An output's place by its name, or by its index in decimal."""
     names = [port.name for port in node.definition.outputs]
     return names.index(output) if output in names else int(output)
+
+
+def _is_to_be_made(entry: Entry) -> bool:
+    """Whether a file among the outputs is made only as it is stored: it is no result that could be taken again."""
+    values = (value for values in entry.outputs for value in values)
+    return any(isinstance(value, Artifact) and not isinstance(value.data, bytes) for value in values)
 
 
 def _files(value: Any) -> list[str]:

@@ -22,7 +22,19 @@ from graphflow.engine.courses import Course, Flights, Loop, Strand
 from graphflow.engine.peak import Meter
 from graphflow.engine.stepper import Lane, Stepper
 from graphflow.errors import Cancelled, ErrorBody, FrozenGone, GraphflowError, NodeFailed
-from graphflow.events import Event, JobCancelled, JobDone, JobFailed, JobStarted, Made, NodeCached, NodeDone, Passing
+from graphflow.events import (
+    Chunk,
+    Event,
+    JobCancelled,
+    JobDone,
+    JobFailed,
+    JobStarted,
+    Made,
+    NodeCached,
+    NodeDone,
+    NodeProgress,
+    Passing,
+)
 from graphflow.files import Finder
 from graphflow.node import PLACE, Artifact, Node
 from graphflow.plan import Plan, Ref, Task
@@ -30,7 +42,7 @@ from graphflow.registry import Definitions, Registry
 from graphflow.workflow import Source
 
 log = logging.getLogger(__name__)
-Emit = Callable[[Event | Passing | Made], None]
+Emit = Callable[[Event | Passing | Made | Chunk], None]
 
 
 @dataclass(frozen=True)
@@ -231,8 +243,11 @@ class Level:
         if not self.visible and not isinstance(found.result, Entry):
             reason: Literal["memory", "disk", "shared"] = "shared" if found.waited else found.result[1]
             self.walk.tell(NodeCached, node=id, reason=reason, made=entry.made, key=key)
-        elif not self.visible and not call.skipped:
-            self.walk.tell(NodeDone, node=id, seconds=entry.seconds, memory=entry.size, peak=call.peak, key=key)
+        began = time.monotonic()
+        call.guarded(lambda: self._send_large(id, entry))
+        if not self.visible and isinstance(found.result, Entry) and not call.skipped:
+            seconds = entry.seconds + time.monotonic() - began
+            self.walk.tell(NodeDone, node=id, seconds=seconds, memory=entry.size, peak=call.peak, key=key)
         if node.definition.output_node:
             self._give(id, entry)
 
@@ -247,17 +262,32 @@ class Level:
         if node.definition.output_node:
             self._give(id, entry)
 
+    def _send_large(self, id: str, entry: Entry) -> None:
+        """Sends files that are made as they are stored on, piece by piece, before their node is done."""
+        for index, artifact in enumerate(_artifacts(entry)):
+            if isinstance(artifact.data, bytes):
+                continue
+            with closing(artifact.data()) as pieces:
+                for piece in pieces:
+                    self.walk.check()
+                    if isinstance(piece, bytes):
+                        self.walk.emit(Chunk(self.walk.plan.job, id, index, artifact.media_type, piece))
+                    elif not self.visible:
+                        self.walk.tell(NodeProgress, node=id, value=piece.value, total=piece.total, text=piece.text)
+
     def _give(self, id: str, entry: Entry) -> None:
-        """Sends the files of an output node on to be stored."""
-        artifacts = [value for values in entry.outputs for value in values if isinstance(value, Artifact)]
-        for index, artifact in enumerate(artifacts):
+        """Sends the files of an output node on to be stored, or says that all of them is sent."""
+        for index, artifact in enumerate(_artifacts(entry)):
+            data = artifact.data if isinstance(artifact.data, bytes) else b""
             details = dict(artifact.details)
-            self.walk.emit(
-                Made(self.walk.plan.job, id, index, artifact.media_type, artifact.name, artifact.data, details)
-            )
+            self.walk.emit(Made(self.walk.plan.job, id, index, artifact.media_type, artifact.name, data, details))
 
     def values(self, value: Any) -> tuple[Any, ...]:
         """The values behind an input: of another task's output, or the literal."""
         if isinstance(value, Ref):
             return self.entries[value.task].outputs[value.output]
         return (value,)
+
+
+def _artifacts(entry: Entry) -> list[Artifact]:
+    return [value for values in entry.outputs for value in values if isinstance(value, Artifact)]

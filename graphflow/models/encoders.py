@@ -19,7 +19,7 @@ from graphflow.models.lora import Targets
 from graphflow.models.merged import lora_changes, weight_patches
 from graphflow.models.merging import Change, Mix, Scale, Stream, mixed
 from graphflow.models.packed import pack, shapes_of
-from graphflow.models.residency import Policy
+from graphflow.models.residency import Policy, residency
 from graphflow.models.sources import Source, source
 from graphflow.models.tensors import Tensors
 from graphflow.models.text import ClipEncoder, Encoder, TextContent
@@ -174,6 +174,7 @@ OPEN_CLIP = {("sd2", "clip_h"), ("sdxl", "clip_g"), ("sdxl_refiner", "clip_g")}
 def text_streams(weights: Weights, patches: tuple[Patch, ...]) -> Iterator[dict[str, Stream]]:
     """By encoder (`clip_l`, `t5`, ...), its weights with the patches, in the order of the family's roles."""
     kind = family(weights.family)
+    residency().check(weights.files)
     with contextlib.ExitStack() as stack:
         held = [held for file in weights.files for held in _encoders(stack.enter_context(source(file)))]
         streams, targets = {}, Targets()

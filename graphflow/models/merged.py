@@ -91,7 +91,6 @@ class Merged:
                     self._set(component, name, patch.apply(name, plain(module, name)))
             return
         if isinstance(patch, Mix):
-            residency().check(patch.weights.files)
             self._mix(patch)
             return
         residency().check([patch.file])
@@ -152,6 +151,7 @@ def _plan(header: Header, targets: Targets, name: str) -> Iterator[tuple[Group, 
 def stream_of(weights: Weights, patches: tuple[Patch, ...], shapes: Shapes) -> Iterator[Stream]:
     """A denoising network's weights with its patches, one at a time; `shapes` are those of the module they are for."""
     kind = family(weights.family)
+    residency().check(weights.files)
     with contextlib.ExitStack() as stack:
         file = weights.files[0]
         header, tensors = stack.enter_context(opened(file.path))
@@ -189,6 +189,7 @@ def _change(patch: WeightPatch, shapes: Shapes, kind: Family) -> Iterator[Change
 @contextlib.contextmanager
 def lora_changes(patch: Lora, targets: Targets, shapes: Mapping[str, Shapes]) -> Iterator[Mapping[str, Change]]:
     """The change that a LoRA makes of each component."""
+    residency().check([patch.file])
     with opened(patch.file.path) as (header, tensors):
         hits: dict[str, dict[str, list[tuple[Group, str, Target]]]] = {component: {} for component in shapes}
         for group, end, target in _plan(header, targets, patch.file.name):

@@ -1,4 +1,4 @@
-"""Mixing models, and writing what comes of it: one tensor at a time, so that never two models are in memory.
+"""Mixing models, one tensor at a time, so that never two models are in memory.
 
 A mix is a patch like a LoRA: the recipe of the first model names the second's files, and the weights are mixed when the
 first is brought to the device, or as they are written to a file.
@@ -6,12 +6,10 @@ first is brought to the device, or as they are written to a file.
 
 from __future__ import annotations
 
-import io
-import json
-import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +17,7 @@ from torch import Tensor
 from graphflow.errors import UnsupportedFile
 from graphflow.layouts import Entry, Layout, join, split
 from graphflow.models.tensors import Tensors
+from graphflow.models.writing import Written
 from graphflow.values import Patch, Weights
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -115,13 +114,22 @@ class Stream:
             weight = change(name, weight)
         return weight
 
-    def written(self, prefix: str, dtypes: Callable[[str], torch.dtype]) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-        """The tensors of a file in the family's original layout: names, and what makes each."""
+    def written(self, prefix: str, dtype: torch.dtype) -> Iterator[Written]:
+        """The tensors of a file in the family's original layout."""
         for entry in self.original(self.shapes):
-            yield prefix + entry.theirs, lambda entry=entry: self._joined(entry).to(dtypes(entry.ours[0]))  # type: ignore[misc]
+            make = functools.partial(self._joined, entry, dtype)
+            yield Written(prefix + entry.theirs, self.shape(entry), dtype, make)
 
-    def _joined(self, entry: Entry) -> Tensor:
+    def shape(self, entry: Entry) -> tuple[int, ...]:
+        """That of a tensor of the original layout."""
+        return tuple(join(entry, {name: torch.empty(self.shapes[name], device="meta") for name in entry.ours}).shape)
+
+    def joined(self, entry: Entry) -> Tensor:
+        """A tensor of the original layout, float32."""
         return join(entry, {name: self.get(name) for name in entry.ours})
+
+    def _joined(self, entry: Entry, dtype: torch.dtype) -> Tensor:
+        return self.joined(entry).to(dtype)
 
 
 def original_names(layout: Layout, shapes: Shapes) -> dict[str, str]:
@@ -138,38 +146,3 @@ def mixed(patch: Mix, second: Stream) -> Change:
     """As `mixing`, for text encoders: what only the first has (a projection, say) stays as it is."""
     change = mixing(patch, second, {})
     return lambda name, weight: change(name, weight) if second.holds(name) else weight
-
-
-# --- writing ---------------------------------------------------------------------------------------------------------
-
-_NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64",
-          torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL", torch.float8_e4m3fn: "F8_E4M3",
-          torch.float8_e5m2: "F8_E5M2"}  # fmt: skip
-
-
-_ROOM = 160
-"""Bytes of a header's entry beside the tensor's name: dtype, shape and two offsets, generously."""
-
-
-def serialised(parts: Sequence[tuple[str, Callable[[], Tensor]]], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file, its tensors made one after another as they are written: the file is held once, and a tensor.
-
-    The header is written last, into room that was left for it; blanks fill it up, as the format allows.
-    """
-    room = sum(len(json.dumps(name)) + _ROOM for name, _ in parts) + len(json.dumps(dict(metadata))) + _ROOM
-    room += -room % 8
-    body = io.BytesIO()
-    body.seek(8 + room)
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    for name, make in parts:
-        tensor = make().detach().cpu().contiguous()
-        begin = body.tell() - 8 - room
-        if tensor.numel():
-            body.write(tensor.flatten().view(torch.uint8).numpy().data)
-        offsets = [begin, body.tell() - 8 - room]
-        entries[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
-    text = json.dumps(entries).encode().ljust(room)
-    assert len(text) == room
-    body.seek(0)
-    body.write(struct.pack("<Q", room) + text)
-    return body.getvalue()  # shares the buffer

@@ -1,10 +1,11 @@
-"""Recipes as safetensors files in the layout of the family's authors, one tensor at a time."""
+"""Recipes as safetensors files in the layout of the family's authors: their bytes, made one tensor at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import torch
@@ -12,15 +13,21 @@ from torch import Tensor
 
 from graphflow.detect import detect, layout_of
 from graphflow.errors import UnsupportedFile
-from graphflow.layouts import Entry, join, ldm_vae
+from graphflow.layouts import Entry, join, ldm_vae, same
 from graphflow.models.encoders import stored, text_streams
 from graphflow.models.loading import network_shapes
 from graphflow.models.merged import stream_of
-from graphflow.models.merging import Stream, serialised
+from graphflow.models.merging import Stream
+from graphflow.models.residency import residency
 from graphflow.models.sources import Source, source
-from graphflow.models.training_marks import Parts, marks, metadata
-from graphflow.node import File
+from graphflow.models.tensors import Tensors
+from graphflow.models.training_marks import marks, metadata
+from graphflow.models.writing import Written, pieces
+from graphflow.node import File, Progress
 from graphflow.values import Clip, Model, Vae
+
+Pieces = Generator[bytes | Progress, None, None]
+"""A file's bytes in order, and how far it is."""
 
 ENCODERS = {
     ("sd15", "clip_l"): "cond_stage_model.transformer.",
@@ -43,54 +50,51 @@ def encoder_prefix(family: str, name: str) -> str:
     return ENCODERS.get((family, name), f"text_encoders.{NAMES.get(name, name)}.transformer.")
 
 
-def saved_network(model: Model) -> bytes:
+def saved_network(model: Model) -> Pieces:
     """The network with its patches, names as in `diffusion_models`."""
     with (
         source(model.weights.files[0]) as src,
         stream_of(model.weights, model.patches, network_shapes(model.weights)) as stream,
     ):
         dtype = _kept(model.weights.files[0])
-        return serialised([*stream.written("", lambda _: dtype), *marks(model, src)], metadata(model, src))
+        yield from pieces([*stream.written("", dtype), *marks(model, src)], metadata(model, src))
 
 
-def saved_vae(vae: Vae) -> bytes:
+def saved_vae(vae: Vae) -> Pieces:
     """The autoencoder alone."""
-    with source(_only(vae.weights.files)) as src:
-        return serialised(_vae(src, ""), {})
+    with _autoencoder(vae) as src:
+        yield from pieces(_vae(src, ""), {})
 
 
-def saved_checkpoint(model: Model, clip: Clip, vae: Vae) -> bytes:
+def saved_checkpoint(model: Model, clip: Clip, vae: Vae) -> Pieces:
     """Network, text encoders with their patches, and autoencoder in one file."""
     shapes = network_shapes(model.weights)
-    dtype = _kept(model.weights.files[0])
     with (
         source(model.weights.files[0]) as src,
         stream_of(model.weights, model.patches, shapes) as stream,
-        source(_only(vae.weights.files)) as autoencoder,
+        _autoencoder(vae) as autoencoder,
         text_streams(clip.weights, clip.patches) as encoders,
     ):
-        parts: Parts = [
-            *stream.written("model.diffusion_model.", lambda _: dtype),
+        parts = [
+            *stream.written("model.diffusion_model.", _kept(model.weights.files[0])),
             *_vae(autoencoder, "first_stage_model."),
             *marks(model, src),
         ]
         for name, encoder in encoders.items():
-            dtype = _kept(clip.weights.files[0])
-            parts += encoder.written(encoder_prefix(clip.weights.family, name), lambda _, dtype=dtype: dtype)  # type: ignore[misc]
-        return serialised(parts, metadata(model, src))
+            parts += encoder.written(encoder_prefix(clip.weights.family, name), _kept(clip.weights.files[0]))
+        yield from pieces(parts, metadata(model, src))
 
 
-def saved_encoders(clip: Clip) -> list[tuple[str, bytes]]:
+def saved_encoders(clip: Clip) -> list[tuple[str, Callable[[], Pieces]]]:
     """Each text encoder with its patches as a file of its own, by the name that its file usually has."""
-    dtype = _kept(clip.weights.files[0])
     with text_streams(clip.weights, clip.patches) as encoders:
-        return [
-            (
-                NAMES.get(name, name),
-                serialised(list(alone(encoder, name).written("", lambda _: dtype)), {"format": "pt"}),
-            )
-            for name, encoder in encoders.items()
-        ]
+        return [(NAMES.get(name, name), functools.partial(_saved_encoder, clip, name)) for name in encoders]
+
+
+def _saved_encoder(clip: Clip, name: str) -> Pieces:
+    with text_streams(clip.weights, clip.patches) as encoders:
+        parts = alone(encoders[name], name).written("", _kept(clip.weights.files[0]))
+        yield from pieces(parts, {"format": "pt"})
 
 
 def alone(encoder: Stream, name: str) -> Stream:
@@ -98,9 +102,9 @@ def alone(encoder: Stream, name: str) -> Stream:
     return replace(encoder, original=stored("", name))
 
 
-def extracted(model: Model | None, clip: Clip | None, rank: int | None, *, biases: bool) -> bytes:
+def extracted(model: Model | None, clip: Clip | None, rank: int | None, *, biases: bool) -> Pieces:
     """A network and text encoders that are differences, as a LoRA of that rank; in full for None."""
-    parts: Parts = []
+    parts: list[Written] = []
     with contextlib.ExitStack() as stack:
         if model is not None:
             shapes = network_shapes(model.weights)
@@ -114,30 +118,30 @@ def extracted(model: Model | None, clip: Clip | None, rank: int | None, *, biase
             for name, encoder in stack.enter_context(text_streams(clip.weights, clip.patches)).items():
                 prefix = f"text_encoders.{NAMES.get(name, name)}.transformer."
                 parts += difference(alone(encoder, name), prefix, rank, biases=biases)
-        return serialised(parts, {"modelspec.title": "extracted LoRA"})
+        yield from pieces(parts, {"modelspec.title": "extracted LoRA"})
 
 
-def difference(
-    stream: Stream, prefix: str, rank: int | None, *, biases: bool
-) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+def difference(stream: Stream, prefix: str, rank: int | None, *, biases: bool) -> Iterator[Written]:
     """One difference, weight by weight, in half precision; each is made when it is written."""
     for entry in stream.original(stream.shapes):
         name = prefix + entry.theirs.removesuffix(".weight").removesuffix(".bias")
-        whole = functools.partial(_joined, stream, entry)
+        shape = stream.shape(entry)
+        whole = functools.partial(stream.joined, entry)
         if entry.theirs.endswith(".bias") or len(stream.shapes[entry.ours[0]]) < 2:
             if biases:
                 end = "diff_b" if entry.theirs.endswith(".bias") else "diff"
-                yield f"{name}.{end}", lambda whole=whole: whole().half()  # type: ignore[misc]
+                yield _half(f"{name}.{end}", shape, whole)
         elif rank is None:
-            yield f"{name}.diff", lambda whole=whole: whole().half()  # type: ignore[misc]
+            yield _half(f"{name}.diff", shape, whole)
         else:
             factors = _Factors(whole, rank)
-            yield f"{name}.lora_up.weight", factors.up
-            yield f"{name}.lora_down.weight", factors.down
+            least, more = min(rank, shape[0], math.prod(shape[1:])), (1,) * (len(shape) - 2)
+            yield _half(f"{name}.lora_up.weight", (shape[0], least, *more), factors.up)
+            yield _half(f"{name}.lora_down.weight", (least, *shape[1:]), factors.down)
 
 
-def _joined(stream: Stream, entry: Entry) -> Tensor:
-    return join(entry, {name: stream.get(name) for name in entry.ours})
+def _half(name: str, shape: tuple[int, ...], make: Callable[[], Tensor]) -> Written:
+    return Written(name, shape, torch.float16, lambda: make().half())
 
 
 class _Factors:
@@ -149,9 +153,8 @@ class _Factors:
 
     def up(self) -> Tensor:
         """(rows, r, 1 ...)."""
-        up, down = low_rank(self._whole(), self._rank)
-        self._down = down.half()
-        return up.half()
+        up, self._down = low_rank(self._whole(), self._rank)
+        return up
 
     def down(self) -> Tensor:
         """(r, columns ...), asked for after `up`."""
@@ -170,21 +173,27 @@ def low_rank(weight: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return up.reshape(*up.shape, *([1] * more)), down.reshape(rank, *weight.shape[1:])
 
 
-def _vae(src: Source, prefix: str) -> Parts:
+@contextlib.contextmanager
+def _autoencoder(vae: Vae) -> Iterator[Source]:
+    """Its file, open. Raises `UnsupportedFile` for one without weights, and for a file that was replaced."""
+    if not vae.weights.files:
+        raise UnsupportedFile("pixel_space has no weights to save")
+    residency().check(vae.weights.files)
+    with source(vae.weights.files[0]) as src:
+        yield src
+
+
+def _vae(src: Source, prefix: str) -> Iterator[Written]:
     part, header, tensors = src.part("vae")
     ours = src.header.format == "diffusers" or layout_of(src.header, part) == "diffusers"
-    if not ours or part.family != "kl":  # autoencoders without an older layout keep the names they have
-        return [(prefix + key, lambda key=key: tensors.get(key)) for key in header.tensors]  # type: ignore[misc]
-    return [
-        (prefix + e.theirs, lambda e=e: join(e, {name: tensors.get(name) for name in e.ours}))  # type: ignore[misc]
-        for e in ldm_vae(header.tensors)
-    ]
+    # autoencoders without an older layout keep the names they have
+    layout = ldm_vae if ours and part.family == "kl" else same
+    for entry in layout(header.tensors):
+        yield Written.like(prefix + entry.theirs, functools.partial(_joined, tensors, entry))
 
 
-def _only(files: tuple[File, ...]) -> File:
-    if not files:
-        raise UnsupportedFile("pixel_space has no weights to save")
-    return files[0]
+def _joined(tensors: Tensors, entry: Entry) -> Tensor:
+    return join(entry, {name: tensors.get(name) for name in entry.ours})
 
 
 def _kept(file: File) -> torch.dtype:

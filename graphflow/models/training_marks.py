@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 
 import torch
-from torch import Tensor
 
 from graphflow.diffusion.parametrisation import Discrete, LogUniform, Parametrisation, Velocity
 from graphflow.diffusion.patches import ParametrisationPatch
 from graphflow.families import Facts, family
 from graphflow.models.loading import network_config
 from graphflow.models.sources import Source
+from graphflow.models.writing import Written
 from graphflow.values import Model
-
-Parts = list[tuple[str, Callable[[], Tensor]]]
 
 KEPT = ("embedder.model.visual.", "noise_augmentor.", "edm_mean", "edm_std")
 """Beginnings of names: unCLIP's image encoder with its statistics, and what EDM checkpoints were centred by."""
@@ -31,11 +29,13 @@ def parametrisation(model: Model, src: Source) -> Parametrisation:
     return found
 
 
-def marks(model: Model, src: Source) -> Parts:
+def marks(model: Model, src: Source) -> list[Written]:
     """Empty tensors by whose names loaders tell v prediction and zero terminal signal-to-noise ratio of U-Nets, and what
     the rest of the model's file holds for it.
     """
-    kept: Parts = [(key, lambda key=key: src.tensors.get(key)) for key in src.header.tensors if key.startswith(KEPT)]  # type: ignore[misc]
+    kept = [
+        Written.like(key, functools.partial(src.tensors.get, key)) for key in src.header.tensors if key.startswith(KEPT)
+    ]
     if not family(model.weights.family).context:
         return kept
     found = parametrisation(model, src)
@@ -45,8 +45,8 @@ def marks(model: Model, src: Source) -> Parts:
     limits = {"edm_vpred.sigma_max": found.sigma_max, "edm_vpred.sigma_min": found.sigma_min} if edm else {}
     return [
         *kept,
-        *((name, lambda: torch.zeros(0)) for name in names),
-        *((name, lambda value=value: value.reshape(1).clone()) for name, value in limits.items()),  # type: ignore[misc]
+        *(Written.like(name, functools.partial(torch.zeros, 0)) for name in names),
+        *(Written.like(name, value.reshape(1).clone) for name, value in limits.items()),
     ]
 
 

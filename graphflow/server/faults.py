@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from graphflow.assets import NO_ROOM
 from graphflow.errors import DiskFull, ErrorBody, GraphflowError
 from graphflow.server.schemas import ErrorAnswer
 
@@ -15,8 +15,6 @@ log = logging.getLogger("graphflow.server")
 
 CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
 CODES |= {408: "timeout", 411: "length_required", 413: "too_large", 415: "unsupported_media_type", 416: "bad_range"}
-
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @web.middleware

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 from aiohttp import web
 
-from graphflow.errors import GraphflowError
-from graphflow.files import FOLDERS, ModelFiles
+from graphflow.listing import listing
 from graphflow.node import NodeDef
 from graphflow.registry import BrokenPack, Definitions
 from graphflow.server import schemas
@@ -62,23 +59,6 @@ CATALOG = web.AppKey("catalog", Catalog)
 
 
 async def list_models(call: Call[Nothing, Nothing]) -> schemas.ModelsAnswer:
-    """Models on disk by folder, with what their headers say they are."""
-    return schemas.ModelsAnswer(folders=await asyncio.to_thread(_models, call.service.models))
-
-
-def _models(files: ModelFiles) -> dict[str, list[schemas.ModelFile]]:
-    return {
-        folder: [_described(found.name, found.path, found.size, found.modified) for found in files.listing(folder)]
-        for folder in FOLDERS
-    }
-
-
-@lru_cache(maxsize=10_000)
-def _described(name: str, path: Path, size: int, modified: float) -> schemas.ModelFile:
-    from graphflow.detect import detect
-
-    try:
-        found = detect(path)
-    except (GraphflowError, OSError) as error:
-        return schemas.ModelFile(name=name, size=size, modified=modified, problem=str(error))
-    return schemas.ModelFile(name=name, size=size, modified=modified, kind=found.kind, family=found.family)
+    """Models on disk by folder, with what their headers say they are; hashes as far as they are known."""
+    found = await asyncio.to_thread(listing, call.service.models)
+    return schemas.ModelsAnswer(folders={folder: [told for _, told in models] for folder, models in found.items()})

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from graphflow.assets import Asset, Kind
 from graphflow.errors import ErrorBody, Problem
 from graphflow.jobs import Job, Status
+from graphflow.listing import ModelFile
 from graphflow.node import NodeDef
 from graphflow.service import WorkerStatus
 from graphflow.workflows import Draft, Saved, Version
@@ -165,18 +166,6 @@ class NodesAnswer(Answer):
 
     nodes: list[NodeDef]
     broken: list[BrokenPackAnswer] = []
-
-
-class ModelFile(Answer):
-    """A model on disk, as far as its header tells."""
-
-    name: str
-    size: int
-    modified: float
-    kind: str = ""
-    family: str = ""
-    problem: str = ""
-    """Why it cannot be used."""
 
 
 class ModelsAnswer(Answer):

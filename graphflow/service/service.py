@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from graphflow.assets import Asset, AssetFinder, Assets, Kind, NewFile
+from graphflow.assets import Asset, AssetFinder, Assets, Kind
 from graphflow.documents import open_document
 from graphflow.errors import (
     BadRequest,
@@ -32,6 +32,7 @@ from graphflow.errors import (
 )
 from graphflow.events import (
     BaseEvent,
+    Chunk,
     Event,
     JobCancelled,
     JobDone,
@@ -47,12 +48,13 @@ from graphflow.events import (
 from graphflow.files import ModelFiles
 from graphflow.jobs import FINISHED, MAX_ATTEMPTS, Job, Jobs, Stored, Submission
 from graphflow.registry import BrokenPack, Definitions
+from graphflow.service.arrivals import Arrivals
 from graphflow.service.hub import Hub
 from graphflow.service.metrics import Metrics
 from graphflow.service.notices import AssetNotice, Hello, LiveJob, NodesNotice, QueueNotice, WorkerNotice
 from graphflow.service.progress import JobProgress
 from graphflow.service.slots import Slot
-from graphflow.worker.protocol import Status, Worker
+from graphflow.worker.protocol import Item, Status, Worker
 from graphflow.workflow import Converted, Workflow, canonical, read
 from graphflow.workflows import Workflows
 
@@ -67,6 +69,8 @@ ASKED = 10.0
 """Seconds in which nodes must have judged a plan's inputs."""
 KEPT_TEMPORARY = 24 * 3600.0
 """Seconds that files of kind `temp` are kept."""
+KEPT_PARTS = 3600.0
+"""Seconds without a change after which a half file is one that a crash left."""
 PAUSE_WHEN_FULL = 2.0
 """Seconds until a write is tried again for which the disk had no room."""
 _TEXT_KEY = re.compile(r"[A-Za-z][\w-]{0,78}")
@@ -78,6 +82,7 @@ class Run:
 
     stored: Stored
     slot: Slot
+    arrivals: Arrivals
     progress: JobProgress = field(default_factory=JobProgress)
     made: dict[str, list[Output]] = field(default_factory=dict)
     """Results stored and not yet told, by node."""
@@ -399,29 +404,6 @@ class Service:
         self.hub.publish(AssetNotice(asset=asset))
         return asset
 
-    async def _store(self, run: Run, made: Made) -> Output:
-        """A worker's file, with the workflow embedded, in its place before anybody hears of it.
-
-        Raises `NodeFailed` when it cannot be stored: the name leads elsewhere, or the disk is full.
-        """
-        try:
-            return await self._stored(run, made)
-        except (GraphflowError, OSError, ValueError) as error:
-            message = f"the result {made.name!r} cannot be stored: {getattr(error, 'strerror', None) or error}"
-            raise NodeFailed(made.node, message) from error
-
-    async def _stored(self, run: Run, made: Made) -> Output:
-        extra = run.stored.extra.get("texts", {})
-        texts = {"graphflow": run.stored.workflow, **{key: str(text) for key, text in extra.items()}}
-        data = await asyncio.to_thread(_embedded, made, texts)
-        details = dict(made.details)
-        kind: Kind = "temp" if details.get("temporary") else "output"
-        file = NewFile(data, made.media_type, details.get("width"), details.get("height"), made.job, made.node)
-        prefix = made.name.replace("%batch_num%", str(made.index))
-        asset = await self.assets.save(kind, prefix, file, suffix=details.pop("suffix", ""))
-        self.hub.publish(AssetNotice(asset=asset))
-        return Output(node=made.node, name=asset.name, asset=asset.id, media_type=made.media_type, details=details)
-
     # --- running
 
     async def _dispatch(self) -> None:
@@ -474,7 +456,8 @@ class Service:
 
     def _begin(self, stored: Stored, slot: Slot, plan: Plan) -> None:
         id = stored.job.id
-        run = self._runs[id] = Run(stored, slot)
+        arrivals = Arrivals(self.assets, _texts(stored), lambda asset: self.hub.publish(AssetNotice(asset=asset)))
+        run = self._runs[id] = Run(stored, slot, arrivals)
         slot.jobs[id] = stored.job.attempt > 0
         run.task = asyncio.create_task(self._run(run, plan))
         self._queue_changed()
@@ -498,6 +481,7 @@ class Service:
             log.exception("job %s", id)
             await self._fail(run, GraphflowError(f"{type(error).__name__}: {error}; this is a fault of GraphFlow"))
         finally:
+            run.arrivals.close()
             del self._runs[id]
             run.slot.jobs.pop(id, None)
             self._tell_worker(run.slot)
@@ -523,8 +507,9 @@ class Service:
             await self._tidy()
 
     async def _tidy(self) -> None:
-        """Forgets the oldest jobs, and takes away what was to be looked at a day ago."""
+        """Forgets the oldest jobs, and takes away what was to be looked at a day ago and what a crash left."""
         await self.jobs.prune(self._history)
+        await asyncio.to_thread(self.assets.sweep, time.time() - KEPT_PARTS)
         await self.assets.clear_temporary(time.time() - KEPT_TEMPORARY)
 
     async def _note_picture(self, run: Run) -> None:
@@ -533,9 +518,7 @@ class Service:
         if pictures:
             await self.workflows.made(run.stored.workflow, pictures[0].asset)
 
-    async def _take(
-        self, run: Run, messages: Sequence[Event | Passing | Made]
-    ) -> tuple[list[Event], NodeFailed | None]:
+    async def _take(self, run: Run, messages: Sequence[Item]) -> tuple[list[Event], NodeFailed | None]:
         """The events of a worker's messages, up to a result that cannot be stored, and why that is.
 
         Files are stored, and told of before whatever comes next.
@@ -544,15 +527,23 @@ class Service:
         for message in messages:
             if isinstance(message, Passing):
                 self.hub.publish(message)
-            elif isinstance(message, Made):
+            elif isinstance(message, Made | Chunk):
                 try:
-                    run.made.setdefault(message.node, []).append(await self._store(run, message))
+                    await self._arrived(run, message)
                 except NodeFailed as error:
                     return events, error
             else:
                 events += self._results(run)
                 events.append(self._completed(run, message, events))
         return events, None
+
+    @staticmethod
+    async def _arrived(run: Run, message: Made | Chunk) -> None:
+        if isinstance(message, Chunk):
+            await run.arrivals.chunk(message)
+            run.slot.worker.took(message.job)
+        else:
+            run.made.setdefault(message.node, []).append(await run.arrivals.made(message))
 
     def _results(self, run: Run) -> list[Event]:
         job = run.stored.job.id
@@ -648,10 +639,10 @@ class Service:
             slot.worker.watch(watched)
 
 
-def _embedded(made: Made, texts: Mapping[str, str]) -> bytes:
-    from graphflow import pictures  # Pillow is loaded with the first picture
-
-    return pictures.embed(made.data, made.media_type, texts)
+def _texts(stored: Stored) -> dict[str, str]:
+    """What is written into a job's files: the workflow, and what the client sent along."""
+    extra = stored.extra.get("texts", {})
+    return {"graphflow": stored.workflow, **{key: str(text) for key, text in extra.items()}}
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -661,9 +652,9 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-async def _batches(messages: AsyncIterator[Event | Passing | Made]) -> AsyncIterator[list[Event | Passing | Made]]:
+async def _batches(messages: AsyncIterator[Item]) -> AsyncIterator[list[Item]]:
     """What has come since the last batch, together: one transaction stores it all."""
-    waiting: asyncio.Queue[Event | Passing | Made | Exception | None] = asyncio.Queue(maxsize=2 * BATCH)
+    waiting: asyncio.Queue[Item | Exception | None] = asyncio.Queue(maxsize=2 * BATCH)
 
     async def pump() -> None:
         try:
@@ -679,7 +670,7 @@ async def _batches(messages: AsyncIterator[Event | Passing | Made]) -> AsyncIter
         end: Exception | None = None
         is_open = True
         while is_open:
-            batch: list[Event | Passing | Made] = []
+            batch: list[Item] = []
             item = await waiting.get()
             while is_open:
                 if item is None or isinstance(item, Exception):

@@ -12,6 +12,7 @@ from graphflow.plan import Plan
 from graphflow.process import let_threads_sleep
 from graphflow.registry import Definitions
 from graphflow.worker.protocol import ENDS, Greeting, Item, Status, WorkerSettings
+from graphflow.worker.window import Window
 
 if TYPE_CHECKING:
     from graphflow.worker.setup import Bench
@@ -29,6 +30,7 @@ class LocalWorker:
         self._starting: asyncio.Task[None] | None = None
         self._changed: Callable[[Status], None] = lambda _: None
         self._jobs = 0
+        self._windows: dict[str, Window] = {}
 
     @property
     def status(self) -> Status:
@@ -82,8 +84,9 @@ class LocalWorker:
         def emit(item: Item) -> None:
             loop.call_soon_threadsafe(items.put_nowait, item)
 
+        window = self._windows[plan.job] = Window(emit)
         self._count(1)
-        thread = threading.Thread(target=engine.run, args=(plan, emit), name=f"job {plan.job}", daemon=True)
+        thread = threading.Thread(target=engine.run, args=(plan, window.send), name=f"job {plan.job}", daemon=True)
         thread.start()
         try:
             while True:
@@ -92,7 +95,8 @@ class LocalWorker:
                 if isinstance(item, ENDS):
                     return
         finally:
-            engine.cancel(plan.job)
+            self.cancel(plan.job)
+            del self._windows[plan.job]
             self._count(-1)
 
     def _count(self, change: int) -> None:
@@ -103,6 +107,13 @@ class LocalWorker:
         """Ends a job within a step."""
         if self._bench is not None:
             self._bench.engine.cancel(job)
+        if (window := self._windows.get(job)) is not None:
+            window.open()
+
+    def took(self, job: str) -> None:
+        """Says that a chunk is stored."""
+        if (window := self._windows.get(job)) is not None:
+            window.took()
 
     def watch(self, looking: bool) -> None:
         """Says whether anybody looks at previews."""

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -28,6 +29,7 @@ from graphflow import __version__
 from graphflow.errors import WorkerDied
 from graphflow.worker.protocol import ENDS, Greeting, Item, WorkerSettings
 from graphflow.worker.remote import RemoteWorker
+from graphflow.worker.window import Window
 
 if TYPE_CHECKING:
     from graphflow.plan import Plan
@@ -171,6 +173,10 @@ class ProcessWorker(RemoteWorker):
         """Ends a job within a step."""
         self._send(("cancel", job))
 
+    def took(self, job: str) -> None:
+        """Says that a chunk is stored."""
+        self._send(("took", job))
+
     def watch(self, looking: bool) -> None:
         """Says whether anybody looks at previews."""
         self._looking = looking
@@ -255,6 +261,7 @@ def child(pipe: Connection, settings: WorkerSettings) -> None:
 def serve(pipe: Connection, bench: Any) -> None:
     """Serves a parent with a bench (`graphflow.worker.setup.Bench`) until the pipe closes."""
     lock = threading.Lock()
+    windows: dict[str, Window] = {}
 
     def send(word: str, key: Any, content: Any) -> None:
         with lock:
@@ -270,10 +277,16 @@ def serve(pipe: Connection, bench: Any) -> None:
             match word:
                 case "run":
                     (plan,) = content
-                    emit = _emitter(send, plan.job)
-                    threading.Thread(target=bench.engine.run, args=(plan, emit), name=plan.job, daemon=True).start()
+                    windows[plan.job] = Window(partial(send, "item", plan.job))
+                    run = partial(_run, bench, plan, windows)
+                    threading.Thread(target=run, name=plan.job, daemon=True).start()
                 case "cancel":
                     bench.engine.cancel(content[0])
+                    if window := windows.get(content[0]):
+                        window.open()
+                case "took":
+                    if window := windows.get(content[0]):
+                        window.took()
                 case "watch":
                     bench.looking = content[0]
                 case "peek":
@@ -301,5 +314,11 @@ def _answer_aside(send: Callable[[str, Any, Any], None], number: int, ask: Calla
     threading.Thread(target=lambda: send("answer", number, ask(*content)), name="answer", daemon=True).start()
 
 
-def _emitter(send: Callable[[str, Any, Any], None], job: str) -> Callable[[Item], None]:
-    return lambda item: send("item", job, item)
+def _run(bench: Any, plan: Plan, windows: dict[str, Window]) -> None:
+    """One job, to its end."""
+    window = windows[plan.job]
+    try:
+        bench.engine.run(plan, window.send)
+    finally:
+        if windows.get(plan.job) is window:  # the job may run again already
+            del windows[plan.job]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from graphflow.errors import Problem
-from graphflow.events import Event, JobCancelled, JobDone, JobFailed, Made, Passing
+from graphflow.events import Chunk, Event, JobCancelled, JobDone, JobFailed, Made, Passing
 from graphflow.node import NodeDef
 from graphflow.registry import BrokenPack, Definitions
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from graphflow.plan import Plan  # which loads networkx; a server answers before it needs that
 
 State = Literal["starting", "ready", "busy", "dead"]
-Item = Event | Passing | Made
-"""What a running plan gives."""
+Item = Event | Passing | Made | Chunk
+"""What a running plan gives. Whoever takes a `Chunk` says so with `Worker.took` once it is stored."""
 ENDS = (JobDone, JobFailed, JobCancelled)
 """The last thing that a running plan gives is one of these."""
 
@@ -121,6 +121,9 @@ class Worker(Protocol):
 
     def cancel(self, job: str) -> None:
         """Ends a job within a step."""
+
+    def took(self, job: str) -> None:
+        """Says that a chunk of one of a job's files is stored: the worker waits while several are not."""
 
     def watch(self, looking: bool) -> None:
         """Says whether anybody looks at previews."""

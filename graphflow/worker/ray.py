@@ -112,6 +112,10 @@ class RayWorker(RemoteWorker):
         """Ends a job within a step."""
         self._tell("cancel", job)
 
+    def took(self, job: str) -> None:
+        """Says that a chunk is stored."""
+        self._tell("took", job)
+
     def watch(self, looking: bool) -> None:
         """Says whether anybody looks at previews."""
         self._looking = looking
@@ -165,6 +169,10 @@ class Hand:
     async def cancel(self, job: str) -> None:
         """Ends a job within a step."""
         self._worker.cancel(job)
+
+    async def took(self, job: str) -> None:
+        """Says that a chunk is stored."""
+        self._worker.took(job)
 
     async def watch(self, looking: bool) -> None:
         """Says whether anybody looks at previews."""

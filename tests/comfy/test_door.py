@@ -531,7 +531,7 @@ async def test_nodes_are_described(client: Client) -> None:
     every = await (await client.get("/object_info")).json()
     one = await (await client.get("/api/object_info/Color")).json()
 
-    assert set(every) == {"Color", "Picky", "Load", "Wait", "Say", "Fail", "Die", "Show"}
+    assert set(every) == {"Color", "Big", "Picky", "Load", "Wait", "Say", "Fail", "Die", "Show"}
     assert one == {"Color": every["Color"]}
     assert await (await client.get("/object_info/Nope")).json() == {}
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from graphflow.cli import main
 from graphflow.comfy.extra_paths import read_extra_paths
 from graphflow.config import Config, load
 from graphflow.errors import BadRequest
@@ -65,3 +67,19 @@ def test_models_in_further_places_are_found(tmp_path: Path) -> None:
     assert worker_settings(config).places[1:] == (("loras", tmp_path / "elsewhere"),)
     with pytest.raises(BadRequest, match="FOLDER=DIR"):
         load({"places": ("no path",), "data": tmp_path}, {})
+
+
+def test_models_that_another_program_s_file_names_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs/loras").mkdir(parents=True)
+    (tmp_path / "theirs/loras/mine.safetensors").write_bytes(b"nothing")
+    paths = tmp_path / "extra_model_paths.yaml"
+    paths.write_text(f"other:\n  base_path: {tmp_path / 'theirs'}\n  loras: loras\n")
+
+    assert main(["models", "--json", "--data", str(tmp_path / "data"), "--extra-model-paths", str(paths)]) == 0
+
+    told = json.loads(capsys.readouterr().out)["loras"]
+    assert {model["name"]: model["path"] for model in told}["mine.safetensors"] == str(
+        tmp_path / "theirs/loras/mine.safetensors"
+    )

@@ -134,8 +134,15 @@ export interface ModelFile {
   readonly name: string;
   readonly size: number;
   readonly modified: number;
+  readonly sha256: string;
   readonly kind: string;
   readonly family: string;
+  readonly families: readonly string[];
+  readonly dtype: string;
+  readonly format: string;
+  readonly parameters: number;
+  readonly parts: readonly string[];
+  readonly lacks: readonly string[];
   readonly problem: string;
 }
 
