@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -431,6 +432,48 @@ def test_a_pack_of_several_files_starts_up_imports_and_registers(home: Home) -> 
     failed = home.run({"r": ("Reaches", {}), "s": ("Show", {"value": "r.INT"})})[-1]
     assert isinstance(failed, JobFailed)
     assert "comfy.sd.load_checkpoint_guess_config is part of ComfyUI's own engine" in failed.error.message
+
+
+def test_a_pack_that_reaches_for_what_is_not_here_loads_and_only_its_use_is_told(home: Home) -> None:
+    home.pack("reaching.py", """
+        import os
+        import folder_paths
+        import comfy.supported_models
+        from comfy.ldm.modules.attention import optimized_attention
+        from comfy.utils import something_new
+        from comfy_extras.nodes_custom_sampler import SamplerCustom
+        from nodes import LoraLoader, MAX_RESOLUTION
+        from server import PromptServer, BinaryEventTypes
+        ROOT = os.path.dirname(folder_paths.__file__)
+
+        class Plain:
+            RETURN_TYPES, FUNCTION = ("STRING",), "go"
+            @classmethod
+            def INPUT_TYPES(s): return {"required": {}}
+            def go(self):
+                PromptServer.instance.send_sync(BinaryEventTypes.UNENCODED_PREVIEW_IMAGE, ["PNG", None, None])
+                return (f"{os.path.basename(ROOT)} {isinstance(3, LoraLoader)}",)
+        class Loads(Plain):
+            def go(self): return (LoraLoader().load_lora(None, None, "x", 1, 1),)
+        class Attends(Plain):
+            def go(self): return (optimized_attention(1, 2),)
+        class Derived(SamplerCustom): pass
+        NODE_CLASS_MAPPINGS = {"Plain": Plain, "Loads": Loads, "Attends": Attends, "Derived": Derived}
+    """)  # fmt: skip
+    home.pack("scripts_only/__init__.py", "NODE_CLASS_MAPPINGS = {}\nWEB_DIRECTORY = 'js'")
+    (reason,) = home.loaded()
+    assert reason == (
+        "reaching.py: Derived: AttributeError: comfy_extras.nodes_custom_sampler.SamplerCustom is part of ComfyUI's own "
+        "engine, which is not here: use nodes of this server"
+    )
+    assert home.shown({"p": ("Plain", {}), "s": ("Show", {"value": "p.STRING"})})["s"] == (
+        f"{home.folder.parent.name} False".encode()
+    )
+    for type, name in (("Loads", "nodes.LoraLoader"), ("Attends", "comfy.ldm.modules.attention.optimized_attention")):
+        failed = home.run({"p": (type, {}), "s": ("Show", {"value": "p.STRING"})})[-1]
+        assert isinstance(failed, JobFailed)
+        assert f"{name} is part of ComfyUI's own engine" in failed.error.message
+    assert not [name for name in sys.modules if name.partition(".")[0] in ("comfy", "comfy_extras")]
 
 
 def test_a_start_that_fails_is_told_and_the_pack_still_loads(home: Home) -> None:

@@ -118,7 +118,7 @@ def _nodes_of(module: Any, path: Path, surface: Surface, broken: list[BrokenPack
     classes: dict[str, Any] = dict(getattr(module, "NODE_CLASS_MAPPINGS", None) or {})
     if not classes and hasattr(module, "comfy_entrypoint"):
         classes = _from_entry_point(module.comfy_entrypoint)
-    if not classes:
+    elif not hasattr(module, "NODE_CLASS_MAPPINGS"):
         raise ImportError("it defines neither NODE_CLASS_MAPPINGS nor comfy_entrypoint")
     for type_, cls in classes.items():
         try:

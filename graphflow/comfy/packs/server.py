@@ -14,6 +14,14 @@ from graphflow.comfy.packs.stage import say, tell_text
 from graphflow.comfy.passing import LARGEST
 
 
+class BinaryEventTypes:
+    """Kinds of binary messages."""
+
+    PREVIEW_IMAGE = 1
+    UNENCODED_PREVIEW_IMAGE = 2
+    TEXT = 3
+
+
 class Server:
     """`PromptServer.instance`: what a running node says is passed on, and so is what clients ask of packs' routes."""
 

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from graphflow.comfy.packs import graphs, typed
+from graphflow.comfy.packs.absent import Finder, absent
 from graphflow.comfy.packs.folder_paths import folder_paths
-from graphflow.comfy.packs.server import Server
+from graphflow.comfy.packs.server import BinaryEventTypes, Server
 from graphflow.comfy.packs.stage import Folders, stop_if_interrupted, tell_progress
 from graphflow.errors import Cancelled, UnsupportedFile
 
@@ -37,6 +38,7 @@ class Surface:
         self._lock = threading.Lock()
         self._depth = 0
         self._placed: list[str] = []
+        self._finder = Finder()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -46,13 +48,17 @@ class Surface:
             if self._depth == 1:
                 self._placed = [name for name in self._modules if name not in sys.modules]
                 sys.modules.update({name: self._modules[name] for name in self._placed})
+                sys.meta_path.append(self._finder)
         try:
             yield
         finally:
             with self._lock:
                 self._depth -= 1
                 if self._depth == 0:
-                    for name in self._placed:
+                    sys.meta_path.remove(self._finder)
+                    found = {name: one for name, one in sys.modules.items() if _is_absent(one, self._finder)}
+                    self._modules.update(found)
+                    for name in (*self._placed, *found):
                         sys.modules.pop(name, None)
 
 
@@ -70,7 +76,7 @@ def _modules(
         "folder_paths": folder_paths(folders),
         "nodes": _nodes(folders),
         "node_helpers": _node_helpers(),
-        "server": {"PromptServer": server},
+        "server": {"PromptServer": server, "BinaryEventTypes": BinaryEventTypes},
         "comfy": {},
         "comfy.utils": {
             "ProgressBar": ProgressBar,
@@ -100,8 +106,10 @@ def _modules(
         "comfy_api.v0_0_2": api,
     }
     modules = {name: _module(name, content) for name, content in contents.items()}
-    for name in (name for name, content in contents.items() if not content and name not in PACKAGES):
-        modules[name].__getattr__ = partial(_absent, name)  # type: ignore[method-assign]
+    for name in ("folder_paths", "nodes", "server", "execution", "node_helpers"):
+        modules[name].__file__ = str(folders.base / f"{name}.py")  # packs find ComfyUI's folder by them
+    for name in (name for name in contents if name not in (*PACKAGES, "folder_paths") and name not in WHOLE):
+        modules[name].__getattr__ = partial(absent, name)  # type: ignore[method-assign]
     for name, module in modules.items():
         parent, _, child = name.rpartition(".")
         if parent:
@@ -110,17 +118,15 @@ def _modules(
     return modules
 
 
+WHOLE = ("comfy.comfy_types", "comfy.comfy_types.node_typing", "comfy_api.latest", "comfy_api.v0_0_2")
+"""Modules that hold all that they are to hold."""
 PACKAGES = ("comfy", "comfy_execution", "comfy_api")
 """Modules that only hold others."""
 
 
-def _absent(module: str, name: str) -> Any:
-    """For what reaches into ComfyUI's models: the pack loads, and whoever uses it is told."""
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise AttributeError(
-        f"{module}.{name} is part of ComfyUI's own engine, which is not here: use nodes of this server"
-    )
+def _is_absent(module: ModuleType, finder: Finder) -> bool:
+    spec = getattr(module, "__spec__", None)
+    return spec is not None and spec.loader is finder
 
 
 def _module(name: str, content: Mapping[str, Any]) -> ModuleType:
