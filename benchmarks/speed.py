@@ -53,12 +53,12 @@ class Subject:
     vae: Vae | None = None
 
 
-def on_board() -> Subject:
+def on_board(text: str = "a red apple") -> Subject:
     """The U-Net that ships."""
     parts = checkpoint_loader_simple(
         File("graphflow-emoji", builtin_models() / "checkpoints" / "graphflow-emoji", "board")
     )
-    texts = [clip_text_encode(text, parts.CLIP) for text in ("a red apple", "")]
+    texts = [clip_text_encode(text, parts.CLIP) for text in (text, "")]
     return Subject(parts.MODEL, texts[0], texts[1], Latent(torch.zeros(1, 4, 8, 8)), "normal", parts.VAE)
 
 
@@ -104,11 +104,11 @@ def packed(subject: Subject, kind: str) -> Model:
     return Model(Weights((File(path.name, path, kind),), "model", "flux"))
 
 
-def painted(subject: Subject, model: Model) -> tuple[Tensor, float]:
+def painted(subject: Subject, model: Model, seed: int = 7) -> tuple[Tensor, float]:
     """The latent, and the processor time in seconds."""
     lane = Lane(
         lambda: k_sampler(
-            model, seed=7, steps=STEPS, cfg=4.0, sampler_name="euler", scheduler=subject.scheduler,  # type: ignore[arg-type]
+            model, seed=seed, steps=STEPS, cfg=4.0, sampler_name="euler", scheduler=subject.scheduler,  # type: ignore[arg-type]
             positive=subject.positive, negative=subject.negative, latent_image=subject.latent,
         )
     )  # fmt: skip

@@ -31,7 +31,8 @@ def deep_cache(
 ) -> Model:
     """Faster U-Nets: deep features are taken from an earlier step, which changes details of the picture a little.
 
-    For Stable Diffusion 1.5, 2 and XL. Other jobs on the same model are not touched.
+    On the model on board, in 20 steps: interval 2 gives 57 dB of likeness (PSNR), 3 gives 52, 4 gives 40, 5 gives
+    37. For Stable Diffusion 1.5, 2 and XL. Other jobs on the same model are not touched.
     """
     return model.patched(DeepCachePatch(interval, depth, start_percent, end_percent))
 
@@ -46,7 +47,8 @@ def first_block_cache(
 ) -> Model:
     """Faster transformers: while the first block sees little change, the others repeat what they said before.
 
-    For Stable Diffusion 3, Flux, Qwen-Image, Z-Image, Wan and their kin. Other jobs on the same model are not touched.
+    The default is not measured here: others publish 0.05 to 0.12 for Flux. For Stable Diffusion 3, Flux,
+    Qwen-Image, Z-Image, Wan and their kin. Other jobs on the same model are not touched.
     """
     return model.patched(FirstBlockPatch(threshold, max_skips, start_percent, end_percent))
 
@@ -64,6 +66,7 @@ def easy_cache(
 ) -> Model:
     """Faster models of every family: while the output moves along with the input, whole calls are left out.
 
+    On the model on board, in 20 steps: a threshold of 0.1 gives 54 dB of likeness (PSNR), 0.2 gives 40, 0.3 gives 33.
     `verbose` makes no difference here. Other jobs on the same model are not touched.
     """
     return model.patched(EasyCachePatch(reuse_threshold, start_percent, end_percent))
