@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 
@@ -502,6 +504,30 @@ def test_async_nodes_of_one_job_go_on_at_once(here: World) -> None:
     })  # fmt: skip
     assert {e.node: e.data for e in events if isinstance(e, Made)} == {"s": b"ONE", "t": b"TWO"}
     assert {(e.node, e.value, e.total) for e in events if isinstance(e, NodeProgress)} == {("a", 1, 2), ("b", 1, 2)}
+
+
+def test_pictures_that_an_output_node_sends_go_to_its_client_and_are_not_kept(here: World) -> None:
+    here.pack("sending.py", """
+        import PIL.Image
+        from server import PromptServer, BinaryEventTypes
+        class Send:
+            RETURN_TYPES, FUNCTION, OUTPUT_NODE = (), "go", True
+            @classmethod
+            def INPUT_TYPES(cls): return {"required": {}}
+            def go(self):
+                for size in (2, 3):
+                    picture = PIL.Image.new("RGBA", (size, 1), "red")
+                    kind = BinaryEventTypes.UNENCODED_PREVIEW_IMAGE
+                    PromptServer.instance.send_sync(kind, ["JPEG" if size == 3 else "PNG", picture, None])
+                return {"ui": {"images": [{"source": "websocket"}]}}
+        NODE_CLASS_MAPPINGS = {"Send": Send}
+    """)  # fmt: skip
+    here.load()
+    made = [event for event in here.run({"n": ("Send", {})}) if isinstance(event, Made)]
+    assert [(one.media_type, one.details["socket"], one.details["width"]) for one in made] == [
+        ("image/png", True, 2), ("image/jpeg", True, 3),
+    ]  # fmt: skip
+    assert [PIL.Image.open(io.BytesIO(one.data)).size for one in made] == [(2, 1), (3, 1)]
 
 
 def test_an_async_node_that_fails_ends_the_others(here: World) -> None:

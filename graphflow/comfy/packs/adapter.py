@@ -112,10 +112,11 @@ class _Adapter:
                 value = yield from lazy.pop(name)
                 given[name] = [_given(value, known)] if self.shape.takes_lists else _given(value, known)
         arguments = {**self._arranged(given, checked=True), **hidden}
-        result = yield from in_thread(lambda: self._run(method, arguments, inputs.values()))
+        sent: list[Artifact] = []
+        result = yield from in_thread(lambda: self._run(method, arguments, inputs.values()), sent)
         if inspect.iscoroutine(result):
-            result = yield from on_loop(partial(self._finish, result, inputs.values()))
-        return self._returned(result.as_dict() if isinstance(result, NodeOutput) else result, known)
+            result = yield from on_loop(partial(self._finish, result, inputs.values()), sent)
+        return self._returned(result.as_dict() if isinstance(result, NodeOutput) else result, known, sent)
 
     def _run(self, method: Callable[..., Any], given: Mapping[str, Any], inputs: Iterable[Any]) -> Any:
         with self.surface.installed(), knowing(inputs):
@@ -177,14 +178,14 @@ class _Adapter:
 
     # --- what came out ---
 
-    def _returned(self, result: Any, known: Mapping[int, Value]) -> Any:
+    def _returned(self, result: Any, known: Mapping[int, Value], sent: Sequence[Artifact]) -> Any:
         shown: Mapping[str, Any] = {}
         if isinstance(result, dict):
             shown = result.get("ui") or {}
             if result.get("expand"):
                 return _grown(result["expand"], result.get("result") or (), known)
             result = result.get("result")
-        artifacts = list(self._artifacts(shown)) if self.shape.is_output else []
+        artifacts = [*sent, *self._artifacts(shown)] if self.shape.is_output else []
         if not self.shape.outputs:
             return artifacts
         if isinstance(result, ExecutionBlocker):

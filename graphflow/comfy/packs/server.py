@@ -8,9 +8,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import PIL.Image
 from aiohttp import web
 
-from graphflow.comfy.packs.stage import say, tell_text
+from graphflow.comfy.packs.stage import say, send_picture, tell_text
 from graphflow.comfy.passing import LARGEST
 
 
@@ -40,10 +41,12 @@ class Server:
         threading.Thread(target=loop.run_forever, name="pack-routes", daemon=True).start()
         return loop
 
-    def send_sync(self, event: str, data: Any, sid: str | None = None) -> None:
-        """A message for the pack's own scripts in the page that asked for the run; pictures in binary are not sent."""
+    def send_sync(self, event: str | int, data: Any, sid: str | None = None) -> None:
+        """A message for the pack's own scripts in the page that asked for the run, or `(format, picture, size)` for it."""
         if isinstance(event, str):
             say(event, data)
+        elif event == BinaryEventTypes.UNENCODED_PREVIEW_IMAGE and isinstance(data[1], PIL.Image.Image):
+            send_picture(str(data[0]), data[1])
 
     def send_progress_text(self, text: str, node_id: Any = None, sid: str | None = None) -> None:
         """Says in words how far the running node is."""

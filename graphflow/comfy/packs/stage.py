@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import queue
@@ -18,6 +19,7 @@ from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import torch
 
 from graphflow.errors import Cancelled
@@ -127,6 +129,8 @@ class Call:
 
     tell: Callable[[Progress | Say], Any]
     """Takes its progress and its words, from any thread."""
+    pictures: list[Artifact] = field(default_factory=list)
+    """What it sends over the WebSocket."""
     interrupted: threading.Event = field(default_factory=threading.Event)
     place: list[float] = field(default_factory=lambda: [0.0, 1.0])
     """How far it is: value and total."""
@@ -162,6 +166,17 @@ def say(kind: str, content: Any) -> None:
         log.warning("a message %r of a pack is no JSON, or larger than %d bytes: it is not sent", kind, MOST_SAID)
 
 
+def send_picture(format: str, picture: PIL.Image.Image) -> None:
+    """Sends a picture to the client that asked for the run, if the running node is an output."""
+    if (call := CALL.get()) is None:
+        return
+    out = io.BytesIO()
+    format = "JPEG" if format.upper() in ("JPEG", "JPG") else "PNG"
+    (picture.convert("RGB") if format == "JPEG" else picture).save(out, format)
+    details = {"temporary": True, "socket": True, "width": picture.width, "height": picture.height}
+    call.pictures.append(Artifact(f"image/{format.lower()}", out.getvalue(), "websocket", details))
+
+
 def stop_if_interrupted() -> None:
     """Raises `Cancelled` once the running call is not wanted any more."""
     if (call := CALL.get()) is not None and call.interrupted.is_set():
@@ -174,13 +189,15 @@ class _Outcome:
     error: BaseException | None = None
 
 
-def in_thread(work: Callable[[], Any]) -> Generator[Progress | Say, Any, Any]:
+def in_thread(work: Callable[[], Any], pictures: list[Artifact]) -> Generator[Progress | Say, Any, Any]:
     """What `work` returns; its progress and its words are yielded while it runs in a thread of its own.
+
+    What it sends over the WebSocket is added to `pictures`.
 
     When the generator is closed, the thread is told to stop; it does at its next look.
     """
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    call = Call(told.put)
+    call = Call(told.put, pictures)
 
     def run() -> None:
         CALL.set(call)
@@ -203,11 +220,11 @@ def in_thread(work: Callable[[], Any]) -> Generator[Progress | Say, Any, Any]:
     return item.result
 
 
-def on_loop(work: Callable[[], Coroutine[Any, Any, Any]]) -> Generator[Await, Any, Any]:
+def on_loop(work: Callable[[], Coroutine[Any, Any, Any]], pictures: list[Artifact]) -> Generator[Await, Any, Any]:
     """What a coroutine returns, which runs on the job's event loop; other nodes of the job go on meanwhile."""
 
     async def run(tell: Callable[[Progress | Say], None]) -> Any:
-        call = Call(tell)
+        call = Call(tell, pictures)
         CALL.set(call)
         try:
             return await work()
