@@ -26,17 +26,11 @@ from graphflow.errors import GraphflowError, Problem, UnsupportedFile
 from graphflow.families import FAMILIES
 from graphflow.node import File, NodeDef, Text
 
-SPACES: Mapping[str, str] = {one.name: one.space for one in FAMILIES.values()}
-"""Family -> the space of its latents."""
-
 TITLES: Mapping[str, str] = {
     **{one.name: one.title for one in FAMILIES.values()},
     "sd": "Stable Diffusion 1 and 2",
     "wan 2.2": "Wan 2.2 5B",
 }
-
-ALSO_FITS: Mapping[str, frozenset[str]] = {"flux": frozenset({"chroma"})}
-"""Conditioning of the family on the left serves those on the right, too."""
 
 
 _GIVEN: Mapping[str, tuple[str, ...]] = {"frames": ("start_image", "end_image")}
@@ -273,23 +267,34 @@ def _serves(found: Detected, wire: str, name: str) -> Known | None:
     return None
 
 
+USUAL = (4, 5, 7, 8, 9)
+"""Channels that U-Nets take: inpainting, depth and instruction networks more beside the latent's four."""
+
+
+def _own_space(channels: int) -> str:
+    """Of U-Nets whose latents have other channels."""
+    return f"{channels} channels"
+
+
 def space_of(found: Detected) -> str:
     """The space of a model's latents; one of unusual channels has its own."""
     channels = found.details.get("latent_channels") or found.details.get("in_channels")
-    if SPACES[found.family] == "wan" and found.details.get("latent_channels") == 48:
-        return "wan 2.2"
-    usual = (None, 4, 5, 7, 8, 9)  # inpainting, depth and instruction networks take more beside the latent's four
-    return f"{channels} channels" if SPACES[found.family] == "sd" and channels not in usual else SPACES[found.family]
+    family = FAMILIES[found.family]
+    if family.context and channels and channels not in USUAL:
+        return _own_space(channels)
+    return next((space for (_, own), space in family.autoencoders.items() if own == channels), family.space)
 
 
 def _spaces_of_vae(found: Detected) -> frozenset[str]:
     channels = found.details.get("latent_channels") or 0
     kind = next(part.family for part in found.parts if part.name == "vae")
-    if kind in ("wan", "dc"):
-        wan = "wan 2.2" if channels == 48 else "wan"
-        return frozenset({wan if kind == "wan" else "sana"})
-    known = {4: {"sd", "sdxl"}, 16: {"sd3", "flux", "16 channels"}, 32: {"flux2"}}
-    return frozenset(known.get(channels, {f"{channels} channels"} if channels else set()))
+    kind = "kl" if kind == "tiny" else kind
+    every = [one.autoencoders for one in FAMILIES.values()]
+    exact = {spaces[kind, channels] for spaces in every if (kind, channels) in spaces}
+    if kind == "kl":
+        return frozenset({*exact, *([_own_space(channels)] if channels not in USUAL else [])} if channels else ())
+    usual = {spaces[key] for spaces in every if (key := next(iter(spaces)))[0] == kind}
+    return frozenset(exact or usual)
 
 
 def _from_inputs(wire: str, by_type: Mapping[str, Known]) -> Known | None:
@@ -342,8 +347,7 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
             if not latent.spaces & vae.spaces:
                 yield _clash(id, name, "the VAE", vae, "the latent", latent)
         for _, cond in conds[:1]:
-            spaces = frozenset(SPACES.get(family, "") for family in cond.families)
-            if not vae.spaces & spaces and not any("channels" in space for space in vae.spaces):
+            if not vae.spaces & _spaces_of_text(cond.families, vae.spaces):
                 yield _clash(id, name, "the VAE", vae, "the conditioning", cond)
     for name, control in of("CONTROL_NET"):
         for _, cond in conds[:1]:
@@ -380,8 +384,16 @@ def _no_place(id: str, input: str, brought: str, model: Known) -> Problem:
     return _problem(id, input, message, wanted, model.beside or "a model for texts alone")
 
 
+def _spaces_of_text(families: frozenset[str], spaces: frozenset[str]) -> frozenset[str]:
+    """The spaces of these families' models, and of these spaces those that a U-Net of theirs may have."""
+    kinds = [FAMILIES[name] for name in families if name in FAMILIES]
+    own = {space for space in spaces if space.endswith(" channels") and any(kind.context for kind in kinds)}
+    return frozenset({*(kind.space for kind in kinds), *own})
+
+
 def _fits(found: frozenset[str], wanted: frozenset[str]) -> bool:
-    return bool(found & wanted) or any(ALSO_FITS.get(one, frozenset()) & wanted for one in found)
+    also = {name for one in wanted if one in FAMILIES for name in FAMILIES[one].also_understands}
+    return bool(found & (wanted | also))
 
 
 def _adapters(id: str, node: CheckedNode, seen: Mapping[str, Known], types: Mapping[str, str]) -> Iterator[Problem]:

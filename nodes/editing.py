@@ -35,7 +35,7 @@ def text_encode_qwen_image_edit(
             return encoder.encode(prompt)
     picture = _scaled(image, PAINTED, 1)
     with loaded(clip) as encoder:
-        told = encoder.encode_shown(MARK + prompt, Shown("qwen_image_edit", (picture.data[0, ..., :3],)))
+        told = encoder.encode_shown(MARK + prompt, Shown("edit", (picture.data[0, ..., :3],)))
     return _referring(told, [_latent(vae, picture)] if vae else [])
 
 
@@ -56,7 +56,7 @@ def text_encode_qwen_image_edit_plus(
     marks = "".join(f"Picture {n}: {MARK}" for n in range(1, len(images) + 1))
     small = tuple(_scaled(image, LOOKED, 1).data[0, ..., :3] for image in images)
     with loaded(clip) as encoder:
-        told = encoder.encode_shown(marks + prompt, Shown("qwen_image_edit", small))
+        told = encoder.encode_shown(marks + prompt, Shown("edit", small))
     return _referring(told, [_latent(vae, _scaled(image, PAINTED, 8)) for image in images] if vae else [])
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field
 
 from graphflow.api import Clip, ClipVision, ControlNet, File, Filling, Folder, Gligen, Model, Vae, Widget, node
-from graphflow.models import checkpoint, control_net, difference_control_net, gligen, network, text_encoders, vae
+from graphflow.models import (
+    checkpoint,
+    control_net,
+    difference_control_net,
+    gligen,
+    network,
+    text_encoder_types,
+    text_encoders,
+    vae,
+)
 
 
 class CheckpointParts(NamedTuple):
@@ -74,31 +83,25 @@ TextEncoderFile = Annotated[File, Folder("text_encoders")]
 Device = Annotated[Literal["default", "cpu"], Widget(advanced=True)]
 
 
+if TYPE_CHECKING:
+    OneEncoder = str
+    TwoEncoders = str
+else:
+    OneEncoder = Literal[
+        text_encoder_types(
+            1, "stable_diffusion", "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos",
+            "lumina2", "wan", "hidream", "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image", "flux2",
+        )
+    ]  # fmt: skip
+    TwoEncoders = Literal[
+        text_encoder_types(2, "sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image")
+    ]  # fmt: skip
+
+
 @node("CLIPLoader", title="Load CLIP", category="advanced/loaders")
 def clip_loader(
     clip_name: TextEncoderFile,
-    type: Literal[
-        "stable_diffusion",
-        "stable_cascade",
-        "sd3",
-        "stable_audio",
-        "mochi",
-        "ltxv",
-        "pixart",
-        "cosmos",
-        "lumina2",
-        "wan",
-        "hidream",
-        "chroma",
-        "ace",
-        "omnigen2",
-        "qwen_image",
-        "hunyuan_image",
-        "flux2",
-        "z_image",
-        "sana",
-        "auraflow",
-    ] = "stable_diffusion",
+    type: OneEncoder = "stable_diffusion",
     device: Device = "default",
 ) -> Clip:
     """Opens a text encoder of its own; `type` says for which models. `cpu` keeps it off the device."""
@@ -109,7 +112,7 @@ def clip_loader(
 def dual_clip_loader(
     clip_name1: TextEncoderFile,
     clip_name2: TextEncoderFile,
-    type: Literal["sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image"] = "sdxl",
+    type: TwoEncoders = "sdxl",
     device: Device = "default",
 ) -> Clip:
     """Opens two text encoders, in any order: CLIP-L and CLIP-G for SDXL, CLIP-L and T5 for Flux."""

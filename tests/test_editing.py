@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graphflow.diffusion.network import RowCond
+from graphflow.errors import UnsupportedFile
 from graphflow.families.common.flow import places
 from graphflow.models import Residency, Shown, loaded
 from graphflow.models.recipes import network as network_recipe
@@ -110,7 +111,7 @@ def expected(module: Any, tokenizer: Any, text: str, pictures: list[Tensor]) -> 
 
 
 def test_a_language_model_sees_pictures_as_transformers_does(tmp_path: Path) -> None:
-    from graphflow.models.language import TEMPLATES
+    from graphflow.families import FAMILIES
 
     written, (module, tokenizer) = qwen_vl(tmp_path)
     pictures = [torch.rand(56, 84, 3), torch.rand(84, 56, 3)]
@@ -118,9 +119,11 @@ def test_a_language_model_sees_pictures_as_transformers_does(tmp_path: Path) -> 
     told = f"word1 {mark} word2 {mark} cat"
 
     with loaded(clip_loader(written, "qwen_image")) as encoder:
-        (cond,) = encoder.encode_shown(told, Shown("qwen_image_edit", tuple(pictures))).entries
+        (cond,) = encoder.encode_shown(told, Shown("edit", tuple(pictures))).entries
+        with pytest.raises(UnsupportedFile, match="text encoder of Qwen-Image looks at no pictures"):
+            encoder.encode_shown(told, Shown("elsewhere", tuple(pictures)))
 
-    around = TEMPLATES["qwen_image_edit"]
+    around = FAMILIES["qwen_image"].templates["edit"]
     reference = expected(module, tokenizer, around.before + told + around.after, pictures)
     torch.testing.assert_close(cond.context, reference, atol=1e-5, rtol=1e-4)
     assert cond.attention_mask is not None

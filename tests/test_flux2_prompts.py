@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from graphflow.detect import detect
 from graphflow.families import FAMILIES
 from graphflow.models import Residency, loaded
-from graphflow.models.language import TEMPLATES, LanguageEncoder
+from graphflow.models.language import LanguageEncoder
 from graphflow.models.tokenizers import Vocabulary
 from graphflow_nodes.loaders import clip_loader
 from tests.test_text_encoders import WORDS, write_tokenizer
@@ -58,7 +58,7 @@ def test_flux_2_dev_looks_at_three_layers_of_mistral_filled_up_on_the_left() -> 
 
 def test_klein_s_prompts_end_where_its_pipeline_lets_the_answer_begin() -> None:
     (part,) = [part for part in FAMILIES["flux2"].text if part.name == "qwen3"]
-    around = TEMPLATES[part.template]
+    around = part.template
 
     assert around.before + "a cat" + around.after == (
         "<|im_start|>user\na cat<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"

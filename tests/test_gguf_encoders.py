@@ -15,6 +15,7 @@ from torch import nn
 
 from graphflow.detect import detect, read_header
 from graphflow.errors import UnsupportedFile
+from graphflow.families.common.base import Template
 from graphflow.gguf_names import NAMES
 from graphflow.models import Residency, loaded, residency
 from graphflow.models.packed import Packed
@@ -152,7 +153,7 @@ def test_a_language_model_in_gguf_encodes_as_its_class(
         ids = held.vocabulary.words("cat")
 
     assert len(ids) == 1
-    got = held.told("cat", "").context
+    got = held.told("cat", Template()).context
     states = module(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states
     wanted = [states[n] for n in held.part.layers] or [states[-1]]
     expected = torch.cat(wanted, dim=-1)

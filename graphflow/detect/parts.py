@@ -8,6 +8,7 @@ from typing import Any
 
 from graphflow.detect.families import MODELS
 from graphflow.detect.kinds import Part
+from graphflow.families import FAMILIES
 from graphflow.families.common.looks import Shape, Signature
 from graphflow.header import Header
 
@@ -126,26 +127,8 @@ def layout_of(header: Header, part: Part) -> str:
 
 
 def model_details(header: Header, part: Part) -> dict[str, Any]:
-    """How many channels the network takes; of Wan also how many it gives and what it takes beside them."""
-    if part.family == "wan":
-        last = header.shape(part.prefix + "head.head.weight") or header.shape(part.prefix + "proj_out.weight")
-        first = header.shape(part.prefix + "patch_embedding.weight")
-        taken, given = first[1] if len(first) > 1 else None, last[0] // 4 if last else None
-        details = {"in_channels": taken, "latent_channels": given}
-        steered = f"{part.prefix}vace_patch_embedding.weight" in header.tensors
-        return {**details, "beside": beside(taken, given, vace=steered)} if taken and given else details
-    for key, axis in (("input_blocks.0.0.weight", 1), ("conv_in.weight", 1), ("img_in.weight", 1),
-                      ("x_embedder.proj.weight", 1), ("patch_embedding.weight", 1)):  # fmt: skip
-        if shape := header.shape(part.prefix + key):
-            return {"in_channels": shape[axis]}
-    return {}
-
-
-def beside(taken: int, given: int, *, vace: bool) -> str:
-    """What a Wan network of so many channels takes beside the latent: `frames`, `control` and frames, `vace`, or nothing."""
-    if vace:
-        return "vace"
-    return "" if taken <= given else "frames" if taken - given <= given + 4 else "control"
+    """What its family wants to be known of the network."""
+    return FAMILIES[part.family].details(header.under(part.prefix))
 
 
 def vae_details(header: Header, part: Part) -> dict[str, Any]:

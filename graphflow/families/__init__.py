@@ -7,21 +7,48 @@ so torch is imported inside the functions that compute.
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
 
 from graphflow.errors import UnsupportedFile
 from graphflow.families.common.base import Call, Facts, Family, TextPart
 
+log = logging.getLogger(__name__)
 
-def families_in(package: str, path: Iterable[str]) -> Iterator[Family]:
-    """The `FAMILY` of each module of a package that lies at `path`; packages in it hold what families share."""
-    for info in pkgutil.iter_modules(path):
+GROUP = "graphflow.families"
+"""The group of entry points by which other packages bring families: `mine = "my_package.mine:FAMILY"`."""
+
+
+def _own() -> Iterator[Family]:
+    """Of each module here; packages here hold what families share."""
+    for info in pkgutil.iter_modules(__path__):
         if not info.ispkg:
-            yield importlib.import_module(f"{package}.{info.name}").FAMILY
+            yield importlib.import_module(f"{__name__}.{info.name}").FAMILY
 
 
-FAMILIES: Mapping[str, Family] = {one.name: one for one in families_in(__name__, __path__)}
+def _installed() -> Iterator[Family]:
+    """Of other packages, which name theirs as entry points; one that cannot be read is reported, and left out."""
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            found = entry.load()
+            if not isinstance(found, Family):
+                raise TypeError(f"{entry.value} is no Family")
+            yield found
+        except Exception as error:  # whatever a stranger's module raises when imported
+            log.warning("the model family %s cannot be used: %s: %s", entry.name, type(error).__name__, error)
+
+
+def _by_name(families: Iterable[Family]) -> Mapping[str, Family]:
+    found: dict[str, Family] = {}
+    for one in families:
+        if found.setdefault(one.name, one) is not one:
+            log.warning("there is a model family %s already; the other one of that name is left out", one.name)
+    return found
+
+
+FAMILIES: Mapping[str, Family] = _by_name((*_own(), *_installed()))
 
 
 def family(name: str) -> Family:
@@ -31,4 +58,4 @@ def family(name: str) -> Family:
     raise UnsupportedFile(f"models of the family {name!r} cannot be run; those that can: {', '.join(FAMILIES)}")
 
 
-__all__ = ["FAMILIES", "Call", "Facts", "Family", "TextPart", "families_in", "family"]
+__all__ = ["FAMILIES", "Call", "Facts", "Family", "TextPart", "family"]

@@ -78,7 +78,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 FAMILY = Family(
     name="auraflow",
     title="AuraFlow",
-    space="sdxl",
+    autoencoders={("kl", 4): "sdxl"},
     signatures=(
         Signature(("double_layers.0.attn.w1q.weight", "cond_seq_linear.weight")),
         Signature(("joint_transformer_blocks.0.attn.add_q_proj.weight", "register_tokens"), layout="diffusers"),

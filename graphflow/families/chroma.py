@@ -71,7 +71,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 FAMILY = Family(
     name="chroma",
     title="Chroma",
-    space="flux",
+    autoencoders={("kl", 16): "flux"},
     signatures=(
         Signature(("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.weight")),
         Signature(
@@ -87,6 +87,7 @@ FAMILY = Family(
     parametrisation=shifted(1.0, 1.0),
     text=(TextPart("t5", "t5xxl", masked=True),),
     context_width=lambda config: int(config["joint_attention_dim"]),
+    also_understands=("flux",),
     types=(("chroma", ""),),
     loras=LoraLooks(
         (*FLUX_BLOCKS, JOINT_ATTENTION, rf"{JOINT}ff_context", "distilled_guidance_layer"),

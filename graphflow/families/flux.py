@@ -184,7 +184,7 @@ def two(prompt: Prompt) -> Cond:
 FAMILY = Family(
     name="flux",
     title="Flux",
-    space="flux",
+    autoencoders={("kl", 16): "flux"},
     signatures=(
         Signature(
             ("double_blocks.0.img_attn.qkv.weight", "img_in.weight", "vector_in.in_layer.weight"),

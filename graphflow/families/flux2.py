@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.base import Call, Family, Template, TextPart
 from graphflow.families.common.flow import first, mu, places
 from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
 from graphflow.header import Header, count
@@ -13,6 +13,13 @@ from graphflow.layouts import Rule, table
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+_SYSTEM = (
+    "You are an AI that reasons about image descriptions. You give structured responses focusing on object relationships, "
+    "object\nattribution and actions without speculation."
+)
+ANSWERED = Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
+INSTRUCTED = Template(f"<s>[SYSTEM_PROMPT]{_SYSTEM}[/SYSTEM_PROMPT][INST]", "[/INST]")
 
 layout = table(
     *(
@@ -103,7 +110,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 FAMILY = Family(
     name="flux2",
     title="Flux 2",
-    space="flux2",
+    autoencoders={("kl", 32): "flux2"},
     signatures=(
         Signature(("double_stream_modulation_img.lin.weight", "img_in.weight")),
         Signature(
@@ -118,13 +125,13 @@ FAMILY = Family(
     latents=lambda facts: LatentFormat(int(facts.config["in_channels"]), downscale=16),
     parametrisation=mu(2.02),
     text=(
-        TextPart("qwen3", "qwen3", layers=(9, 18, 27), template="answered", least=512, masked=True),  # Klein's
+        TextPart("qwen3", "qwen3", layers=(9, 18, 27), template=ANSWERED, least=512, masked=True),  # Klein's
         TextPart(
             "mistral3",
             "mistral3",
             instead_of="qwen3",
             layers=(10, 20, 30),
-            template="flux2",
+            template=INSTRUCTED,
             least=512,
             left=True,
             masked=True,

@@ -85,7 +85,7 @@ def four(prompt: Prompt) -> Cond:
 FAMILY = Family(
     name="hidream",
     title="HiDream",
-    space="flux",
+    autoencoders={("kl", 16): "flux"},
     signatures=(Signature(("double_stream_blocks.0.block.adaLN_modulation.1.weight",)),),
     class_name="HiDreamImageTransformer2DModel",
     config=config,

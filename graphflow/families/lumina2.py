@@ -80,7 +80,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 FAMILY = Family(
     name="lumina2",
     title="Lumina 2",
-    space="flux",
+    autoencoders={("kl", 16): "flux"},
     signatures=(
         Signature(("layers.0.adaLN_modulation.1.weight", "cap_embedder.0.weight")),
         Signature(("layers.0.norm1.linear.weight", "time_caption_embed.caption_embedder.0.weight"), layout="diffusers"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.families.common.base import Call, Facts, Family, TextPart
+from graphflow.families.common.base import Call, Facts, Family, Template, TextPart
 from graphflow.families.common.flow import even, first, pack, shifted, unpack
 from graphflow.families.common.looks import FLUX_BLOCKS, JOINT, JOINT_ATTENTION, LoraLooks, Signature
 from graphflow.header import Header, count
@@ -20,6 +20,18 @@ MEAN = (-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
         0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921)  # fmt: skip
 STD = (2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
        3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160)  # fmt: skip
+_DESCRIBE = (
+    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
+    "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n"
+)
+_EDIT = (
+    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
+    "background), then explain how the user's text instruction should alter or modify the image. Generate a new image "
+    "that meets the user's requirements while maintaining consistency with the original input where appropriate."
+    "<|im_end|>\n<|im_start|>user\n"
+)
+_ANSWER = "<|im_end|>\n<|im_start|>assistant\n"
+
 WAN_LATENTS = LatentFormat(16, mean=MEAN, std=STD, temporal=4, dims=3)
 """Of Wan 2.1's autoencoder, which Qwen-Image shares: each channel with its own mean and spread."""
 
@@ -100,7 +112,7 @@ def _references_at_zero(module: Any, call: Call) -> Iterator[None]:
 FAMILY = Family(
     name="qwen_image",
     title="Qwen-Image",
-    space="wan",
+    autoencoders={("wan", 16): "wan"},
     signatures=(Signature(("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"), layout="diffusers"),),
     class_name="QwenImageTransformer2DModel",
     config=config,
@@ -108,7 +120,8 @@ FAMILY = Family(
     forward=forward,
     latents=latents,
     parametrisation=shifted(1.15, 1.0),
-    text=(TextPart("qwen25_vl", "qwen25", template="qwen_image", masked=True),),
+    text=(TextPart("qwen25_vl", "qwen25", template=Template(_DESCRIBE, _ANSWER, 34), masked=True),),
+    templates={"edit": Template(_EDIT, _ANSWER, 64)},
     context_width=lambda config: int(config["joint_attention_dim"]),
     types=(("qwen_image", ""),),
     loras=LoraLooks(

@@ -65,7 +65,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 FAMILY = Family(
     name="sana",
     title="Sana",
-    space="sana",
+    autoencoders={("dc", 32): "sana"},
     signatures=(
         Signature(("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight")),
         Signature(

@@ -32,7 +32,7 @@ def latents(facts: Facts) -> LatentFormat:
 FAMILY = Family(
     name="sd15",
     title="Stable Diffusion 1.5",
-    space="sd",
+    autoencoders={("kl", 4): "sd"},
     signatures=(
         Signature(unet.KEYS, (unet.LABEL,), ndim=((unet.PROJ, 4),)),
         Signature(unet.KEYS_D, (unet.ADDED,), ndim=((unet.PROJ_D, 4),), layout="diffusers"),

@@ -33,7 +33,7 @@ def parametrisation(facts: Facts) -> Parametrisation:
 FAMILY = Family(
     name="sd2",
     title="Stable Diffusion 2",
-    space="sd",
+    autoencoders={("kl", 4): "sd"},
     signatures=(
         Signature(unet.KEYS, shapes=unet.PICTURED),
         Signature(unet.KEYS, (unet.LABEL,), ndim=((unet.PROJ, 2),)),

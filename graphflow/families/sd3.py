@@ -135,7 +135,7 @@ def _tokens(clip: Encoded | None, tokens: int, width: int) -> Tensor:
 FAMILY = Family(
     name="sd3",
     title="Stable Diffusion 3",
-    space="sd3",
+    autoencoders={("kl", 16): "sd3"},
     signatures=(
         Signature(("joint_blocks.0.context_block.adaLN_modulation.1.weight", "x_embedder.proj.weight")),
         Signature(("transformer_blocks.0.norm1_context.linear.weight", "pos_embed.proj.weight"), layout="diffusers"),

@@ -48,7 +48,7 @@ def len_of(encoded: Encoded | None) -> int:
 FAMILY = Family(
     name="sdxl",
     title="Stable Diffusion XL",
-    space="sdxl",
+    autoencoders={("kl", 4): "sdxl"},
     signatures=(
         Signature((*unet.KEYS, unet.LABEL), (unet.FOURTH,), shapes=unet.SIZED),
         Signature((*unet.KEYS_D, unet.ADDED), (unet.FOURTH_D,), layout="diffusers"),

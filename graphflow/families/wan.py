@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.families.common.base import Call, Facts, Family, Json, TextPart
 from graphflow.families.common.flow import even, first, shifted
-from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.families.common.looks import LoraLooks, Signature, input_channels
 from graphflow.families.qwen_image import WAN_LATENTS
 from graphflow.header import Header, count
 from graphflow.layouts import table
@@ -118,6 +118,19 @@ def latents(facts: Facts) -> LatentFormat:
     return WAN_LATENTS if channels == 16 else LatentFormat(channels, downscale=16, temporal=4, dims=3)
 
 
+def details(header: Header) -> dict[str, Any]:
+    """Channels that the network takes and gives, and what it takes beside the latent: `frames`, `control` (and frames),
+    `vace`, or nothing.
+    """
+    last, found = header.shape("head.head.weight") or header.shape("proj_out.weight"), input_channels(header)
+    if not last or not found:
+        return found
+    given, more = last[0] // 4, found["in_channels"] - last[0] // 4
+    beside = "" if more <= 0 else "frames" if more <= given + 4 else "control"
+    steered = "vace_patch_embedding.weight" in header.tensors
+    return {**found, "latent_channels": given, "beside": "vace" if steered else beside}
+
+
 def concat(facts: Facts) -> Concat:
     """What goes beside the latent; the small model is told given frames by their time."""
     if "vace_layers" in facts.config:
@@ -189,7 +202,7 @@ def _seen(settings: Any, call: Call) -> Tensor | None:
 FAMILY = Family(
     name="wan",
     title="Wan",
-    space="wan",
+    autoencoders={("wan", 16): "wan", ("wan", 48): "wan 2.2"},
     signatures=(
         Signature(("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight")),
         Signature(("condition_embedder.time_proj.weight", "blocks.0.attn2.norm_k.weight"), layout="diffusers"),
@@ -203,13 +216,14 @@ FAMILY = Family(
     latents=latents,
     parametrisation=shifted(8.0),
     concat=concat,
+    details=details,
     text=(TextPart("umt5", "t5xxl", least=512, zeroed=True),),
     context_width=lambda config: int(config["text_dim"]),
     types=(("wan", ""),),
     loras=LoraLooks(
         (
             r"blocks_\d+_(cross_attn|self_attn)_[qkvo](_img)?(_|$)",
-            r"(?<!transformer_)(?<!down_)(?<!up_)blocks_\d+_attn[12]_",
+            r"^(lora_|unet_|base_|model_|diffusion_)*(vace_)?blocks_\d+_attn[12]_",
         )
     ),
 )

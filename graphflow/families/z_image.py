@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphflow.families.common.base import Call, Family, TextPart
+from graphflow.families.common.base import Call, Family, Template, TextPart
 from graphflow.families.common.flow import FLUX_LATENTS, even, shifted
 from graphflow.families.common.looks import LoraLooks, Signature
 from graphflow.header import Header, count
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _BLOCKS = ("layers.*", "noise_refiner.*", "context_refiner.*")
+
+CHAT = Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n")
 
 layout = table(
     *(
@@ -67,7 +69,7 @@ def forward(module: nn.Module, call: Call) -> Tensor:
 FAMILY = Family(
     name="z_image",
     title="Z-Image",
-    space="flux",
+    autoencoders={("kl", 16): "flux"},
     signatures=(Signature(("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight")),),
     class_name="ZImageTransformer2DModel",
     config=config,
@@ -76,7 +78,7 @@ FAMILY = Family(
     latents=lambda _: FLUX_LATENTS,
     parametrisation=shifted(3.0, 1.0),
     dtypes=("bfloat16",),
-    text=(TextPart("qwen3", "qwen3", layers=(-2,), template="chat", masked=True),),
+    text=(TextPart("qwen3", "qwen3", layers=(-2,), template=CHAT, masked=True),),
     context_width=lambda config: int(config["cap_feat_dim"]),
     types=(("lumina2", "qwen3"), ("z_image", "")),
     loras=LoraLooks((r"(layers|refiner)_\d+_(attention|feed_forward)_",), ("_attn_", "linear_[123]"), (3840,)),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphflow.detect import Header, count
 from graphflow.diffusion import prompts
 from graphflow.diffusion.prompts import Chunk
-from graphflow.families.common.base import Encoded, TextPart
+from graphflow.families.common.base import Encoded, Template, TextPart
 from graphflow.layouts import Entry, Layout
 from graphflow.models import seeing
 from graphflow.models.tokenizers import Vocabulary
@@ -54,40 +54,6 @@ def _filling(tokens: Chunk, vocabulary: Vocabulary) -> int:
     return len(tokens) - 1 - ends[-1] if ends else 0
 
 
-@dataclass(frozen=True)
-class Template:
-    """The text around a prompt that a language model was used with in training."""
-
-    before: str = ""
-    after: str = ""
-    dropped: int = 0
-    """Tokens at the beginning whose encodings are left out."""
-
-
-_QWEN_IMAGE = (
-    "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
-    "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n"
-)
-_QWEN_IMAGE_EDIT = (
-    "<|im_start|>system\nDescribe the key features of the input image (color, shape, size, texture, objects, "
-    "background), then explain how the user's text instruction should alter or modify the image. Generate a new image "
-    "that meets the user's requirements while maintaining consistency with the original input where appropriate."
-    "<|im_end|>\n<|im_start|>user\n"
-)
-_FLUX2 = (
-    "You are an AI that reasons about image descriptions. You give structured responses focusing on object relationships, "
-    "object\nattribution and actions without speculation."
-)
-TEMPLATES: Mapping[str, Template] = {
-    "": Template(),
-    "chat": Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
-    "answered": Template("<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"),
-    "flux2": Template(f"<s>[SYSTEM_PROMPT]{_FLUX2}[/SYSTEM_PROMPT][INST]", "[/INST]"),
-    "qwen_image": Template(_QWEN_IMAGE, "<|im_end|>\n<|im_start|>assistant\n", 34),
-    "qwen_image_edit": Template(_QWEN_IMAGE_EDIT, "<|im_end|>\n<|im_start|>assistant\n", 64),
-}
-
-
 @dataclass
 class LanguageEncoder:
     """A language model's hidden states; prompts have no weights."""
@@ -101,23 +67,22 @@ class LanguageEncoder:
         """(1, T, D) of one layer, several side by side, or for Llama each apart; the template's head left out."""
         return self.told(text, self.part.template)
 
-    def told(self, text: str, template: str, pictures: Sequence[Tensor] = ()) -> Encoded:
-        """The same for a text in a template of that name, with the pictures (H, W, 3) that it names."""
-        around = TEMPLATES[template]
-        whole, looked = around.before + text + around.after, None
+    def told(self, text: str, template: Template, pictures: Sequence[Tensor] = ()) -> Encoded:
+        """The same for a text in a template, with the pictures (H, W, 3) that it names."""
+        whole, looked = template.before + text + template.after, None
         if pictures:
             looked = seeing.seen(self.module, pictures)
             whole = looked.spelt(whole)
         ids = list(self.vocabulary.words(whole))
-        ids = [self.vocabulary.start, *ids] if self.vocabulary.start is not None and not template else ids
+        ids = [self.vocabulary.start, *ids] if self.vocabulary.start is not None and not template.before else ids
         ids = ids or [self.vocabulary.pad]
         lacking = self.part.least - len(ids)
         filling, unseen = [self.vocabulary.pad] * lacking, [0] * lacking
         mask = unseen + [1] * len(ids) if self.part.left else [1] * len(ids) + unseen
         ids = filling + ids if self.part.left else ids + filling
         states, seen = self._run(ids, mask, looked)
-        states = [state.float()[:, around.dropped :] for state in states]
-        kept = seen[:, around.dropped :].cpu() if self.part.masked else None
+        states = [state.float()[:, template.dropped :] for state in states]
+        kept = seen[:, template.dropped :].cpu() if self.part.masked else None
         if self.part.name == "llama":
             return Encoded(states[-1].cpu(), mask=kept, layers=torch.stack(states[1:]).cpu())
         wanted = [states[n] for n in self.part.layers] or [states[-1]]

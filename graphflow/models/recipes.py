@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from graphflow.detect import Detected, Part, describe, detect, family_of_type, read_header, require
 from graphflow.errors import UnsupportedFile
-from graphflow.families import family
+from graphflow.families import FAMILIES, family
 from graphflow.models.model_patches import KINDS
 from graphflow.node import Blocked, File
 from graphflow.values import (
@@ -113,6 +113,12 @@ def text_encoders(files: Sequence[File], type: str, device: str = "default") -> 
     name = family_of_type(type, names)
     options = (("device", "cpu"),) if device == "cpu" else ()
     return Clip(Weights(tuple(files), "clip", name, options=options))
+
+
+def text_encoder_types(count: int, *named: str) -> tuple[str, ...]:
+    """The types that a loader of so many text encoders offers: these, and those of every family that has so many."""
+    own = (type for one in FAMILIES.values() if len(one.encoders) == count for type, _ in one.types)
+    return tuple(dict.fromkeys((*named, *own)))
 
 
 def upscale_model(file: File) -> UpscaleModel:

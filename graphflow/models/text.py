@@ -15,6 +15,7 @@ from graphflow.diffusion import prompts
 from graphflow.diffusion.hooks import Span, spans
 from graphflow.diffusion.prompts import Chunk
 from graphflow.errors import UnsupportedFile
+from graphflow.families import FAMILIES
 from graphflow.families.common.base import Encoded, Family
 from graphflow.models.hooks import hooked_clip
 from graphflow.models.language import LanguageEncoder, SequenceEncoder
@@ -185,7 +186,7 @@ class Shown:
     """Pictures that a language model looks at, and the template that says what for."""
 
     template: str
-    """In `graphflow.models.language.TEMPLATES`."""
+    """One of the family's `templates`."""
     pictures: tuple[Tensor, ...] = ()
     """Each (H, W, 3), 0 to 1; the text has a mark for each."""
 
@@ -223,7 +224,13 @@ class Request:
         """The first encoder's output as conditioning."""
         encoder = self.content.encoders[0]
         if self.shown is not None and isinstance(encoder, LanguageEncoder):
-            encoded = encoder.told(self.text(self.content.roles[0]), self.shown.template, self.shown.pictures)
+            template = self.content.family.templates.get(self.shown.template)
+            if template is None:
+                others = ", ".join(one.title for one in FAMILIES.values() if self.shown.template in one.templates)
+                raise UnsupportedFile(
+                    f"the text encoder of {self.content.family.title} looks at no pictures: connect that of {others}"
+                )
+            encoded = encoder.told(self.text(self.content.roles[0]), template, self.shown.pictures)
             return Cond(encoded.context, encoded.pooled, encoded.mask)
         encoded = self._filled(encoder).encode(self.text(self.content.roles[0]), self.files, self.layer)
         return Cond(encoded.context, encoded.pooled, encoded.mask)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from graphflow.diffusion.latents import LatentFormat
-from graphflow.families.common.looks import LoraLooks, Signature
+from graphflow.families.common.looks import LoraLooks, Signature, input_channels
 from graphflow.header import Header
 from graphflow.layouts import Layout
 
@@ -101,6 +101,16 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Template:
+    """The text around a prompt that a language model was used with in training."""
+
+    before: str = ""
+    after: str = ""
+    dropped: int = 0
+    """Tokens at the beginning whose encodings are left out."""
+
+
+@dataclass(frozen=True)
 class TextPart:
     """One of the text encoders that a family's prompts go through."""
 
@@ -130,8 +140,8 @@ class TextPart:
     """For language models: the hidden layers taken side by side (for `llama`, one on another); the last for none."""
     instead_of: str = ""
     """The encoder in whose place some models of the family have this one."""
-    template: str = ""
-    """For language models: the name of the text around a prompt, in `graphflow.models.language`."""
+    template: Template = Template()
+    """For language models."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +151,9 @@ class Family:
     name: str
     title: str
     """What people call it."""
-    space: str
-    """The space of its latents, named for who used it first."""
+    autoencoders: Mapping[tuple[str, int], str]
+    """By an autoencoder's kind, as detection names it, and its latents' channels: the space of those latents, named for
+    who used it first. The first is the usual one."""
     signatures: tuple[Signature, ...]
     """How its networks' files look."""
     class_name: str
@@ -171,6 +182,14 @@ class Family:
     """Names of weights, or of parts of them, that are in use in LoRAs alone."""
     context_width: Callable[[Json], int] | None = None
     """How wide the conditioning has to be, by the config; None where it is not known."""
+    network: Callable[[Json], nn.Module] | None = None
+    """Its network, from the config, where diffusers has no class of it."""
+    details: Callable[[Header], dict[str, Any]] = input_channels
+    """What planning has to know beyond the family, from a file in either layout: `in_channels`, `latent_channels`."""
+    also_understands: tuple[str, ...] = ()
+    """Other families whose conditioning serves it, too."""
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    """Those that nodes use beside its text encoder's own, by name."""
     types: tuple[tuple[str, str], ...] = ()
     """What the text encoders' loader nodes call it, and which encoder tells it from others of that type (any for the
     empty one)."""
@@ -186,9 +205,14 @@ class Family:
     def build(self, config: Json) -> nn.Module:
         """The network from its config."""
         name = next((cls for key, cls in self.other_classes.items() if key in config), self.class_name)
-        module = diffusers_class(name)(config)
+        module = (self.network or diffusers_class(name))(config)
         self.complete(module, config)
         return module
+
+    @property
+    def space(self) -> str:
+        """The space of its latents."""
+        return next(iter(self.autoencoders.values()))
 
     @property
     def encoders(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from graphflow.header import Header
 
@@ -59,3 +60,12 @@ FLUX_BLOCKS = (r"double_blocks_\d+_", r"(?<!stream_)single_blocks_\d+_", r"singl
 JOINT = r"(?<!joint_)(?<!single_)transformer_blocks_\d+_"
 """Blocks that see picture and text apart, as diffusers names them."""
 JOINT_ATTENTION = rf"{JOINT}attn_(add_|to_add_out)"
+
+
+def input_channels(header: Header) -> dict[str, Any]:
+    """How many channels a network takes, by the names that its first layer usually has; empty for others."""
+    for key in ("input_blocks.0.0.weight", "conv_in.weight", "img_in.weight", "x_embedder.proj.weight",
+                "patch_embedding.weight"):  # fmt: skip
+        if len(shape := header.shape(key)) > 1:
+            return {"in_channels": shape[1]}
+    return {}
