@@ -6,6 +6,7 @@ first axis. The same list reads a file, writes one in its layout, and tells whic
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -92,16 +93,18 @@ class Rule:
 
 def table(*rules: Rule | tuple[str, ...]) -> Layout:
     """A layout from rules; a tuple is a rule's `theirs` followed by its `ours`. Other names are the same in both."""
-    compiled = []
-    for line in rules:
-        rule = line if isinstance(line, Rule) else Rule(line[0], line[1:])
-        compiled.append((re.compile(_pattern(rule.ours[0])), rule))
+
+    @functools.cache
+    def compiled() -> list[tuple[re.Pattern[str], Rule]]:
+        """When a layout is first asked for: planning, which imports every family's, asks for none."""
+        lines = [line if isinstance(line, Rule) else Rule(line[0], line[1:]) for line in rules]
+        return [(re.compile(_pattern(rule.ours[0])), rule) for rule in lines]
 
     def layout(names: Iterable[str]) -> list[Entry]:
         all_names = list(names)
         entries, followers = [], set()
         for name in all_names:
-            for pattern, rule in compiled:
+            for pattern, rule in compiled():
                 if match := pattern.fullmatch(name):
                     entry = _fill(rule, match)
                     followers |= set(entry.ours[1:])
