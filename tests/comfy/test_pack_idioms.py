@@ -148,7 +148,7 @@ def test_links_of_any_name_pass_comfyui_s_checks_too(home: Home) -> None:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 LOADERS = """
-    import hashlib, os
+    import hashlib, json, os
     import folder_paths
     import numpy as np
     import torch
@@ -182,7 +182,10 @@ LOADERS = """
             import comfy.utils
             if name == "None":
                 return ("none",)
-            state = comfy.utils.load_torch_file(folder_paths.get_full_path("loras", name), safe_load=True)
+            path = folder_paths.get_full_path("loras", name)
+            state = comfy.utils.load_torch_file(path, safe_load=True)
+            assert set(json.loads(comfy.utils.safetensors_header(path))) - {"__metadata__"} == set(state)
+            assert comfy.utils.safetensors_header(path, max_size=1) is None
             return (f"{name} {sorted(state)}",)
 
     folder_paths.add_model_folder_path("faces", os.path.join(os.path.dirname(__file__), "faces"))

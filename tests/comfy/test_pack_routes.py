@@ -74,7 +74,7 @@ PACK = """
 
     def loud(body):
         for node in body["prompt"].values():
-            if node["class_type"] == "Shout": node["inputs"]["text"] += "!"
+            if node["class_type"] == "Shout|a/b: 1": node["inputs"]["text"] += "!"
         assert "auth_token_comfy_org" not in body.get("extra_data", {})
         return body
     def faulty(body): raise ValueError("no")
@@ -91,7 +91,7 @@ PACK = """
             started.set()
             release.wait(60)
             return {"ui": {"text": [text]}}
-    NODE_CLASS_MAPPINGS = {"Shout": Shout, "Busy": Busy}
+    NODE_CLASS_MAPPINGS = {"Shout|a/b: 1": Shout, "Busy": Busy}
 """
 
 
@@ -181,7 +181,7 @@ async def test_what_a_pack_may_not_do(client: Client) -> None:
 async def test_routes_answer_while_the_worker_computes_and_prompts_are_changed(client: Client) -> None:
     prompt = {
         "1": {"class_type": "Busy", "inputs": {"text": "a"}},
-        "2": {"class_type": "Shout", "inputs": {"text": "b"}},
+        "2": {"class_type": "Shout|a/b: 1", "inputs": {"text": "b"}},
     }
     body = {"prompt": prompt, "extra_data": {"auth_token_comfy_org": "secret"}}
     answer = await (await client.post("/prompt", json=body)).json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import re
 import uuid
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from graphflow.comfy.packs.stage import in_thread, knowing, on_loop
 from graphflow.comfy.packs.surface import Surface
 from graphflow.comfy.packs.typed import ComfyNode, NodeOutput
 from graphflow.node import PLACE, Artifact, Blocked, Expansion, Lazy, Node, Place, Value
+
+_UNSAFE = re.compile(r"[^\w .()+-]+", re.ASCII)
+"""What a node's type may hold, and a file's name had better not: `ShowText|pack`."""
 
 
 def node_from(cls: type, type: str, title: str, pack: str, source: bytes, surface: Surface) -> Node:
@@ -202,7 +206,8 @@ class _Adapter:
             listed = entries if isinstance(entries, list | tuple) else [entries]
             if key == "text":
                 text = "\n".join(str(one) for one in listed)
-                yield Artifact("text/plain", text.encode(), self.shape.type, {"temporary": True})
+                name = _UNSAFE.sub("_", self.shape.type).strip(" ._") or "text"
+                yield Artifact("text/plain", text.encode(), name, {"temporary": True})
             for entry in listed:
                 if isinstance(entry, dict) and (file := self.surface.folders.artifact(entry)) is not None:
                     yield file

@@ -83,6 +83,7 @@ def _modules(
             "common_upscale": common_upscale,
             "repeat_to_batch_size": repeat_to_batch_size,
             "load_torch_file": load_torch_file,
+            "safetensors_header": safetensors_header,
             "PROGRESS_BAR_ENABLED": True,
         },
         "comfy.model_management": _model_management(),
@@ -261,6 +262,13 @@ def load_torch_file(ckpt: str, safe_load: bool = True, device: Any = None, retur
     with safe_open(ckpt, framework="pt", device=str(device or "cpu")) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         return (tensors, file.metadata()) if return_metadata else tensors
+
+
+def safetensors_header(safetensors_path: str, max_size: int = 100 * 2**20) -> bytes | None:
+    """A safetensors file's header, as JSON; None when it is longer than `max_size` bytes."""
+    with Path(safetensors_path).open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return file.read(length) if length <= max_size else None
 
 
 def _model_management() -> dict[str, Any]:
