@@ -23,6 +23,8 @@ class Block:
     name: str
     module: nn.Module = field(default_factory=lambda: nn.Linear(256, 1, bias=False))
     patches: tuple[Patch, ...] = ()
+    beside: int = 0
+    whole: tuple[nn.Module, ...] = ()
 
     @property
     def modules(self) -> tuple[nn.Module, ...]:
@@ -65,11 +67,13 @@ def test_what_the_host_cannot_keep_is_dropped_and_loaded_again() -> None:
 
 
 def test_busy_weights_stay_where_they_are() -> None:
-    residency = Residency(device="cpu", limit=KB)
+    residency = Residency(device="cpu", limit=2 * KB)
     with residency.ready(weights("a"), (), lambda: Block("a")):
         use(residency, "b")
+        use(residency, "c")
+        assert where(residency) == {"c": "device", "b": "host", "a": "device"}
         assert residency.free() == KB
-        assert where(residency) == {"b": "host", "a": "device"}
+        assert where(residency) == {"c": "host", "b": "host", "a": "device"}
 
 
 def test_free_moves_as_much_as_is_wanted() -> None:

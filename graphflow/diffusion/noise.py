@@ -42,13 +42,15 @@ class NoiseSource:
     def __init__(self, x: Tensor, seed: int, compat: NoiseCompat = "0.3.64") -> None:
         self._like = x
         self._seed = seed
-        shift = 1 if compat == "current" and x.device.type == "cpu" else 0
+        self._shift = 1 if compat == "current" and x.device.type == "cpu" else 0
+        self._generator: torch.Generator | None = None
         self._further: torch.Generator | None = None
-        self._generator = torch.Generator(x.device).manual_seed((seed + shift) % 2**64)
 
     def normal(self) -> Tensor:
         """The next standard normal draw, shaped like x."""
         x = self._like
+        if self._generator is None:
+            self._generator = torch.Generator(x.device).manual_seed((self._seed + self._shift) % 2**64)
         return torch.randn(x.shape, generator=self._generator, dtype=x.dtype, device=x.device)
 
     def further(self, shape: Sequence[int]) -> Tensor:

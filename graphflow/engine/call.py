@@ -18,8 +18,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from graphflow.cache import Entry
+from graphflow.diffusion.memory import is_out_of_memory
 from graphflow.engine.courses import Course, together
-from graphflow.engine.stepper import Lane, Listener, is_out_of_memory
+from graphflow.engine.stepper import Lane, Listener
 from graphflow.errors import Cancelled, GraphflowError, InvalidWorkflow, NodeFailed, OutOfMemory, Problem
 from graphflow.events import NodeProgress, NodeSaid, NodeSkipped, NodeStarted, Preview
 from graphflow.node import (

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from graphflow.diffusion.memory import is_out_of_memory
 from graphflow.engine.previews import PreviewBudget
 from graphflow.errors import Cancelled
 from graphflow.node import Await, Denoise, Need, Progress, Row, Say
@@ -245,17 +246,20 @@ class Stepper:
             self.calls += 1
             predictions = rows[0].network.predict(rows)
         except Exception as error:
-            if len(group) > 1:
-                half = len(group) // 2
-                self._predict(group[:half])
-                self._predict(group[half:])
-            elif is_out_of_memory(error):
-                self._predict_alone(group[0])
-            else:
+            if len(group) == 1 and not is_out_of_memory(error):
                 group[0][0]._error = error
+                return
+        else:
+            for (lane, index, _), prediction in zip(group, predictions, strict=True):
+                lane._predictions[index] = prediction
             return
-        for (lane, index, _), prediction in zip(group, predictions, strict=True):
-            lane._predictions[index] = prediction
+        # the exception is gone, and with it what the failed call had in memory
+        if len(group) == 1:
+            self._predict_alone(group[0])
+            return
+        half = len(group) // 2
+        self._predict(group[:half])
+        self._predict(group[half:])
 
     def _predict_alone(self, item: tuple[Lane, int, Row]) -> None:
         """The last try for one row: with everything idle let go."""
@@ -281,10 +285,3 @@ def _send(generator: Generator[Any, Any, Any], answer: Any, lane: Lane) -> Any:
     """Resumes a generator with an answer, or with the error that stands in its place."""
     error, lane._error = lane._error, None
     return generator.throw(error) if error is not None else generator.send(answer)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that the device's or the machine's memory is used up."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

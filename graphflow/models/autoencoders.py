@@ -67,21 +67,22 @@ class Patched(nn.Module):
         z = autoencoder.encode(x).latent_dist.mode()
         n, c, h, w = z.shape
         z = z.reshape(n, c, h // 2, 2, w // 2, 2).permute(0, 1, 3, 5, 2, 4).reshape(n, c * 4, h // 2, w // 2)
-        mean, std = self._statistics()
+        mean, std = self._statistics(z)
         return ((z - mean) / std,)
 
     def decode(self, z: Tensor, return_dict: bool) -> tuple[Tensor]:
         """The inverse."""
         autoencoder: Any = self.autoencoder
-        mean, std = self._statistics()
+        mean, std = self._statistics(z)
         n, c, h, w = z.shape
         z = (z * std + mean).reshape(n, c // 4, 2, 2, h, w).permute(0, 1, 4, 2, 5, 3).reshape(n, c // 4, h * 2, w * 2)
         return (autoencoder.decode(z, return_dict=False)[0],)
 
-    def _statistics(self) -> tuple[Tensor, Tensor]:
+    def _statistics(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """On z's device: a layer that nobody calls does not come there by itself."""
         autoencoder: Any = self.autoencoder
-        variance = autoencoder.bn.running_var + autoencoder.config.batch_norm_eps
-        return autoencoder.bn.running_mean[:, None, None], variance.sqrt()[:, None, None]
+        mean, variance = autoencoder.bn.running_mean.to(z.device), autoencoder.bn.running_var.to(z.device)
+        return mean[:, None, None], (variance + autoencoder.config.batch_norm_eps).sqrt()[:, None, None]
 
 
 # --- configs from shapes ---------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from graphflow.diffusion.prompts import Chunk
 from graphflow.families.common.base import Encoded, Template, TextPart
 from graphflow.layouts import Entry, Layout
 from graphflow.models import seeing
+from graphflow.models.offloading import device_of
 from graphflow.models.tokenizers import Vocabulary
 from graphflow.node import File
 
@@ -40,7 +41,7 @@ class SequenceEncoder:
 
     def _run(self, tokens: Chunk) -> tuple[Tensor, Tensor]:
         module: Any = self.module
-        device = module.shared.weight.device
+        device = device_of(module)
         ids = torch.tensor([[token for token, _ in tokens]], device=device)
         filled = _filling(tokens, self.vocabulary)
         mask = torch.tensor([[0 if n >= len(tokens) - filled else 1 for n in range(len(tokens))]], device=device)
@@ -91,7 +92,7 @@ class LanguageEncoder:
     def _run(self, ids: list[int], mask: list[int], looked: seeing.Seen | None) -> tuple[list[Tensor], Tensor]:
         """Every layer's hidden states (1, T, D), and the mask (1, T)."""
         module: Any = self.module
-        device = next(module.parameters()).device
+        device = device_of(module)
         tokens, seen = torch.tensor([ids], device=device), torch.tensor([mask], device=device)
         pictures: dict[str, Any] = {}
         if looked is not None:

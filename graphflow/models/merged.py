@@ -52,6 +52,11 @@ class Merged:
         self._before: dict[tuple[str, str], Tensor] = {}
         self._applied: tuple[Patch, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what changed weights were before."""
+        return sum(tensor.nbytes for tensor in self._before.values())
+
     def apply(self, patches: tuple[Patch, ...]) -> None:
         """Makes the weights those of these patches, in order, and no others."""
         wanted = weight_patches(patches)

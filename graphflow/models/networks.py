@@ -33,6 +33,7 @@ class NetworkContent:
     facts: Facts
     dtype: torch.dtype
     merged: Merged = field(init=False)
+    whole: tuple[nn.Module, ...] = ()
 
     def __post_init__(self) -> None:
         targets, kind = Targets(), self.family
@@ -43,6 +44,11 @@ class NetworkContent:
     def modules(self) -> tuple[nn.Module, ...]:
         """The network."""
         return (self.module,)
+
+    @property
+    def beside(self) -> int:
+        """Bytes of what weights were before they were changed."""
+        return self.merged.nbytes
 
     def facts_with(self, patches: tuple[Patch, ...]) -> Facts:
         """What is known of the network with these patches, which may let it see more beside the latent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import torch
@@ -11,24 +12,21 @@ from torch import Tensor, nn
 
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.errors import GraphflowError
-from graphflow.models.residency import residency
+from graphflow.models.residency import Unpatched, residency
 from graphflow.models.tensors import opened
 from graphflow.node import File
-from graphflow.values import Patch, Weights
+from graphflow.values import Weights
 
 log = logging.getLogger(__name__)
 
 Decoder = Callable[[Tensor], Tensor]
 
 
-class TinyContent:
+@dataclass
+class TinyContent(Unpatched):
     """A tiny decoder in memory."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.modules: tuple[nn.Module, ...] = (module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Nothing changes it."""
+    module: nn.Module
 
 
 def tiny_decoder(form: LatentFormat) -> Decoder | None:

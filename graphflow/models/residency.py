@@ -2,73 +2,35 @@
 
 Weights live in two tiers: on the device, and in the host's memory. What is wanted is brought to the device; what was
 used least recently moves to the host when the device's limit is reached, and is dropped when the host's is. What is
-larger than the device stays with the host and visits the device layer by layer. A network keeps working whatever happens
-to its weights in between: it asks again for each call.
+larger than the room that is left stays with the host and visits the device layer by layer (`offloading.py`). A network
+keeps working whatever happens to its weights in between: it asks again for each call.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
-from torch import nn
 
+from graphflow.diffusion.memory import is_out_of_memory
 from graphflow.errors import GraphflowError, UnsupportedFile
 from graphflow.files import Finder
-from graphflow.models.weights import nbytes
+from graphflow.models.offloading import HOST, Offloaded
+from graphflow.models.residents import Content, Resident, Tally, Tier, Unpatched
 from graphflow.node import File
 from graphflow.values import Patch, Weights
 
-Tier = Literal["device", "host"]
+__all__ = ["Content", "Policy", "Residency", "Resident", "Tally", "Unpatched", "best_device", "residency"]
 
-
-class Content(Protocol):
-    """What was loaded for a recipe: modules, and what is needed to use them."""
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """Everything with weights."""
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Makes the weights those of these patches, and no others."""
-
-
-class Unpatched:
-    """`Content` of one module whose weights stay as they were loaded."""
-
-    module: nn.Module
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        """The module."""
-        return (self.module,)
-
-    def patch(self, patches: tuple[Patch, ...]) -> None:
-        """Nothing: such networks take no patches."""
-
-
-@dataclass
-class Resident:
-    """Weights in memory."""
-
-    content: Content
-    nbytes: int
-    tier: Tier = "host"
-    used: int = 0
-    """A count that rises with every use of any resident."""
-    busy: int = 0
-    """Calls going on; busy weights stay where they are."""
-    streamed: bool = False
-    """Larger than the device: kept in the host's memory, each layer brought for the moment it is used."""
-    views: dict[Any, Any] = field(default_factory=dict)
-    """What was handed out on top of the content, by recipe, so that equal recipes get the same object."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -129,6 +91,8 @@ class Residency:
         self.host_limit = _host_limit() if host_limit is None else host_limit
         self.shelf = shelf
         self._digest = digest
+        self.tally = Tally()
+        self._told: set[int] = set()
         self._residents: dict[Weights, Resident] = {}
         self._clock = itertools.count(1)
         self._lock = threading.RLock()
@@ -147,9 +111,9 @@ class Residency:
         with self._lock:
             if weights not in self._residents:
                 self.check(weights.files)
-                content = load()
-                self._residents[weights] = Resident(content, sum(nbytes(m) for m in content.modules))
-                self._residents[weights].used = next(self._clock)
+                self._residents[weights] = resident = Resident(load(), 0)
+                resident.measure()
+                resident.used = next(self._clock)
                 self._trim_host()
             return self._residents[weights]
 
@@ -171,26 +135,26 @@ class Residency:
             resident = self.get(weights, load)
             resident.busy += 1
             try:
-                if ("device", "cpu") not in weights.options:
-                    self._bring(resident)
-                resident.content.patch(patches)
+                self._prepare(resident, patches, visits=("device", "cpu") not in weights.options)
                 resident.used = next(self._clock)
                 yield resident
             finally:
                 resident.busy -= 1
+                if resident.offloaded is not None and not resident.busy:
+                    resident.offloaded.settle()
 
     def free(self, wanted: int | None = None) -> int:
         """Moves idle weights off the device, least recently used first, until `wanted` bytes are free (all of them for
         None); gives the bytes freed. What a run that is out of memory calls before it tries again.
         """
-        freed = 0
         with self._lock:
+            before = self.bytes_in("device")
             for resident in self._idle("device"):
-                if wanted is not None and freed >= wanted:
+                if wanted is not None and before - self.bytes_in("device") >= wanted:
                     break
                 self._move(resident, "host")
-                freed += 0 if resident.streamed else resident.nbytes
             self._trim_host()
+            freed = before - self.bytes_in("device")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return freed
@@ -204,7 +168,7 @@ class Residency:
     def bytes_in(self, tier: Tier) -> int:
         """Bytes of weights in a tier."""
         residents = list(self._residents.values())
-        return sum(r.nbytes for r in residents if ("host" if r.streamed else r.tier) == tier)
+        return sum(r.on_device if tier == "device" else r.on_host for r in residents)
 
     def holds(self, digest: str) -> bool:
         """Whether weights of a file with that content are in memory."""
@@ -212,51 +176,128 @@ class Residency:
 
     def report(self) -> list[dict[str, Any]]:
         """Each model in memory: its files, part, tier, bytes; most recently used first."""
-        with self._lock:
-            return [
-                {
-                    "files": [f.name for f in w.files],
-                    "part": w.part,
-                    "family": w.family,
-                    "tier": r.tier,
-                    "bytes": r.nbytes,
-                }
-                for w, r in sorted(self._residents.items(), key=lambda item: -item[1].used)
-            ]
+        residents = sorted(self._residents.items(), key=lambda item: -item[1].used)
+        return [
+            {"files": [f.name for f in w.files], "part": w.part, "family": w.family, "tier": r.tier, "bytes": r.nbytes}
+            for w, r in residents
+        ]
+
+    # --- what goes where ---
+
+    def _prepare(self, resident: Resident, patches: tuple[Patch, ...], *, visits: bool) -> None:
+        """The weights with these patches and, if it `visits` the device, there."""
+        if resident.patches != patches and resident.packed:
+            self._move(resident, "host")  # where there is room for what they grow to
+            self._patch(resident, patches)
+        if visits:
+            self._bring(resident)
+        if resident.patches != patches:
+            self._patch(resident, patches)
+            if visits and resident.offloaded is None and not self.make(0):
+                self._offload(resident)  # some patches make layers wider
+
+    def _patch(self, resident: Resident, patches: tuple[Patch, ...]) -> None:
+        if resident.offloaded is not None:
+            resident.offloaded.shrink()
+        resident.patches = None
+        resident.content.patch(patches)
+        resident.patches = patches
+        resident.measure()
 
     def _bring(self, resident: Resident) -> None:
-        if resident.tier == "device":
+        """Puts it on the device, or lets its layers visit where there is too little room beside what is in use."""
+        if resident.tier == "device" and resident.offloaded is None:
             return
-        if resident.nbytes > self.limit:
-            self._stream(resident)
+        if resident.nbytes > self.limit - sum(other.needed for other in self._residents.values()):
+            self._offload(resident)
             return
-        for other in self._idle("device"):
-            if self.bytes_in("device") + resident.nbytes <= self.limit:
-                break
-            self._move(other, "host")
-        self._move(resident, "device")
+        self._gather(resident)
+        self.make(resident.nbytes)
+        try:
+            self._move(resident, "device")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._retreat(resident)
+        self.tally.peak = max(self.tally.peak, self.bytes_in("device"))
         self._trim_host()
 
-    def _stream(self, resident: Resident) -> None:
-        """Lets weights that are larger than the device stay with the host, layer by layer on the device in use."""
-        from diffusers.hooks import apply_group_offloading
+    def _retreat(self, resident: Resident) -> None:
+        """What to do when it did not fit after all: alone it may; else the limit was too high for it."""
+        self.free()
+        try:
+            self._move(resident, "device")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.limit = min(self.limit, resident.nbytes - 1)
+            log.warning("the device has less room than thought: at most %d bytes of weights from now on", self.limit)
+            self._offload(resident)
 
-        if not resident.streamed:
-            for module in resident.content.modules:
-                apply_group_offloading(module, self.device, torch.device("cpu"), offload_type="leaf_level")
-        resident.streamed, resident.tier = True, "device"
+    def _offload(self, resident: Resident) -> None:
+        if resident.offloaded is None:
+            self._move(resident, "host")
+            content = resident.content
+            resident.offloaded = Offloaded(content.modules, self, content.whole)
+        resident.tier = "device"
+
+    def _gather(self, resident: Resident) -> None:
+        """Ends the visits of a model's layers: it is at home, as a whole."""
+        if resident.offloaded is not None:
+            resident.offloaded.end()
+            resident.offloaded, resident.tier = None, "host"
+
+    def make(self, nbytes: int) -> bool:
+        """Makes room on the device by moving what no call needs; False, and nothing moved, when that is not enough."""
+        if sum(r.needed for r in self._residents.values()) + nbytes > self.limit:
+            return False
+        for other in self._idle("device"):
+            if self.spare() >= nbytes:
+                return True
+            self.tally.evicted += 1
+            self._move(other, "host")
+        for other in self._residents.values():
+            if other.offloaded is not None:
+                other.offloaded.shrink(max(0, nbytes - self.spare()))
+        return True
+
+    def spare(self) -> int:
+        """Bytes of the limit that no weights take."""
+        return self.limit - self.bytes_in("device")
+
+    def came(self) -> None:
+        """A layer has come to the device."""
+        self.tally.visits += 1
+        self.tally.peak = max(self.tally.peak, self.bytes_in("device"))
+
+    def hosted(self, nbytes: int) -> None:
+        """A layer has to be computed with the host."""
+        self.tally.hosted += 1
+        if nbytes not in self._told:
+            self._told.add(nbytes)
+            log.warning(
+                "a layer of %d bytes has no room in the %d that weights may take on the device: it is computed in the "
+                "host's memory, which is slow", nbytes, self.limit,
+            )  # fmt: skip
 
     def _move(self, resident: Resident, tier: Tier) -> None:
-        if resident.streamed:
+        if resident.offloaded is not None:
+            resident.offloaded.shrink()
             resident.tier = tier
             return
-        target = self.device if tier == "device" else torch.device("cpu")
-        for module in resident.content.modules:
-            module.to(target)
+        try:
+            for module in resident.content.modules:
+                module.to(self.device if tier == "device" else HOST)
+        except BaseException:
+            for module in resident.content.modules:
+                module.to(HOST)  # what has moved so far comes back, so that it is not forgotten there
+            resident.tier = "host"
+            raise
         resident.tier = tier
 
     def _trim_host(self) -> None:
-        for resident in self._idle("host")[:-1]:  # the newest may be about to be used
+        kept = (r for r in self._residents.values() if not r.busy and (r.tier == "host" or r.offloaded is not None))
+        for resident in sorted(kept, key=lambda r: r.used)[:-1]:  # the newest may be about to be used
             if self.bytes_in("host") <= self.host_limit:
                 break
             self._residents = {w: r for w, r in self._residents.items() if r is not resident}

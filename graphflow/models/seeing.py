@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphflow.detect import Header, count
+from graphflow.models.offloading import device_of
 
 PICTURE = "<|image_pad|>"
 """Stands in a prompt for a picture; the model reads as many of them as the picture has tokens."""
@@ -61,10 +62,8 @@ def seen(module: Any, pictures: Sequence[Tensor]) -> Seen:
         )
     eyes = module.config.vision_config
     patches, grids = zip(*(_patches(picture, eyes) for picture in pictures), strict=True)
-    weight = next(module.visual.parameters())
-    return Seen(
-        torch.cat(patches).to(weight.device), torch.tensor(grids, device=weight.device), eyes.spatial_merge_size
-    )
+    device = device_of(module)
+    return Seen(torch.cat(patches).to(device), torch.tensor(grids, device=device), eyes.spatial_merge_size)
 
 
 def sized(height: int, width: int, factor: int) -> tuple[int, int]:

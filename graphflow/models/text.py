@@ -22,6 +22,7 @@ from graphflow.models.language import LanguageEncoder, SequenceEncoder
 from graphflow.models.lora import Targets
 from graphflow.models.merged import Merged
 from graphflow.models.merging import Change, Mix, Shapes, Stream, mixed
+from graphflow.models.offloading import device_of
 from graphflow.models.packed import shapes_of
 from graphflow.models.residency import Residency
 from graphflow.models.tensors import opened
@@ -115,7 +116,7 @@ class ClipEncoder:
     def _embed(self, chunks: Sequence[Chunk]) -> tuple[Tensor, Tensor]:
         """Token numbers (n, 77), -1 for vectors, and their embeddings (n, 77, D)."""
         table = self._inner.embeddings.token_embedding
-        device = table.weight.device
+        device = device_of(self.module)
         numbers = [[t if isinstance(t, int) else -1 for t, _ in chunk] for chunk in chunks]
         ids = torch.tensor(numbers, device=device)
         rows = table(ids.clamp(min=0))
@@ -159,6 +160,7 @@ class TextContent:
     second: Callable[[Weights, tuple[Patch, ...]], AbstractContextManager[Mapping[str, Stream]]]
     """Opens other text encoders, to be mixed in."""
     merged: Merged = field(init=False)
+    whole: tuple[nn.Module, ...] = ()
 
     def __post_init__(self) -> None:
         targets = Targets()
@@ -175,6 +177,11 @@ class TextContent:
     def modules(self) -> tuple[nn.Module, ...]:
         """Every encoder."""
         return tuple(encoder.module for encoder in self.encoders)
+
+    @property
+    def beside(self) -> int:
+        """Bytes of what weights were before they were changed."""
+        return self.merged.nbytes
 
     def patch(self, patches: tuple[Patch, ...]) -> None:
         """Merges these patches into the weights, and takes others out."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from graphflow.diffusion.memory import is_out_of_memory
 from graphflow.node import Progress
 
 Shape = tuple[int, int]
@@ -36,6 +37,21 @@ def tiled(
             yield Progress(done, total)
         results.append(canvas.mean())
     yield torch.stack(results).mean(dim=0) if len(results) > 1 else results[0]
+
+
+def shrinking(
+    run: Callable[[int], Iterator[Progress | Tensor]], tile: int, least: int, free: Callable[[], object]
+) -> Iterator[Progress | Tensor]:
+    """What `run` gives with tiles of that size; when memory runs out, from the start with half, down to `least`."""
+    while True:
+        try:
+            yield from run(tile)
+            return
+        except Exception as error:
+            if not is_out_of_memory(error) or tile // 2 < least:
+                raise
+        free()  # behind the exception, which holds on to what the failed tile had in memory
+        tile //= 2
 
 
 class _Canvas:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graphflow.errors import UnsupportedFile
 from graphflow.models.residency import Policy, Residency, Unpatched
 from graphflow.models.tensors import opened
-from graphflow.models.tiles import tiled
+from graphflow.models.tiles import shrinking, tiled
 from graphflow.node import Progress
 from graphflow.values import UpscaleModel, Weights
 
@@ -29,6 +29,11 @@ class UpscaleContent(Unpatched):
     def modules(self) -> tuple[nn.Module, ...]:
         """The network."""
         return (self.descriptor.model,)
+
+    @property
+    def whole(self) -> tuple[nn.Module, ...]:  # type: ignore[override]
+        """The network: some of spandrel's compute with the weights of layers that they do not call."""
+        return self.modules
 
 
 def load_upscaler(weights: Weights, policy: Policy) -> UpscaleContent:
@@ -67,16 +72,12 @@ class ResidentUpscaler:
         x = pixels[..., :3].movedim(-1, 1).contiguous()
         grey = self._channels == 1
         x = x.mean(dim=1, keepdim=True) if grey else x
-        while True:
-            try:
-                for step in tiled(x, self._tile, [(tile, tile)], overlap, self.scale):
-                    yield self._leave(step) if isinstance(step, Tensor) else step
-                return
-            except torch.OutOfMemoryError:
-                self._residency.free()
-                if tile <= 128:
-                    raise
-                tile //= 2
+
+        def run(side: int) -> Iterator[Progress | Tensor]:
+            yield from tiled(x, self._tile, [(side, side)], overlap, self.scale)
+
+        for step in shrinking(run, tile, 128, self._residency.free):
+            yield self._leave(step) if isinstance(step, Tensor) else step
 
     @staticmethod
     def _leave(x: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from graphflow.diffusion.memory import is_out_of_memory
 from graphflow.models.residency import Residency, Unpatched
-from graphflow.models.tiles import three_passes, tiled
+from graphflow.models.tiles import shrinking, three_passes, tiled
 from graphflow.node import Progress
 from graphflow.values import Vae
 
@@ -78,30 +79,38 @@ class ResidentVae:
         Of a video's autoencoder (1, c, f, h, w), its frames being the batch.
         """
         x = self._enter(pixels)
-        try:
-            return self._batched(self._encode, x)
-        except torch.OutOfMemoryError:
-            self._residency.free()
-            return self._run(self.encode_tiles(pixels))
+        made = self._whole(self._encode, x)
+        return self._run(self.encode_tiles(pixels)) if made is None else made
 
     def decode(self, latent: Tensor) -> Tensor:
         """(B, c, h, w) or (B, c, f, h, w) -> (B * f, H, W, 3) in 0 to 1, float32 on the CPU."""
         latent = self._fitting(latent)
-        try:
-            return self._leave(self._batched(self._decode, latent))
-        except torch.OutOfMemoryError:
-            self._residency.free()
-            return self._run(self.decode_tiles(latent))
+        made = self._whole(self._decode, latent)
+        return self._run(self.decode_tiles(latent)) if made is None else self._leave(made)
 
     def encode_tiles(self, pixels: Tensor, tile: int = 512, overlap: int = 64) -> Iterator[Progress | Tensor]:
-        """As `encode`, in tiles of `tile` pixels that overlap; progress, and the latent at the end."""
+        """As `encode`, in tiles of `tile` pixels that overlap; progress, and the latent at the end.
+
+        Out of memory, it starts again with tiles half as large, down to 128.
+        """
         x = self._enter(pixels)
-        yield from tiled(x, self._encode, three_passes(tile), overlap, 1 / self.downscale)
+
+        def run(side: int) -> Iterator[Progress | Tensor]:
+            yield from tiled(x, self._encode, three_passes(side), min(overlap, side // 4), 1 / self.downscale)
+
+        yield from shrinking(run, tile, 128, self._residency.free)
 
     def decode_tiles(self, latent: Tensor, tile: int = 64, overlap: int = 16) -> Iterator[Progress | Tensor]:
-        """As `decode`, in tiles of `tile` latent pixels that overlap; progress, and the picture at the end."""
+        """As `decode`, in tiles of `tile` latent pixels that overlap; progress, and the picture at the end.
+
+        Out of memory, it starts again with tiles half as large, down to 16.
+        """
         latent = self._fitting(latent)
-        for step in tiled(latent, self._decode, three_passes(tile), overlap, self.downscale):
+
+        def run(side: int) -> Iterator[Progress | Tensor]:
+            yield from tiled(latent, self._decode, three_passes(side), min(overlap, side // 4), self.downscale)
+
+        for step in shrinking(run, tile, 16, self._residency.free):
             yield self._leave(step) if isinstance(step, Tensor) else step
 
     def _enter(self, pixels: Tensor) -> Tensor:
@@ -123,6 +132,16 @@ class ResidentVae:
         if self.dims == 3 and latent.ndim == 4:
             return latent[:, :, None]
         return latent.movedim(2, 1).flatten(0, 1).contiguous() if self.dims == 2 and latent.ndim == 5 else latent
+
+    def _whole(self, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor | None:
+        """Not in tiles; None, with room made, when memory runs out."""
+        try:
+            return self._batched(call, x)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        self._residency.free()
+        return None
 
     def _batched(self, call: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.cat([call(part) for part in torch.split(x, BATCH if self.dims == 2 else 1)])

@@ -115,8 +115,8 @@ class Look:
         self.query = self.weights
 
     def tokens(self, like: nn.Linear) -> Tensor:
-        """(N, T, D): the pictures', where the layer is and in its dtype."""
-        return torch.cat([image.tokens for image in self.images]).to(like.weight)
+        """(N, T, D): the pictures', where the queries are and in the layer's dtype."""
+        return torch.cat([image.tokens for image in self.images]).to(self.query.device, like.weight.dtype)
 
     def split(self, tensor: Tensor) -> Tensor:
         """(N, T, C) to (N, heads, T, c), in the queries' dtype."""

@@ -120,8 +120,8 @@ class Sd3Adapter(_FlowAdapter):
         attentions: list[Any] = [network.get_submodule(name) for name in names]
         layers: list[Any] = list(self.layers)
         self._fits(network, "SD3Transformer2DModel", attentions, [layer.to_k_ip.out_features for layer in layers])
-        features = torch.cat([image.tokens for image in images]).to(layers[0].to_k_ip.weight)
-        tokens, level = self.projection(features, asked.timestep.to(features.device))
+        device, dtype = asked.timestep.device, layers[0].to_k_ip.weight.dtype
+        tokens, level = self.projection(torch.cat([image.tokens for image in images]).to(device, dtype), asked.timestep)
         for attention, layer in zip(attentions, layers, strict=True):
             look = _Sd3Look(Look(images, attention.heads), layer, tokens, level, asked.size)
             for name in ("to_q", "to_k", "to_v"):
