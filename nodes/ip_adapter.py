@@ -71,9 +71,9 @@ def ip_adapter_advanced(
     if weight_type != "linear" and ipadapter.weights.family in ("flux", "sd3"):
         raise ValueError(f"{weight_type!r} speaks of a U-Net's parts, which this model has not: choose linear")
     with loaded(clip_vision) as encoder, loaded(ipadapter) as adapter:
-        seen = adapter.looks_at(encoder.encode(image.data))
+        seen = adapter.looks_at(encoder.encode(image.data, adapter.crop))
         if image_negative is not None:
-            nothing = adapter.looks_at(encoder.encode(image_negative.data))
+            nothing = adapter.looks_at(encoder.encode(image_negative.data, adapter.crop))
         else:
             nothing = adapter.nothing(encoder, seen)
         tokens, uncond = (adapter.tokens(_combined(one, combine_embeds)) for one in (seen, nothing))

@@ -58,6 +58,8 @@ class AdapterContent(Unpatched):
     """It looks at the encoder's hidden states, not at the picture's embedding."""
     nothing: Literal["zeros", "grey", "black"] = "zeros"
     """What the unguided side sees: nothing at all, or what the encoder sees in a picture of one colour."""
+    crop: Literal["center", "none"] = "center"
+    """How pictures are brought to the image encoder's size: cut, or squashed."""
 
 
 class ResidentAdapter:
@@ -70,6 +72,12 @@ class ResidentAdapter:
     @property
     def _content(self) -> Any:
         return self._residency.get(self._recipe.weights, self._load).content
+
+    @property
+    def crop(self) -> Literal["center", "none"]:
+        """How the image encoder is to be given pictures, as in the adapter's training."""
+        crop: Literal["center", "none"] = self._content.crop
+        return crop
 
     def looks_at(self, output: ClipVisionOutput) -> Tensor:
         """(B, D) or (B, T, D): what of an image encoder's output the adapter takes.

@@ -55,13 +55,14 @@ _K = re.compile(
 
 @dataclass(frozen=True)
 class _Kind:
-    """How an adapter is built, filled and asked; the last three as in `AdapterContent`."""
+    """How an adapter is built, filled and asked, as `AdapterContent` says it."""
 
     build: Callable[[], Adapter]
     layout: Layout
     seen: int
     hidden: bool
     nothing: Literal["zeros", "grey", "black"]
+    crop: Literal["center", "none"] = "center"
     dtypes: tuple[str, ...] = ("bfloat16", "float16")
 
 
@@ -74,7 +75,7 @@ def load_adapter(weights: Weights, policy: Policy) -> AdapterContent:
         module, dtype = hollow(kind.build), policy.dtype(kind.dtypes)
         fill(module, tensors, kind.layout, dtype=dtype, name=file.name)
         assert isinstance(module, Adapter)
-        return AdapterContent(module, dtype, kind.seen, kind.hidden, kind.nothing)
+        return AdapterContent(module, dtype, kind.seen, kind.hidden, kind.nothing, kind.crop)
 
 
 def layer_numbers(header: Header) -> list[int]:
@@ -108,7 +109,7 @@ def _unet(header: Header, name: str) -> _Kind:
     ]
     return _Kind(
         lambda: UnetAdapter(build(), sizes), _whole(layout, "image_proj.", layers), seen, hidden,
-        "grey" if hidden else "zeros", ("float16", "bfloat16"),
+        "grey" if hidden else "zeros", dtypes=("float16", "bfloat16"),
     )  # fmt: skip
 
 
@@ -171,6 +172,7 @@ def _flux(header: Header, name: str) -> _Kind:
         seen,
         False,
         "black",
+        "center" if bias else "none",
     )
 
 
@@ -219,4 +221,5 @@ def _sd3(header: Header, name: str) -> _Kind:
         shape("proj_in.weight")[1],
         True,
         "zeros",
+        "none",
     )
