@@ -193,6 +193,8 @@ def test_networks_that_see_something_else_beside_the_latent_refuse_it(tmp_path: 
     fill = recipe(tmp_path, TINY["flux fill"], network(TINY["flux fill"]))
 
     with pytest.raises(UnsupportedFile, match=r"img_in: it takes in 128 numbers of each place, the model 384"):
+        lora_loader_model_only(fill, lora)
+    with pytest.raises(UnsupportedFile, match=r"img_in: it takes in 128 numbers of each place, the model 384"):
         ask(fill.patched(Lora(lora, 1.0)), noise(1, 80, 8, 6))
 
 

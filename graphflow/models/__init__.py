@@ -22,7 +22,7 @@ from graphflow.models.gligen import gligen
 from graphflow.models.hooks import hooked_clip, hooked_model, loras_for_networks
 from graphflow.models.hypernetworks import Hypernetwork, hypernetwork_file
 from graphflow.models.loading import load_model_patch, load_network, load_style, load_vae, load_vision
-from graphflow.models.lora import Fit, Targets, fit
+from graphflow.models.lora import Fit, Targets, check_inputs, fit
 from graphflow.models.merged import weight_patches
 from graphflow.models.merging import Mix, Scale
 from graphflow.models.model_patches import ResidentPatch, Steered
@@ -109,7 +109,7 @@ def _enter(recipe: Any) -> Iterator[Any]:
 
 
 def check_lora(file: File, model: Model | None = None, clip: Clip | None = None) -> Fit:
-    """How a LoRA fits. Raises `UnsupportedFile`, listing names, when nothing of it applies to either."""
+    """How a LoRA fits. Raises `UnsupportedFile`, listing names, when nothing of it applies to either, or a part cannot."""
     header = read_header(file.path)
     if detect(file.path).kind != "lora":
         raise UnsupportedFile(f"{file.name} is no LoRA: {describe(detect(file.path))}")
@@ -120,6 +120,7 @@ def check_lora(file: File, model: Model | None = None, clip: Clip | None = None)
             fetch = functools.partial(_LIVE[type(recipe)][1], recipe.weights, home.policy)
             content: Any = home.get(recipe.weights, fetch).content
             targets = targets.joined(content.merged.targets)
+    check_inputs(file.name, header, targets)
     return fit(file, header.tensors, targets)
 
 

@@ -20,9 +20,9 @@ from graphflow.models.lora import (
     Targets,
     added,
     alphas,
-    columns,
     ends_of,
     groups,
+    inputs,
     mixes_rows,
     plus,
 )
@@ -73,14 +73,9 @@ class Merged:
 
     def seen(self, patches: tuple[Patch, ...]) -> int:
         """How many numbers of each place the network takes in with these patches; 0 where none of them says it."""
-        found = 0
-        for patch in weight_patches(patches) if self.targets.widens else ():
-            if isinstance(patch, Lora):
-                header = read_header(patch.file.path)
-                for group in groups(header.tensors)[0]:
-                    if (target := self.targets.find(group, "weight")) and target.latent:
-                        found = max(found, columns({end: header.shape(key) for end, key in group.keys.items()}))
-        return found
+        loras = (patch for patch in weight_patches(patches) if isinstance(patch, Lora))
+        wanted = (inputs(read_header(lora.file.path), self.targets) for lora in loras)
+        return max((columns for found in wanted for _, _, columns in found), default=0)
 
     def _restore(self) -> None:
         for (component, name), tensor in self._before.items():

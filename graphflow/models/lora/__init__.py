@@ -5,7 +5,7 @@ that is of our parameters. Patches are merged one after another in float32, and 
 (`graphflow.models.merged`).
 """
 
-from graphflow.models.lora.adding import added, columns, mixes_rows, plus
+from graphflow.models.lora.adding import added, check_inputs, inputs, mixes_rows, plus
 from graphflow.models.lora.formulas import change
 from graphflow.models.lora.metadata import alphas
 from graphflow.models.lora.names import Group, groups
@@ -20,10 +20,11 @@ __all__ = [
     "added",
     "alphas",
     "change",
-    "columns",
+    "check_inputs",
     "ends_of",
     "fit",
     "groups",
+    "inputs",
     "mixes_rows",
     "plus",
 ]

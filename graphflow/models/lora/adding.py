@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from graphflow.errors import UnsupportedFile
+from graphflow.header import Header
 from graphflow.layouts import undo
 from graphflow.models.lora.formulas import change, scale
-from graphflow.models.lora.names import Group
-from graphflow.models.lora.targets import BIASES, Target
+from graphflow.models.lora.names import Group, groups
+from graphflow.models.lora.targets import BIASES, Target, Targets
 from graphflow.models.tensors import Tensors
 from graphflow.values import Lora
 
@@ -72,7 +73,26 @@ def widened(weight: Tensor, columns: int) -> Tensor:
     return torch.nn.functional.pad(weight, (0, columns - weight.shape[1]))
 
 
-def columns(adapter: Mapping[str, tuple[int, ...]]) -> int:
+def inputs(header: Header, targets: Targets) -> Iterator[tuple[Group, Target, int]]:
+    """Of a file, what it adds to layers that take in the latent, and how many numbers those are to see of each place."""
+    for group in groups(header.tensors)[0] if targets.widens else ():
+        target = targets.find(group, "weight")
+        if target and target.latent and (wanted := _columns({e: header.shape(k) for e, k in group.keys.items()})):
+            yield group, target, wanted
+
+
+def check_inputs(file: str, header: Header, targets: Targets) -> None:
+    """Raises `UnsupportedFile` when the file has the network see what it does not, and cannot be made to."""
+    for group, target, wanted in inputs(header, targets):
+        if wanted not in (target.latent, width := target.shapes[0][1]) and width != target.latent:
+            raise UnsupportedFile(f"{file} does not fit this model at {group.name}: {_differ(wanted, width)}")
+
+
+def _differ(wanted: int, width: int) -> str:
+    return f"it takes in {wanted} numbers of each place, the model {width}"
+
+
+def _columns(adapter: Mapping[str, tuple[int, ...]]) -> int:
     """How many numbers the layer sees that an adapter of these shapes was made for; 0 where that does not follow."""
     shape = next((adapter[name] for name in ("down", "diff", "set") if name in adapter), ())
     return shape[1] if len(shape) == 2 else 0
@@ -80,14 +100,14 @@ def columns(adapter: Mapping[str, tuple[int, ...]]) -> int:
 
 def _seen(adapter: Mapping[str, Tensor], weight: Tensor, latent: int) -> Tensor:
     """The columns that the adapter was made for: of what takes in the latent, more or fewer than there are."""
-    wanted = columns({name: tuple(tensor.shape) for name, tensor in adapter.items()}) if latent else 0
+    wanted = _columns({name: tuple(tensor.shape) for name, tensor in adapter.items()}) if latent else 0
     if not wanted or wanted == weight.shape[1]:
         return weight
     if wanted > weight.shape[1] == latent:
         return widened(weight, wanted)
     if wanted == latent:
         return weight[:, :latent]
-    raise ValueError(f"it takes in {wanted} numbers of each place, the model {weight.shape[1]}")
+    raise ValueError(_differ(wanted, weight.shape[1]))
 
 
 def _rows(tensor: Tensor) -> Tensor:
