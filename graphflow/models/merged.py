@@ -73,9 +73,7 @@ class Merged:
 
     def seen(self, patches: tuple[Patch, ...]) -> int:
         """How many numbers of each place the network takes in with these patches; 0 where none of them says it."""
-        loras = (patch for patch in weight_patches(patches) if isinstance(patch, Lora))
-        wanted = (inputs(read_header(lora.file.path), self.targets) for lora in loras)
-        return max((columns for found in wanted for _, _, columns in found), default=0)
+        return _seen(patches, self.targets)
 
     def _restore(self) -> None:
         for (component, name), tensor in self._before.items():
@@ -122,6 +120,12 @@ class Merged:
             self._set(target.component, name, plus(before, delta))
 
 
+def _seen(patches: tuple[Patch, ...], targets: Targets) -> int:
+    loras = (patch for patch in weight_patches(patches) if isinstance(patch, Lora))
+    wanted = (inputs(read_header(lora.file.path), targets) for lora in loras)
+    return max((columns for found in wanted for _, _, columns in found), default=0)
+
+
 def weight_patches(patches: tuple[Patch, ...]) -> tuple[WeightPatch, ...]:
     """Those of the patches that change weights."""
     return tuple(patch for patch in patches if isinstance(patch, WeightPatch))
@@ -160,7 +164,14 @@ def stream_of(weights: Weights, patches: tuple[Patch, ...], shapes: Shapes) -> I
         ours = folder or layout_of(header, part) == "diffusers"
         own = Under(tensors, f"{part.prefix}." if folder else part.prefix)
         changes = [stack.enter_context(_change(patch, shapes, kind)) for patch in weight_patches(patches)]
-        yield Stream(own, same if ours else kind.layout, kind.layout, shapes, changes)
+        columns = {kind.ends[0]: _seen(patches, _targets(shapes, kind))} if kind.ends else {}
+        yield Stream(own, same if ours else kind.layout, kind.layout, shapes, changes, columns)
+
+
+def _targets(shapes: Shapes, kind: Family) -> Targets:
+    targets = Targets()
+    targets.add_network(shapes, kind.layout, kind.lora_names, ends=kind.ends)
+    return targets
 
 
 @contextlib.contextmanager
@@ -180,9 +191,7 @@ def _change(patch: WeightPatch, shapes: Shapes, kind: Family) -> Iterator[Change
         with second_network(patch, {"model": shapes}) as changes:
             yield changes["model"]
         return
-    targets = Targets()
-    targets.add_network(shapes, kind.layout, kind.lora_names, ends=kind.ends)
-    with lora_changes(patch, targets, {"model": shapes}) as changes:
+    with lora_changes(patch, _targets(shapes, kind), {"model": shapes}) as changes:
         yield changes["model"]
 
 

@@ -87,6 +87,8 @@ class Stream:
     shapes: Shapes
     changes: list[Change] = field(default_factory=list)
     """In order."""
+    columns: Mapping[str, int] = field(default_factory=dict)
+    """Of matrices that changes may make wider, how wide."""
     _where: dict[str, Entry] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -122,7 +124,12 @@ class Stream:
 
     def shape(self, entry: Entry) -> tuple[int, ...]:
         """That of a tensor of the original layout."""
-        return tuple(join(entry, {name: torch.empty(self.shapes[name], device="meta") for name in entry.ours}).shape)
+        return tuple(join(entry, {name: torch.empty(self._changed(name), device="meta") for name in entry.ours}).shape)
+
+    def _changed(self, name: str) -> tuple[int, ...]:
+        """The shape of one of our parameters with the changes."""
+        shape = self.shapes[name]
+        return (shape[0], max(shape[1], self.columns[name])) if name in self.columns else shape
 
     def joined(self, entry: Entry) -> Tensor:
         """A tensor of the original layout, float32."""
