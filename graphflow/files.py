@@ -144,13 +144,13 @@ def missing(where: str, name: str, names: Sequence[str]) -> str:
 
 
 def _models_in(place: Path) -> Iterator[Path]:
-    """Model files and diffusers folders below a directory; what lies inside such a folder is not listed again."""
+    """Model files and diffusers folders below a directory; of what lies inside such a folder only several networks are listed."""
     if not place.is_dir():
         return
     for directory, folders, files in os.walk(place, followlinks=True):
         here = Path(directory)
         models = [name for name in folders if _is_model_folder(here / name)]
-        yield from (here / name for name in models)
+        yield from (path for name in models for path in (here / name, *_experts(here / name)))
         folders[:] = [f for f in folders if f not in models and not f.startswith(".") and not f.endswith(".config")]
         whole = {name.removesuffix(INDEX) for name in files if name.endswith(INDEX)}
         yield from (here / name for name in files if name[0] != "." and _is_model(name, whole))
@@ -164,7 +164,23 @@ def _is_model(name: str, whole: Collection[str]) -> bool:
 
 
 def _is_model_folder(path: Path) -> bool:
-    return (path / "model_index.json").is_file()
+    return (path / "model_index.json").is_file() or is_part(path)
+
+
+NETWORKS = ("transformer", "transformer_2")
+"""Folders of a diffusers folder's networks; those of Wan 2.2 for high noise and for low noise are of two."""
+
+
+def is_part(path: Path) -> bool:
+    """Whether a folder is a network of a diffusers folder, which is a model by itself, too."""
+    named = path.name in NETWORKS and (path / "config.json").is_file()
+    return named and (path.parent / "model_index.json").is_file()
+
+
+def _experts(folder: Path) -> list[Path]:
+    """The networks of a diffusers folder, by names of their own where it has several."""
+    found = [folder / name for name in NETWORKS if is_part(folder / name)]
+    return found if len(found) > 1 else []
 
 
 def files_of(model: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphflow.detect.families import UNDERSTOOD, lacking
-from graphflow.detect.kinds import Detected, Part
+from graphflow.detect.kinds import Detected, Kind, Part
 from graphflow.errors import UnsupportedFile
 from graphflow.families import FAMILIES
 from graphflow.header import Header
@@ -40,7 +40,7 @@ def in_folder(header: Header) -> Detected:
             continue
         config = header.metadata.get(name, {})
         if family := _unet_family(config) if entry[1] == _UNET else _NETWORK_CLASSES.get(entry[1]):
-            if parts and parts[0].name == "model":  # Wan 2.2's second expert: one loader gives one model, the first
+            if parts and parts[0].name == "model":  # Wan 2.2's second network, which has a name of its own
                 continue
             parts.insert(0, Part("model", family, name))
             details["in_channels"] = config.get("in_channels")
@@ -58,7 +58,8 @@ def in_folder(header: Header) -> Detected:
         )
     details["prediction"] = header.metadata.get("scheduler", {}).get("prediction_type")
     lacks = lacking(parts[0].family, {part.name for part in parts})
-    return Detected("checkpoint", parts[0].family, tuple(parts), lacks=lacks, details=details)
+    kind: Kind = "checkpoint" if len(parts) > 1 else "model"
+    return Detected(kind, parts[0].family, tuple(parts), lacks=lacks, details=details)
 
 
 def _encoder_name(class_name: str, folder: str, config: Mapping[str, Any]) -> str:

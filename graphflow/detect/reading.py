@@ -9,6 +9,7 @@ from typing import Any
 from graphflow.detect.gguf import gguf_header
 from graphflow.detect.safetensors import safetensors_header, sharded_header
 from graphflow.errors import NotFound, UnsupportedFile
+from graphflow.files import is_part
 from graphflow.header import Entry, Header
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle")
@@ -48,6 +49,8 @@ def _refuse_pickles(path: Path, start: bytes) -> None:
 
 
 def _folder_header(path: Path) -> Header:
+    if is_part(path):
+        return _part_header(path)
     index = path / "model_index.json"
     if not index.is_file():
         raise UnsupportedFile(f"{path.name} is a folder without model_index.json; it is no diffusers model")
@@ -60,6 +63,18 @@ def _folder_header(path: Path) -> Header:
         if config.name == "config.json" and (weights := weights_file(config.parent)):
             tensors |= {f"{folder}.{k}": e for k, e in read_header(weights).tensors.items()}
     return Header(path, "diffusers", tensors, metadata)
+
+
+def _part_header(path: Path) -> Header:
+    """As of a diffusers folder that has no other part."""
+    metadata = {path.name: _json(path / "config.json")}
+    scheduler = path.parent / "scheduler" / "scheduler_config.json"
+    if scheduler.is_file():
+        metadata["scheduler"] = _json(scheduler)
+    weights = weights_file(path)
+    tensors = {f"{path.name}.{k}": e for k, e in read_header(weights).tensors.items()} if weights else {}
+    kind = ["diffusers", metadata[path.name].get("_class_name", "")]
+    return Header(path, "diffusers", tensors, {**metadata, "model_index": {path.name: kind}})
 
 
 def weights_file(folder: Path) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from graphflow.detect import Detected, Header, Part, detect, require
 from graphflow.errors import UnsupportedFile
+from graphflow.files import is_part
 from graphflow.models.tensors import Tensors, Under, opened
 from graphflow.node import File
 
@@ -39,7 +40,10 @@ class Source:
     @property
     def beside(self) -> Path:
         """Where configs that override detection lie: `NAME.config` beside `NAME.safetensors`, or the folder itself."""
-        return self.file.path if self.header.format == "diffusers" else self.file.path.with_suffix(".config")
+        path = self.file.path
+        if self.header.format == "diffusers":
+            return path.parent if is_part(path) else path
+        return path.with_suffix(".config")
 
     @property
     def scheduler(self) -> Mapping[str, Any]:

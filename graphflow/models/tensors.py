@@ -15,7 +15,7 @@ from torch import Tensor
 
 from graphflow.detect import Header, read_header, weights_file
 from graphflow.errors import UnsupportedFile
-from graphflow.files import files_of, shards
+from graphflow.files import files_of, is_part, shards
 from graphflow.gguf_names import renaming
 
 
@@ -229,7 +229,7 @@ class _Folder:
 
     def __init__(self, path: Path) -> None:
         self._parts: dict[str, _Shards] = {}
-        for config in sorted(path.glob("*/config.json")):
+        for config in [path / "config.json"] if is_part(path) else sorted(path.glob("*/config.json")):
             if weights := weights_file(config.parent):
                 files = shards(weights) if weights.suffix == ".json" else [weights]
                 self._parts[config.parent.name] = _Shards(files)
