@@ -135,6 +135,7 @@ EXPECTED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("CLIPVisionLoader", "clip_name"): ("clip_vision",),
     ("StyleModelLoader", "style_model_name"): ("style_model",),
     ("IPAdapterModelLoader", "ipadapter_file"): ("ip_adapter",),
+    ("ModelPatchLoader", "name"): ("model_patch",),
 }
 """Loader node and input -> a part that the file has to hold."""
 
@@ -262,6 +263,8 @@ def _serves(found: Detected, wire: str, name: str) -> Known | None:
         return Known(family, frozenset(), name)
     if wire == "STYLE_MODEL" and found.kind == "style_model":
         return Known(family, frozenset(), name)
+    if wire == "MODEL_PATCH" and found.kind == "model_patch":
+        return Known(family, frozenset(), name)
     if wire == "IPADAPTER" and found.kind == "ip_adapter" and family:
         return Known(family, frozenset(), name)
     return None
@@ -353,10 +356,11 @@ def _conflicts(id: str, node: CheckedNode, seen: Mapping[str, Known]) -> Iterato
         for _, cond in conds[:1]:
             if cond.families and not control.families & cond.families:
                 yield _clash(id, name, "the ControlNet", control, "the conditioning", cond)
-    for name, adapter in of("IPADAPTER"):
-        for _, model in of("MODEL"):
-            if model.families and not adapter.families & model.families:
-                yield _clash(id, name, "the IP-Adapter", adapter, "the model", model)
+    for wire, what in (("IPADAPTER", "the IP-Adapter"), ("MODEL_PATCH", "the model patch")):
+        for name, adapter in of(wire):
+            for _, model in of("MODEL"):
+                if model.families and not adapter.families & model.families:
+                    yield _clash(id, name, what, adapter, "the model", model)
     if made_for := BLOCK_MIXES.get(node.definition.type):
         expected = Known(frozenset({made_for}), frozenset(), node.definition.type)
         for name, model in of("MODEL"):

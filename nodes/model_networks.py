@@ -13,7 +13,10 @@ from ._fields import span
 
 @node("ModelPatchLoader", category="advanced/loaders", experimental=True)
 def model_patch_loader(name: Annotated[File, Folder("model_patches")]) -> ModelPatch:
-    """Opens a small network that works inside a denoising network: Qwen-Image's blockwise controls, Z-Image's Fun controls."""
+    """Opens a small network that works inside a denoising network.
+
+    Those are Qwen-Image's blockwise controls by DiffSynth, and the Fun controls of Z-Image and Flux 2.
+    """
     return model_patch(name)
 
 
@@ -26,7 +29,7 @@ def qwen_image_diffsynth_controlnet(
     strength: Annotated[float, span(-10.0, 10.0, 0.01)] = 1.0,
     mask: Mask | None = None,
 ) -> Model:
-    """Lets a picture of edges, depth or a pose steer Qwen-Image or Z-Image from inside, by a model patch.
+    """Lets a picture of edges, depth or a pose steer Qwen-Image, Z-Image or Flux 2 from inside, by a model patch.
 
     Nets that inpaint paint where the mask is; others take no notice of it. The picture is cut around its centre to the
     latent's aspect.

@@ -22,7 +22,7 @@ FILLS = {
     "wan": "given frames, Fun InP",
 }
 """Families whose networks for inpainting, or for films from pictures, are asked as diffusers asks them in tests."""
-PATCHES = {"z_image": "Fun control", "wan": "VACE, Fun control"}
+PATCHES = {"z_image": "Fun control", "flux2": "Fun control", "wan": "VACE, Fun control"}
 """Families that are steered by small networks inside their own (`tests/test_model_patches.py`), or are made for it
 (`tests/test_wan_control.py`)."""
 UNPUBLISHED: dict[str, set[str]] = {

@@ -13,19 +13,22 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from graphflow.detect import Entry, Header, detect
 from graphflow.diffusion.network import RowCond
 from graphflow.diffusion.references import ReferencesApart
 from graphflow.errors import UnsupportedFile
+from graphflow.families.common.flow import FLUX_LATENTS
 from graphflow.models import Residency, Steered, loaded, model_patch
+from graphflow.models.control.flux2_fun import Flux2Control
 from graphflow.models.loading import load_model_patch
-from graphflow.models.model_patches import KINDS, BlockwiseControl
+from graphflow.models.model_patches import KINDS, BlockwiseControl, Steering
 from graphflow.models.recipes import network as network_recipe
 from graphflow.models.residency import Policy
 from graphflow.node import File, Row
 from graphflow.values import Image, Mask, Model, ModelPatch, Vae, Weights
 from graphflow_nodes.camera import camera_angle
 from graphflow_nodes.model_networks import flux_kv_cache, model_patch_loader, qwen_image_diffsynth_controlnet
-from tests.tiny import TINY, file, network, single_file
+from tests.tiny import FOUR_BLOCKS, TINY, file, network, single_file
 
 PIXELS = Vae(Weights((), "vae", "pixel_space"))
 
@@ -87,14 +90,14 @@ def steered(folder: Path, name: str, patch: ModelPatch, strengths: list[float], 
     """The tiny network's answers under edits with that hint."""
     from graphflow.models.model_patches import Steering
 
-    tiny = TINY[name]
+    tiny = FOUR_BLOCKS if name == "flux2" else TINY[name]
     with loaded(network_recipe(single_file(folder, tiny, network(tiny)))) as live, loaded(patch) as net:
         answers = []
         for strength in strengths:
             edits = (Steering(net, hint, strength),) if strength else ()
             cond = RowCond(
                 live.parametrisation, noise(1, 5, tiny.width), attention_mask=torch.ones(1, 5), edits=edits,
-                references=(noise(1, *tiny.latent),) if name == "qwen_image" else (),
+                references=() if name == "z_image" else (noise(1, *tiny.latent),),
             )  # fmt: skip
             answers.append(live.predict([Row(live, noise(1, *tiny.latent), torch.tensor(0.5), cond)])[0])
         return answers
@@ -164,6 +167,102 @@ def test_z_image_s_control_is_asked_as_its_pipeline_asks_it(tmp_path: Path, chan
         velocity = -module(*asked, controlnet_block_samples=added, return_dict=False)[0][0][:, 0]
     assert torch.equal(plain, again)
     torch.testing.assert_close(whole[0], x[0] - 0.5 * velocity, atol=1e-5, rtol=1e-4)
+
+
+def flux2_patch(folder: Path, *, channels: int = 68) -> tuple[File, Any]:
+    """A Fun control of the tiny Flux 2: the picture's latent, four places of a mask, and what the mask leaves."""
+    own: Any = network(FOUR_BLOCKS).config
+    width = own.num_attention_heads * own.attention_head_dim
+    module = shaken(Flux2Control(channels, width, own.attention_head_dim, 2, own.mlp_ratio))
+    path = folder / f"flux2-{channels}.safetensors"
+    save_file({key: value.contiguous() for key, value in module.state_dict().items()}, path)
+    return file(path), module
+
+
+def test_flux_2_s_control_adds_what_its_blocks_make_to_every_other_block(tmp_path: Path) -> None:
+    written, patch = flux2_patch(tmp_path)
+    hint = noise(1, 68, 4, 6)
+    assert detect(written.path).family == "flux2"
+
+    plain, half, whole, again = steered(tmp_path, "flux2", model_patch(written), [0.0, 0.35, 0.7, 0.0], hint)
+
+    assert torch.equal(plain, again)
+    assert (half - plain).abs().max() > 1e-4
+    torch.testing.assert_close(whole, flux2_by_hand(patch, hint, 0.7), atol=1e-5, rtol=1e-4)
+
+
+def flux2_by_hand(patch: Any, hint: Tensor, strength: float) -> Tensor:
+    """The published formulas: hints of the control's blocks one after another, from the tokens that the first block sees."""
+    from diffusers import Flux2Pipeline
+
+    module: Any = network(FOUR_BLOCKS)
+    x = noise(1, *FOUR_BLOCKS.latent)
+    tokens = torch.cat([hint.flatten(2).transpose(1, 2), torch.zeros(1, 24, 68)], dim=1)  # zeros for the reference
+    hints: list[Tensor] = []
+
+    def wrapped(n: int, forward: Any) -> Any:
+        def run(**kwargs: Any) -> Any:
+            if n == 0:
+                first, second = patch.control_transformer_blocks
+                control = first.before_proj(patch.control_img_in(tokens)) + kwargs["hidden_states"]
+                text, control = first(**{**kwargs, "hidden_states": control})
+                hints.append(first.after_proj(control))
+                _, control = second(**{**kwargs, "hidden_states": control, "encoder_hidden_states": text})
+                hints.append(second.after_proj(control))
+            text, picture = forward(**kwargs)
+            return text, picture if n % 2 else picture + strength * hints[n // 2]
+
+        return run
+
+    for n, block in enumerate(module.transformer_blocks):
+        block.forward = wrapped(n, block.forward)
+    ids = Flux2Pipeline._prepare_latent_ids(x)
+    beside = ids.clone()
+    beside[..., 0] = 10
+    with torch.inference_mode():
+        velocity = module(
+            torch.cat([Flux2Pipeline._pack_latents(x), Flux2Pipeline._pack_latents(x)], dim=1),
+            encoder_hidden_states=noise(1, 5, 32), timestep=torch.tensor([0.5]), img_ids=torch.cat([ids, beside], dim=1),
+            txt_ids=Flux2Pipeline._prepare_text_ids(noise(1, 5, 32)), guidance=torch.tensor([4.0]), return_dict=False,
+        )[0][:, :24]  # fmt: skip
+    return x - 0.5 * torch.as_tensor(Flux2Pipeline._unpack_latents_with_ids(velocity, ids))
+
+
+def test_rows_that_a_patch_steers_share_a_call_whatever_their_noise(tmp_path: Path) -> None:
+    net, tiny = model_patch(flux2_patch(tmp_path)[0]), FOUR_BLOCKS
+    with loaded(network_recipe(single_file(tmp_path, tiny, network(tiny)))) as live, loaded(net) as patch:
+        edits = (Steering(patch, noise(1, 68, 4, 6), 0.5),)
+        rows = [
+            Row(live, noise(1, *tiny.latent) * n, torch.tensor(sigma), RowCond(live.parametrisation, noise(1, 5, 32), edits=edits))
+            for n, sigma in ((1, 0.9), (2, 0.2))
+        ]  # fmt: skip
+        together = live.predict(rows)
+        alone = [live.predict([row])[0] for row in rows]
+
+    assert live.batch_key(rows[0]) == live.batch_key(rows[1])
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_a_patch_visits_a_small_device(tmp_path: Path) -> None:
+    net, outs = model_patch(flux2_patch(tmp_path)[0]), []
+    for limit in (1000, None):
+        with Residency(device="cpu", dtype="float32", limit=limit).active():
+            outs += steered(tmp_path, "flux2", net, [0.5], noise(1, 68, 4, 6))
+
+    assert torch.equal(*outs)
+
+
+def test_the_published_control_of_flux_2_is_told_by_its_shapes(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in Flux2Control(260, 6144, 128, 4, 3.0).state_dict().items()}
+    entries = {key: Entry("BF16", tuple(shape), 0) for key, shape in shapes.items()}
+    header = Header(Path("control.safetensors"), "safetensors", entries)
+
+    config = KINDS["flux2"].config(header, lambda name: torch.zeros(0))
+
+    assert config == {"channels": 260, "width": 6144, "head": 128, "blocks": 4, "mlp_ratio": 3.0}
+    assert "control_transformer_blocks.3.ff_context.linear_out.weight" in shapes
 
 
 def test_a_patch_is_refused_by_a_network_of_another_family(tmp_path: Path) -> None:
@@ -256,6 +355,10 @@ def test_hints_are_latents_at_the_size_that_is_painted(tmp_path: Path) -> None:
     assert more[0, 3, :, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]  # 1 where the picture stays
     assert torch.equal(more[:, 4:, 4:], plain[:, :, 4:])
     assert more[:, 4:, :4].unique().numel() == 1  # grey where it is painted anew
+    finer = hint_of(model_patch(flux2_patch(tmp_path, channels=10)[0]), hole)
+    assert finer.shape == (1, 10, 8, 6)
+    assert torch.equal(finer[:, 3:7], more[:, 3:4].expand(-1, 4, -1, -1))  # a place's four in the mask
+    torch.testing.assert_close(FLUX_LATENTS.process_in(finer[:, 7:]), more[:, 4:])  # Flux 2's latents are as they come
     unmasked = hint_of(model_patch(z_patch(tmp_path, channels=9)[0]))
     assert torch.equal(unmasked[:, 3:], torch.zeros(1, 6, 8, 6))
 

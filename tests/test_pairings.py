@@ -57,6 +57,7 @@ NETWORKS: dict[str, Shapes] = {
     "flux": keys("double_blocks.0.img_attn.qkv.weight", "img_in.weight", "vector_in.in_layer.weight"),
     "chroma": keys("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.weight"),
     "qwen_image": keys("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"),
+    "flux2": keys("double_stream_modulation_img.lin.weight", "img_in.weight"),
     "z_image": keys("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
     "wan22": {**keys("head.modulation", "blocks.0.cross_attn.norm_k.weight"), "patch_embedding.weight": [1, 48, 1, 1, 1], "head.head.weight": [192, 1]},
     "wan": keys("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight"),
@@ -118,6 +119,9 @@ FILES: dict[str, Shapes] = {
     "checkpoints/lora": lora(ATTENTION, 768), "controlnet/lora": lora(ATTENTION, 768), "vae/network": NETWORKS["sd15"],
     "loras/network": NETWORKS["sd15"], "text_encoders/vae": vae(4),
     "text_encoders/clip_h": {**CLIP_L, "text_model.embeddings.token_embedding.weight": [1, 1024]},
+    "model_patches/qwen": keys("controlnet_blocks.0.y_rms.weight", "img_in.weight"),
+    "model_patches/z": keys("control_all_x_embedder.2-1.weight"),
+    "model_patches/flux2": keys("control_transformer_blocks.0.ff.linear_in.weight"), "model_patches/lora": lora(ATTENTION, 768),
     "ipadapter/sd15": {"image_proj.proj.weight": [4, 1], "image_proj.norm.weight": [1], "ip_adapter.1.to_k_ip.weight": [1, 768]},
     "ipadapter/sdxl": {"image_proj.latents": [1, 1, 1], "ip_adapter.1.to_k_ip.weight": [1, 2048]},
     "ipadapter/flux": {"ip_adapter_proj_model.proj.weight": [4, 1], "double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight": [1, 4096]},
@@ -207,6 +211,20 @@ def pictures(name: str, model: str) -> dict[str, Any]:
         "photo": {"type": "EmptyImage", "inputs": {}},
         "shown": {"type": "IPAdapterAdvanced", "inputs": inputs},
     }
+
+
+def patched(name: str, net: str) -> dict[str, Any]:
+    """A network with a small one inside."""
+    inputs = {
+        "model": of("net", "MODEL"), "model_patch": of("patch", "MODEL_PATCH"), "vae": of("vae", "VAE"),
+        "image": of("photo", "IMAGE"),
+    }  # fmt: skip
+    return {
+        **network(net), **autoencoder("wan"), "photo": {"type": "EmptyImage", "inputs": {}},
+        "patch": {"type": "ModelPatchLoader", "inputs": {"name": f"{name}.safetensors"}},
+        "steer": {"type": "QwenImageDiffsynthControlnet", "inputs": inputs},
+        **encoder("qwen3", "lumina2"), **sampling("steer", "clip"),
+    }  # fmt: skip
 
 
 def styled(eye: str = "eye") -> dict[str, Any]:
@@ -399,6 +417,12 @@ WRONG: dict[str, Case] = {
          **sampling("net", "clip", cond=of("style", "CONDITIONING"))},
         [("eye", "clip_name")],
     ),
+    "Z-Image's control in Flux 2": (
+        patched("z", "flux2"), [("sample", "negative"), ("sample", "positive"), ("steer", "model_patch")],
+    ),
+    "Flux 2's control in Z-Image": (patched("flux2", "z_image"), [("steer", "model_patch")]),
+    "Qwen-Image's control in Z-Image": (patched("qwen", "z_image"), [("steer", "model_patch")]),
+    "a LoRA among the model patches": (patched("lora", "z_image"), [("patch", "name")]),
     "an SDXL IP-Adapter on SD 1.5": (
         {**checkpoint("sd15"), **pictures("sdxl", "load"), **sampling("shown", "load")}, [("shown", "ipadapter")],
     ),
@@ -482,6 +506,7 @@ def right() -> dict[str, dict[str, Any]]:
         "an SDXL T2I-Adapter": {
             **checkpoint("sdxl"), **control("t2i sdxl"), **sampling("load", "load", cond=of("control", "positive")),
         },
+        "Z-Image's control in Z-Image": patched("z", "z_image"),
         "an SD 1.5 IP-Adapter": {**checkpoint("sd15"), **pictures("sd15", "load"), **sampling("shown", "load")},
         "an SDXL IP-Adapter": {**checkpoint("sdxl"), **pictures("sdxl", "load"), **sampling("shown", "load")},
         "XLabs' IP-Adapter for Flux": {**network("flux"), **PROMPTS["flux"], **pictures("flux", "net"), **sampling("shown", "clip")},

@@ -123,8 +123,14 @@ _WAN = {
     "patch_size": [1, 2, 2], "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16, "out_channels": 16,
     "text_dim": 16, "freq_dim": 256, "ffn_dim": 32, "num_layers": 4, "cross_attn_norm": True, "rope_max_seq_len": 32,
 }  # fmt: skip
+FOUR_BLOCKS = Tiny("Flux2 of four blocks", "flux2", (32, 4, 6), 32)
+"""As many as a control that steers every other needs."""
 _SEEING = {"image_dim": 16, "added_kv_proj_dim": 24}
 MORE: dict[str, dict[str, Any]] = {
+    "Flux2 of four blocks": {
+        "patch_size": 1, "in_channels": 32, "num_layers": 4, "num_single_layers": 1, "attention_head_dim": 16,
+        "num_attention_heads": 2, "joint_attention_dim": 32, "axes_dims_rope": [4, 4, 4, 4],
+    },
     "Wan 2.1 first and last": {**_WAN, **_SEEING, "in_channels": 36, "pos_embed_seq_len": 10},
     "Wan 2.1 VACE": {**_WAN, "vace_layers": [0, 2], "vace_in_channels": 96},
     "Wan 2.1 Fun control": {**_WAN, **_SEEING, "in_channels": 48},

@@ -13,7 +13,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-from graphflow.detect.adapters import as_control, as_small
+from graphflow.detect.adapters import as_control, as_patch, as_small
 from graphflow.detect.families import (
     MODELS,
     TYPES,
@@ -51,7 +51,7 @@ def _main_dtype(header: Header) -> str:
 
 
 def _in_file(header: Header) -> Detected:
-    for test in (as_lora, as_control, as_small):
+    for test in (as_lora, as_patch, as_control, as_small):
         if found := test(header):
             return found
     parts = tuple(parts_of(header))

@@ -14,6 +14,20 @@ _BY_CONTEXT = {one.context: one.name for one in FAMILIES.values() if one.context
 """The width of the text that U-Nets look at, and the family."""
 
 
+PATCHES = {
+    "controlnet_blocks.0.y_rms.weight": "qwen_image",
+    "control_all_x_embedder.2-1.weight": "z_image",
+    "control_transformer_blocks.0.ff.linear_in.weight": "flux2",
+}
+"""A tensor that a small network inside another alone has, and the family of the other."""
+
+
+def as_patch(header: Header) -> Detected | None:
+    """The model patch that the file is; None for other files."""
+    family = next((family for mark, family in PATCHES.items() if mark in header.tensors), "")
+    return Detected("model_patch", family, (Part("model_patch", family, ""),)) if family else None
+
+
 def as_control(header: Header) -> Detected | None:
     """The ControlNet or T2I-Adapter that the file is; None for other files."""
     keys = header.tensors

@@ -13,7 +13,7 @@ from graphflow.families import FAMILIES
 
 Kind = Literal[
     "checkpoint", "model", "text_encoder", "vae", "lora", "controlnet", "t2i_adapter", "ip_adapter", "clip_vision",
-    "style_model", "embedding", "upscale_model", "unknown",
+    "style_model", "embedding", "upscale_model", "model_patch", "unknown",
 ]  # fmt: skip
 
 
@@ -81,6 +81,7 @@ _PLACES: Mapping[str, str] = {
     "ip_adapter": "put it into ipadapter/ and load it with IPAdapterModelLoader",
     "upscale_model": "put it into upscale_models/ and load it with UpscaleModelLoader",
     "t2i_adapter": "put it into controlnet/ and load it with ControlNetLoader",
+    "model_patch": "put it into model_patches/ and load it with ModelPatchLoader",
 }
 
 

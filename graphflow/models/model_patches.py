@@ -2,19 +2,21 @@
 
 `qwen_image`: DiffSynth's blockwise control (https://github.com/modelscope/DiffSynth-Studio): after each block, something
 made of the block's output and of the picture's latent is added. `z_image`: Z-Image's Fun control, blocks beside the
-network's own whose outputs are added to every few of them (diffusers' `ZImageControlNetModel`).
+network's own whose outputs are added to every few of them (diffusers' `ZImageControlNetModel`). `flux2`: the same for
+Flux 2 (`graphflow.models.control.flux2_fun`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pixel_unshuffle
 
 from graphflow.detect import Header, count
 from graphflow.diffusion.conds import cut_to_aspect, fit_batch
@@ -26,6 +28,7 @@ from graphflow.diffusion.patches import EditPatch
 from graphflow.families.common.base import diffusers_class
 from graphflow.families.common.flow import FLUX_LATENTS, even, pack
 from graphflow.families.qwen_image import WAN_LATENTS
+from graphflow.models.control import flux2_fun
 from graphflow.models.residency import Residency, Unpatched
 from graphflow.values import ModelPatch, Vae
 
@@ -64,15 +67,14 @@ class BlockwiseControl(nn.Module):
 class Kind:
     """A kind of model patch."""
 
-    mark: str
-    """A tensor that its files alone have."""
     network: str
     """diffusers' class of what it works in."""
     build: Callable[[Mapping[str, Any]], nn.Module]
     config: Callable[[Header, Callable[[str], Tensor]], dict[str, Any]]
     latents: LatentFormat
     channels: Callable[[nn.Module], int]
-    """Of the hint: 16 for a picture, and more where the net also takes a mask, or a mask and a picture with a hole."""
+    """Of the hint: the latent's for a picture, and more where the net also takes a mask, or a mask and a picture with a
+    hole."""
     steered: Callable[[nn.Module, nn.Module, Tensor, float], contextlib.AbstractContextManager[None]]
     """The network changed for a call: (network, patch, hint (B, C, h, w), strength)."""
 
@@ -173,12 +175,16 @@ def _z_channels(module: Any) -> int:
 
 KINDS: Mapping[str, Kind] = {
     "qwen_image": Kind(
-        "controlnet_blocks.0.y_rms.weight", "QwenImageTransformer2DModel", lambda config: BlockwiseControl(**config),
+        "QwenImageTransformer2DModel", lambda config: BlockwiseControl(**config),
         _qwen_config, WAN_LATENTS, _qwen_channels, _qwen_steered,
     ),
     "z_image": Kind(
-        "control_all_x_embedder.2-1.weight", "ZImageTransformer2DModel", diffusers_class("ZImageControlNetModel"),
+        "ZImageTransformer2DModel", diffusers_class("ZImageControlNetModel"),
         _z_config, FLUX_LATENTS, _z_channels, _z_steered,
+    ),
+    "flux2": Kind(
+        "Flux2Transformer2DModel", lambda config: flux2_fun.Flux2Control(**config), flux2_fun.config, LatentFormat(128),
+        flux2_fun.channels, flux2_fun.steered,
     ),
 }  # fmt: skip
 """By the family whose networks they work in."""
@@ -277,7 +283,9 @@ class Steered(EditPatch):
         if self.mask is None:
             return torch.cat([hint, hint.new_zeros(len(hint), live.channels - hint.shape[1], *size)], dim=1)
         around = self._latent(live, (picture - 0.5) * kept + 0.5)
-        return torch.cat([hint, fit_batch(_sized(kept, size), len(hint)), around], dim=1)
+        side = math.isqrt(live.channels - 2 * hint.shape[1])  # of the mask's places under each place of the latent
+        mask = pixel_unshuffle(_sized(kept, (size[0] * side, size[1] * side)), side)
+        return torch.cat([hint, fit_batch(mask, len(hint)), around], dim=1)
 
     def _latent(self, live: ResidentPatch, picture: Tensor) -> Tensor:
         from graphflow.models import loaded  # it knows this module

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from graphflow.detect import Detected, Part, describe, detect, family_of_type, read_header, require
 from graphflow.errors import UnsupportedFile
 from graphflow.families import FAMILIES, family
-from graphflow.models.model_patches import KINDS
 from graphflow.node import Blocked, File
 from graphflow.values import (
     Clip,
@@ -131,14 +130,13 @@ def upscale_model(file: File) -> UpscaleModel:
 
 def model_patch(file: File) -> ModelPatch:
     """The recipe of a small network that works inside another. Raises `UnsupportedFile` for kinds that are not known."""
-    header = read_header(file.path)
-    found = next((name for name, kind in KINDS.items() if kind.mark in header.tensors), "")
-    if not found:
+    found = detect(file.path)
+    if found.kind != "model_patch":
         raise UnsupportedFile(
-            f"{file.name} is no model patch that can be used: Qwen-Image's blockwise controls (DiffSynth) and Z-Image's "
-            f"Fun controls can; {describe(detect(file.path))}"
+            f"{file.name} is no model patch that can be used: Qwen-Image's blockwise controls (DiffSynth) and the Fun "
+            f"controls of Z-Image and Flux 2 can; {describe(found)}"
         )
-    return ModelPatch(Weights((file,), "model_patch", found))
+    return ModelPatch(Weights((file,), "model_patch", found.family))
 
 
 def control_net(file: File) -> ControlNet:
