@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from graphflow.api import Conditioning, Control, Guider, Latent, Model, Noise, Sampler, Seed, Sigmas, Steps, node
-from graphflow.diffusion.conds import cut_to_aspect, hooks_of
+from graphflow.diffusion.conds import cut_to_aspect, fit_batch, hooks_of
 from graphflow.diffusion.guidance import Cfg, DualCfg, PerpNeg, Rule
 from graphflow.diffusion.hooks import Strengths
 from graphflow.diffusion.network import ControlNetwork, DiffusionNetwork
@@ -236,4 +237,15 @@ def _latent_hint(control: Control, net: ControlNetwork, latent: Latent, network:
     pixels = interpolate(cut_to_aspect(control.hint.movedim(-1, 1), size), size=size, mode="nearest-exact")
     pixels = net.picture(pixels)
     with loaded(control.vae) as autoencoder:
-        return net.latent_format.process_in(autoencoder.encode(pixels.movedim(1, -1)))
+        hint = net.latent_format.process_in(autoencoder.encode(pixels.movedim(1, -1)))
+    return torch.cat([hint, _kept(control, hint)], dim=1) if net.takes_mask else hint
+
+
+def _kept(control: Control, hint: Tensor) -> Tensor:
+    """(B, 1, [F,] h, w): 1 where the picture stays."""
+    if control.mask is None:
+        raise ValueError("this ControlNet inpaints: apply it with ControlNetInpaintingAliMamaApply, and a mask")
+    size = (hint.shape[-2], hint.shape[-1])
+    kept = interpolate(cut_to_aspect(control.mask[:, None], size), size=size, mode="nearest")
+    kept = fit_batch(kept, len(hint))
+    return kept[:, :, None] if hint.ndim == 5 else kept

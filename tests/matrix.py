@@ -27,7 +27,7 @@ PATCHES = {"z_image": "Fun control", "flux2": "Fun control", "wan": "VACE, Fun c
 (`tests/test_wan_control.py`)."""
 UNPUBLISHED: dict[str, set[str]] = {
     "fill": {"sdxl_refiner", "sd3", "flux2", "chroma", "qwen_image", "z_image", "lumina2", "auraflow", "sana", "hidream"},
-    "control": {"sdxl_refiner", "lumina2", "auraflow", "hidream"},
+    "control": {"sdxl_refiner", "chroma", "lumina2", "auraflow", "hidream"},
     "picture": {
         "sd2", "sdxl_refiner", "flux2", "chroma", "qwen_image", "z_image", "lumina2", "auraflow", "sana", "hidream", "wan",
     },
@@ -46,7 +46,9 @@ dash is a gap: there is such a thing, and we have not got it.
 - **Prompts**: the text encoders that prompts go through. CLIP's vocabulary is on board; for the others, put their
   `tokenizer.json` beside the encoder ([where](models.md#detection-and-configs)), or use a diffusers folder or a GGUF file.
 - **LoRA**: names of kohya, diffusers, peft and the original code, on weights that the original keeps in one piece or not.
-- **ControlNet**: for Stable Diffusion 1.5 and XL also T2I-Adapters, and control-LoRAs on its U-Nets.
+- **ControlNet**: for Stable Diffusion 1.5 and XL also T2I-Adapters, and control-LoRAs on its U-Nets; for Qwen-Image also
+  DiffSynth's blockwise controls. None has been made for Chroma: Flux's look at a pooled text, which it has not, and are
+  refused.
 - **IP-Adapter**: plain, plus and full face; for Flux XLabs' and InstantX', for Stable Diffusion 3.5 InstantX'. FaceID needs
   a face recogniser, and is not supported.
 - **Single file**: in the original layout, told by its header and loaded offline. **Folder**: of diffusers, with its configs.

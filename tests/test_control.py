@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,25 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
-from graphflow.api import UnsupportedFile
-from graphflow.detect import Part, detect
+from graphflow.api import Cond, Conditioning, Image, Latent, Mask, UnsupportedFile
+from graphflow.detect import Entry, Header, Part, detect
 from graphflow.diffusion.network import RowCond, RowControl
+from graphflow.families.qwen_image import MEAN, STD
 from graphflow.layouts import join
 from graphflow.models import Residency, loaded, on_base
+from graphflow.models.autoencoders import LAYOUTS
+from graphflow.models.control import KINDS
 from graphflow.models.control.t2i import t2i
 from graphflow.models.control.unets import ldm_control
+from graphflow.models.loading import as_original
 from graphflow.node import File, Row
 from graphflow.values import Model, Weights
-from graphflow_nodes.loaders import control_net_loader, diff_control_net_loader
-from tests.tiny import TINY, config_of, file, network, single_file
+from graphflow_nodes.control import control_net_inpainting_alimama_apply
+from graphflow_nodes.loaders import control_net_loader, diff_control_net_loader, vae_loader
+from graphflow_nodes.sampling import _latent_hint
+from tests.tiny import TINY, TWO_BLOCKS, Tiny, config_of, file, network, original_state, single_file
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +43,18 @@ HINTS = {"conditioning_embedding_out_channels": [8, 16, 16, 32]}
 UNION = {"num_control_type": 8, "num_trans_channel": 32, "num_proj_channel": 32, "num_trans_head": 2, **HINTS}
 
 
+def tiny_of(name: str) -> Tiny:
+    """The network that a ControlNet is for."""
+    return {"union": TINY["sdxl"], "sana": TWO_BLOCKS}.get(name) or TINY[name]
+
+
 def control(name: str) -> nn.Module:
     """A tiny ControlNet whose convolutions do not begin at zero."""
     import diffusers
 
-    base = "sdxl" if name == "union" else name
-    cls = CLASSES[name]
-    config = {k: v for k, v in config_of(TINY[base].config).items() if k not in ("out_channels", "up_block_types")}
+    tiny, cls = tiny_of(name), CLASSES[name]
+    base = tiny.family
+    config = {k: v for k, v in config_of(tiny.config).items() if k not in ("out_channels", "up_block_types")}
     if base in ("sd15", "sd2", "sdxl"):
         config |= UNION if name == "union" else HINTS
     torch.manual_seed(1)
@@ -56,6 +69,7 @@ def control(name: str) -> nn.Module:
 CLASSES = {
     "sd15": "ControlNetModel", "sd2": "ControlNetModel", "sdxl": "ControlNetModel", "union": "ControlNetUnionModel",
     "flux": "FluxControlNetModel", "sd3": "SD3ControlNetModel", "qwen_image": "QwenImageControlNetModel",
+    "sana": "SanaControlNetModel",
 }  # fmt: skip
 
 
@@ -76,10 +90,10 @@ def noise(*shape: int, seed: int) -> Tensor:
 
 def ask(folder: Path, name: str, net: Any, strength: float, union_type: str = "") -> Tensor:
     """D(x; sigma) of a tiny network of the family under the ControlNet."""
-    tiny = TINY["sdxl" if name == "union" else name]
+    tiny = tiny_of(name)
     recipe = Model(Weights((single_file(folder, tiny, network(tiny)),), "model", tiny.family))
     with loaded(recipe) as live:
-        hint = noise(1, 16, *tiny.latent[-2:], seed=9) if net.latent_format else torch.rand(1, 3, 64, 64)
+        hint = noise(1, tiny.latent[0], *tiny.latent[-2:], seed=9) if net.latent_format else torch.rand(1, 3, 64, 64)
         controls = (RowControl(net, hint, strength, union_type),) if strength else ()
         cond = RowCond(
             live.parametrisation, noise(1, 6, tiny.width, seed=1), noise(1, tiny.pooled or 1, seed=2),
@@ -142,6 +156,124 @@ def test_residuals_are_those_of_diffusers(tmp_path: Path) -> None:
 
     for one, other in zip([*down, *middle], [*expected[0], expected[1]], strict=True):
         torch.testing.assert_close(one, other)
+
+
+@torch.inference_mode()
+def test_rows_under_sana_s_are_told_as_its_pipeline_tells_them(tmp_path: Path) -> None:
+    module: Any = control("sana")
+    transformer: Any = network(TWO_BLOCKS)
+    recipe = Model(Weights((single_file(tmp_path, TWO_BLOCKS, transformer),), "model", "sana"))
+    x, context, hint, mask = (
+        noise(2, 4, 4, 6, seed=1),
+        noise(2, 5, 8, seed=2),
+        noise(1, 4, 4, 6, seed=3),
+        torch.ones(2, 5),
+    )
+    mask[:, 3:] = 0
+    sigmas = torch.tensor([0.9, 0.2])
+
+    with loaded(recipe) as live, loaded(control_net_loader(write(tmp_path, "net", module))) as net:
+        rows = [
+            Row(live, x[n : n + 1], sigmas[n], RowCond(
+                live.parametrisation, context[n : n + 1], attention_mask=mask[n : n + 1], controls=(RowControl(net, hint, 0.5),)
+            ))
+            for n in range(2)
+        ]  # fmt: skip
+        outs = torch.cat(live.predict(rows))
+
+    assert live.batch_key(rows[0]) == live.batch_key(rows[1])
+    asked: Any = {"encoder_hidden_states": context, "timestep": sigmas * 1000, "encoder_attention_mask": mask}
+    (added,) = module(x, controlnet_cond=hint.expand(2, -1, -1, -1), conditioning_scale=0.5, return_dict=False, **asked)
+    velocity = transformer(x, controlnet_block_samples=added, **asked).sample
+    torch.testing.assert_close(outs, x - sigmas[:, None, None, None] * velocity, atol=1e-5, rtol=1e-4)
+
+
+def test_sana_s_control_net_of_real_size_is_told_by_its_shapes(tmp_path: Path) -> None:
+    from diffusers import SanaControlNetModel
+
+    with torch.device("meta"):
+        module: Any = SanaControlNetModel(
+            num_attention_heads=36, num_cross_attention_heads=16, cross_attention_head_dim=72, cross_attention_dim=1152
+        )
+    entries = {k: Entry("BF16", tuple(v.shape), 0) for k, v in module.state_dict().items()}
+    kind = KINDS["sana"]
+
+    config = kind.config(as_original(Header(tmp_path / "x", "safetensors", entries), kind.layout))
+
+    assert not kind.original(Header(tmp_path / "x", "safetensors", entries))
+    with torch.device("meta"):
+        again = kind.build(config)
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in module.state_dict().items()}
+    assert (config["num_attention_heads"], config["num_layers"]) == (36, 7)
+
+
+# --- inpainting ------------------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def test_qwen_image_s_net_that_inpaints_is_given_the_mask_as_its_pipeline_gives_it(tmp_path: Path) -> None:
+    from diffusers import AutoencoderKLWan, QwenImageControlNetModel, QwenImagePipeline
+
+    torch.manual_seed(0)
+    autoencoder = AutoencoderKLWan(base_dim=4, z_dim=16).eval()
+    save_file(original_state(autoencoder, LAYOUTS["wan"]), tmp_path / "vae.safetensors")
+    plain: Any = control("qwen_image")
+    settings = {key: value for key, value in plain.config.items() if not key.startswith("_")}
+    module: Any = QwenImageControlNetModel.from_config({**settings, "extra_condition_channels": 4}).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.1)
+    written = write(tmp_path, "inpainting", module)
+    entries = {k: Entry("BF16", tuple(v.shape), 0) for k, v in module.state_dict().items()}
+    assert KINDS["qwen_image"].config(Header(written.path, "safetensors", entries))["extra_condition_channels"] == 4
+    picture, hole = torch.rand(1, 64, 48, 3), torch.zeros(1, 64, 48)
+    hole[:, 16:40, 8:] = 1
+    text = Conditioning((Cond(noise(1, 6, 32, seed=1)),))
+    net, vae = control_net_loader(written), vae_loader(file(tmp_path / "vae.safetensors"))
+    pair = control_net_inpainting_alimama_apply(text, text, net, vae, Image(picture), Mask(hole))
+    (held,) = pair.positive.entries[0].controls
+    tiny, x = TINY["qwen_image"], noise(1, *TINY["qwen_image"].latent, seed=3)
+    recipe = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", "qwen_image"))
+
+    with loaded(net) as live, loaded(recipe) as base:
+        assert live.takes_mask
+        hint = _latent_hint(held, live, Latent(x), base)
+        assert hint is not None
+        made = live.residuals(
+            x, torch.tensor([0.5]), RowCond(base.parametrisation, noise(1, 6, 32, seed=1)), RowControl(live, hint, 1.0)
+        )
+        with pytest.raises(ValueError, match="apply it with ControlNetInpaintingAliMamaApply, and a mask"):
+            _latent_hint(replace(held, mask=None), live, Latent(x), base)
+
+    masked = (picture.movedim(-1, 1) * 2 - 1)[:, :, None]
+    masked[(hole > 0.5)[:, None, None].expand_as(masked)] = -1
+    mean, std = (torch.tensor(v).reshape(1, 16, 1, 1, 1) for v in (MEAN, STD))
+    latent = (autoencoder.encode(masked).latent_dist.mode() - mean) / std
+    kept = 1 - interpolate(hole[:, None, None], size=(1, 8, 6))
+    torch.testing.assert_close(hint, torch.cat([latent, kept], dim=1), atol=1e-5, rtol=1e-4)
+    flat = hint[:, :, 0]
+    expected = module(
+        QwenImagePipeline._pack_latents(x[:, :, 0], 1, 16, 8, 6), QwenImagePipeline._pack_latents(flat, 1, 17, 8, 6),
+        encoder_hidden_states=noise(1, 6, 32, seed=1), encoder_hidden_states_mask=torch.ones(1, 6).bool(),
+        timestep=torch.tensor([0.5]), img_shapes=[[(1, 4, 3)]], return_dict=False,
+    )  # fmt: skip
+    for one, other in zip(made.down, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_a_control_net_of_flux_is_refused_by_chroma_which_would_not_heed_it(tmp_path: Path) -> None:
+    tiny = TINY["chroma"]
+    recipe = Model(Weights((single_file(tmp_path, tiny, network(tiny)),), "model", "chroma"))
+    with loaded(recipe) as live, loaded(control_net_loader(write(tmp_path, "net", control("flux")))) as net:
+        controls = (RowControl(net, noise(1, *tiny.latent, seed=9), 1.0),)
+        row = Row(
+            live,
+            noise(1, *tiny.latent, seed=3),
+            torch.tensor(0.5),
+            RowCond(live.parametrisation, noise(1, 6, 32, seed=1), noise(1, 32, seed=2), controls=controls),
+        )
+        with pytest.raises(ValueError, match="the ControlNet steers Flux, this model is Chroma: take it out"):
+            live.predict([row])
 
 
 def test_a_control_net_looks_at_the_prompt_that_is_meant_for_it_alone(tmp_path: Path) -> None:

@@ -428,6 +428,9 @@ REAL: dict[str, tuple[str, str, dict[str, Any]]] = {
     "lumina2": ("lumina2", "Lumina2Transformer2DModel", {"num_layers": 1, "num_refiner_layers": 1, "cap_feat_dim": 2304,
                                                         "axes_dim_rope": (32, 32, 32)}),
     "sana": ("sana", "SanaTransformer2DModel", {"num_layers": 1}),
+    "small sana": ("sana", "SanaTransformer2DModel", {
+        "num_layers": 1, "num_attention_heads": 36, "num_cross_attention_heads": 16, "cross_attention_head_dim": 72,
+        "cross_attention_dim": 1152}),
     "wan": ("wan", "WanTransformer3DModel", {"num_layers": 1}),
     "wan i2v": ("wan", "WanTransformer3DModel", {"num_layers": 1, "in_channels": 36, "image_dim": 1280,
                                                  "added_kv_proj_dim": 5120}),

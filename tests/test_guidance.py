@@ -242,7 +242,9 @@ def test_batches_of_other_sizes_are_cut_or_repeated() -> None:
 
 
 class Hint:
+    family = "sd15"
     latent_format = None
+    takes_mask = False
     device = torch.device("cpu")
 
 

@@ -58,6 +58,7 @@ NETWORKS: dict[str, Shapes] = {
     "chroma": keys("double_blocks.0.img_attn.qkv.weight", "distilled_guidance_layer.in_proj.weight"),
     "qwen_image": keys("transformer_blocks.0.img_mod.1.weight", "txt_norm.weight"),
     "flux2": keys("double_stream_modulation_img.lin.weight", "img_in.weight"),
+    "sana": keys("blocks.0.cross_attn.q_linear.weight", "blocks.0.mlp.inverted_conv.conv.weight"),
     "z_image": keys("layers.0.adaLN_modulation.0.weight", "cap_embedder.0.weight"),
     "wan22": {**keys("head.modulation", "blocks.0.cross_attn.norm_k.weight"), "patch_embedding.weight": [1, 48, 1, 1, 1], "head.head.weight": [192, 1]},
     "wan": keys("head.modulation", "blocks.0.cross_attn.norm_k.weight", "patch_embedding.weight"),
@@ -116,6 +117,8 @@ FILES: dict[str, Shapes] = {
     "controlnet/t2i sd15": {"conv_in.weight": [1, 192, 1, 1], "body.0.block1.weight": [1, 1, 1, 1]},
     "controlnet/t2i sdxl": {"adapter.conv_in.weight": [1, 768, 1, 1], "adapter.body.0.resnets.0.block1.weight": [1, 1, 1, 1]},
     "controlnet/flux": keys("controlnet_blocks.0.weight"),
+    "controlnet/sana": keys("controlnet_blocks.0.weight", "transformer_blocks.0.ff.conv_inverted.weight"),
+    "text_encoders/gemma2": keys("model.layers.0.self_attn.q_proj.weight", "model.layers.0.post_feedforward_layernorm.weight"),
     "checkpoints/lora": lora(ATTENTION, 768), "controlnet/lora": lora(ATTENTION, 768), "vae/network": NETWORKS["sd15"],
     "loras/network": NETWORKS["sd15"], "text_encoders/vae": vae(4),
     "text_encoders/clip_h": {**CLIP_L, "text_model.embeddings.token_embedding.weight": [1, 1024]},
@@ -193,11 +196,11 @@ def lora_on(name: str, model: str) -> dict[str, Any]:
 
 def control(name: str) -> dict[str, Any]:
     inputs = {
-        "positive": of("text", "CONDITIONING"), "negative": of("text", "CONDITIONING"), "control_net": of("net", "CONTROL_NET"),
+        "positive": of("text", "CONDITIONING"), "negative": of("text", "CONDITIONING"), "control_net": of("steering", "CONTROL_NET"),
         "image": of("picture", "IMAGE"),
     }  # fmt: skip
     return {
-        "net": {"type": "ControlNetLoader", "inputs": {"control_net_name": f"{name}.safetensors"}},
+        "steering": {"type": "ControlNetLoader", "inputs": {"control_net_name": f"{name}.safetensors"}},
         "picture": {"type": "EmptyImage", "inputs": {}},
         "control": {"type": "ControlNetApplyAdvanced", "inputs": inputs},
     }
@@ -384,7 +387,7 @@ WRONG: dict[str, Case] = {
     ),
     "a LoRA among the ControlNets": (
         {**checkpoint("sd15"), **control("lora"), **sampling("load", "load", cond=of("control", "positive"))},
-        [("net", "control_net_name")],
+        [("steering", "control_net_name")],
     ),
     "a network among the VAEs": (
         {**checkpoint("sd15"), **autoencoder("network"), **sampling("load", "load", "vae")}, [("vae", "vae_name")],
@@ -416,6 +419,10 @@ WRONG: dict[str, Case] = {
         {**network("flux"), **encoders("clip_l", "t5", "flux"), **styled("network"),
          **sampling("net", "clip", cond=of("style", "CONDITIONING"))},
         [("eye", "clip_name")],
+    ),
+    "Flux's ControlNet for Sana": (
+        {**network("sana"), **encoder("gemma2", "sana"), **control("flux"), **sampling("net", "clip", cond=of("control", "positive"))},
+        [("control", "control_net")],
     ),
     "Z-Image's control in Flux 2": (
         patched("z", "flux2"), [("sample", "negative"), ("sample", "positive"), ("steer", "model_patch")],

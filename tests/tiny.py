@@ -125,8 +125,15 @@ _WAN = {
 }  # fmt: skip
 FOUR_BLOCKS = Tiny("Flux2 of four blocks", "flux2", (32, 4, 6), 32)
 """As many as a control that steers every other needs."""
+TWO_BLOCKS = Tiny("Sana of two blocks", "sana", (4, 4, 6), 8)
+"""As many as a ControlNet needs, whose first output goes behind the second."""
 _SEEING = {"image_dim": 16, "added_kv_proj_dim": 24}
 MORE: dict[str, dict[str, Any]] = {
+    "Sana of two blocks": {
+        "in_channels": 4, "out_channels": 4, "num_attention_heads": 2, "attention_head_dim": 4, "num_layers": 2,
+        "num_cross_attention_heads": 2, "cross_attention_head_dim": 4, "cross_attention_dim": 8, "caption_channels": 8,
+        "sample_size": 8, "patch_size": 1,
+    },
     "Flux2 of four blocks": {
         "patch_size": 1, "in_channels": 32, "num_layers": 4, "num_single_layers": 1, "attention_head_dim": 16,
         "num_attention_heads": 2, "joint_attention_dim": 32, "axes_dims_rope": [4, 4, 4, 4],

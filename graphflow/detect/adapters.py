@@ -77,6 +77,8 @@ def _context_width(header: Header, prefix: str) -> int:
 def _flow_control(header: Header) -> str:
     if "transformer_blocks.0.img_mod.1.weight" in header.tensors:
         return "qwen_image"
+    if "transformer_blocks.0.ff.conv_inverted.weight" in header.tensors:
+        return "sana"
     return (
         "sd3"
         if "pos_embed.proj.weight" in header.tensors or "pos_embed_input.proj.weight" in header.tensors

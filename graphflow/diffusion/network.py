@@ -45,10 +45,14 @@ class ControlNetwork(Protocol):
     """A ControlNet with weights."""
 
     device: torch.device
+    family: str
+    """Of the networks that it steers."""
     latent_format: LatentFormat | None
     """For nets whose hint is a latent; None for those that look at pixels."""
     picture: Callable[[Tensor], Tensor]
     """What is done to a picture (B, C, H, W), 0 to 1, before it is encoded to such a hint."""
+    takes_mask: bool
+    """Behind the latent the hint has a mask, 1 where the picture stays: the net inpaints."""
 
     def residuals(self, x: Tensor, timestep: Tensor, cond: RowCond, control: RowControl) -> Residuals:
         """What is added to the network.

@@ -40,14 +40,15 @@ def config(header: Header) -> dict[str, Any]:
     """By shapes."""
     width, channels = header.shape("x_embedder.proj.weight")[:2]
     inner = header.shape("blocks.0.mlp.inverted_conv.conv.weight")[0]
+    head = 72 if width % 72 == 0 else 112  # of the small model (0.6B), and of the others
     return {
         "in_channels": channels,
         "out_channels": header.shape("final_layer.linear.weight")[0],
         "num_attention_heads": width // 32,
         "attention_head_dim": 32,
         "num_layers": count(header, "blocks.{}."),
-        "num_cross_attention_heads": max(1, width // 112),
-        "cross_attention_head_dim": 112,
+        "num_cross_attention_heads": max(1, width // head),
+        "cross_attention_head_dim": head,
         "cross_attention_dim": width,
         "caption_channels": header.shape("y_embedder.y_proj.fc1.weight")[1],
         "mlp_ratio": inner / 2 / width,
@@ -57,9 +58,15 @@ def config(header: Header) -> dict[str, Any]:
 
 
 def forward(module: nn.Module, call: Call) -> Tensor:
-    """One pass."""
-    mask = call.attention_mask
-    return first(module, call.x, call.context, call.timestep, encoder_attention_mask=mask)
+    """One pass; a ControlNet's residuals go to the blocks after the first in turn."""
+    return first(
+        module,
+        call.x,
+        call.context,
+        call.timestep,
+        encoder_attention_mask=call.attention_mask,
+        controlnet_block_samples=tuple(call.residuals.down) if call.residuals else None,
+    )
 
 
 FAMILY = Family(

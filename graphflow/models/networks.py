@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Concat, Residuals, RowCond
 from graphflow.diffusion.parametrisation import Parametrisation
-from graphflow.families import Call, Facts, Family
+from graphflow.families import FAMILIES, Call, Facts, Family
 from graphflow.models.adapters import Asked, attended
 from graphflow.models.gligen import grounded
 from graphflow.models.lora import Targets
@@ -162,6 +162,11 @@ class ResidentNetwork:
         """Each row's controls, added up, the rows' one after another."""
         if not conds[0].controls:
             return None
+        for family in {control.net.family for cond in conds for control in cond.controls} - {self.family.name}:
+            raise ValueError(
+                f"the ControlNet steers {FAMILIES[family].title if family in FAMILIES else 'other models'}, this model is "
+                f"{self.family.title}: take it out, or load one that was made for this model"
+            )
         starts, each = 0, []
         for row, cond in zip(rows, conds, strict=True):
             part = slice(starts, starts + len(row.x))

@@ -56,8 +56,11 @@ class ResidentControl:
     def __init__(self, residency: Residency, recipe: ControlNet, load: Callable[[], ControlContent]) -> None:
         content: Any = residency.get(recipe.weights, load).content
         self.device = residency.device
+        self.family = recipe.weights.family
         self.latent_format: LatentFormat | None = content.kind.latents
         self.picture: Callable[[Tensor], Tensor] = content.picture
+        more = (getattr(content.module.config, f"extra_{word}_channels", 0) for word in ("condition", "conditioning"))
+        self.takes_mask = any(more)
         self._residency, self._recipe, self._load = residency, recipe, load
 
     @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from graphflow.detect import Header, count
 from graphflow.diffusion.latents import LatentFormat
 from graphflow.diffusion.network import Residuals, RowControl
-from graphflow.families import flux, qwen_image, sd3
+from graphflow.families import flux, qwen_image, sana, sd3
 from graphflow.families.common.base import Call, diffusers_class
 from graphflow.families.common.flow import FLUX_LATENTS, even, first, pack, positions
 from graphflow.layouts import same, table
@@ -133,6 +134,36 @@ def _qwen(module: nn.Module, call: Call, control: RowControl) -> Residuals:
     return Residuals(list(blocks))
 
 
+def _qwen_config(header: Header) -> dict[str, Any]:
+    """Those that inpaint take a mask behind the picture's latent."""
+    hint, own = (header.shape(f"{name}.weight") for name in ("controlnet_x_embedder", "img_in"))
+    settings = qwen_image.config(header)
+    settings.pop("zero_cond_t")
+    return {**settings, "extra_condition_channels": hint[1] - own[1] if hint else 0}
+
+
+# --- Sana ------------------------------------------------------------------------------------------------------------
+
+
+def _sana_config(header: Header) -> dict[str, Any]:
+    """As the transformer's, of fewer blocks and without an end."""
+    channels = header.tensors["x_embedder.proj.weight"].shape[1]
+    end = replace(header.tensors["x_embedder.proj.weight"], shape=(channels, 0))
+    return sana.config(replace(header, tensors={**header.tensors, "final_layer.linear.weight": end}))
+
+
+def _sana(module: nn.Module, call: Call, control: RowControl) -> Residuals:
+    blocks = first(
+        module,
+        call.x,
+        encoder_hidden_states=call.context,
+        timestep=call.timestep,
+        controlnet_cond=control.hint.to(call.x),
+        encoder_attention_mask=call.attention_mask,
+    )
+    return Residuals(list(blocks))
+
+
 _BRAIN = ("bfloat16", "float16")
 _SD3 = diffusers_class("SD3ControlNetModel")
 FLUX = Kind(diffusers_class("FluxControlNetModel"), _flux_config, flux.layout, _flux, _BRAIN, FLUX_LATENTS)
@@ -143,5 +174,9 @@ SD35 = Kind(
     original=lambda header: "transformer_blocks.0.attn.qkv.weight" in header.tensors,
 )  # fmt: skip
 QWEN_IMAGE = Kind(
-    diffusers_class("QwenImageControlNetModel"), qwen_image.config, same, _qwen, _BRAIN, qwen_image.WAN_LATENTS
+    diffusers_class("QwenImageControlNetModel"), _qwen_config, same, _qwen, _BRAIN, qwen_image.WAN_LATENTS
 )
+SANA = Kind(
+    diffusers_class("SanaControlNetModel"), _sana_config, sana.layout, _sana, ("bfloat16",),
+    LatentFormat(32, 0.41407, downscale=32),
+)  # fmt: skip
