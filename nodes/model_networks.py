@@ -36,7 +36,32 @@ def qwen_image_diffsynth_controlnet(
     """
     if strength == 0:
         return model
-    return model.patched(Steered(model_patch, vae, image.data, strength, None if mask is None else mask.data))
+    hole = None if mask is None else mask.data
+    return model.patched(Steered(model_patch, vae, image.data, strength, hole, None if mask is None else image.data))
+
+
+@node("ZImageFunControlnet", category="advanced/loaders/zimage", experimental=True)
+def z_image_fun_controlnet(
+    model: Model,
+    model_patch: ModelPatch,
+    vae: Vae,
+    strength: Annotated[float, span(-10.0, 10.0, 0.01)] = 1.0,
+    image: Image | None = None,
+    inpaint_image: Image | None = None,
+    mask: Mask | None = None,
+) -> Model:
+    """Steers Z-Image by a Fun control: by a picture of edges, depth or a pose, by one to be painted in, or by both.
+
+    `inpaint_image` is kept but where the mask is; it and the mask go together. Flux 2's Fun control is taken, too.
+    """
+    if (inpaint_image is None) != (mask is None):
+        raise ValueError("inpaint_image and mask go together: connect both, or neither")
+    if image is None and inpaint_image is None:
+        raise ValueError("there is nothing to steer by: connect image, or inpaint_image and mask")
+    if strength == 0:
+        return model
+    pictures = [None if one is None else one.data for one in (image, mask, inpaint_image)]
+    return model.patched(Steered(model_patch, vae, pictures[0], strength, *pictures[1:]))
 
 
 @node("FluxKVCache", title="Flux KV Cache", category="advanced/model")

@@ -27,7 +27,12 @@ from graphflow.models.residency import Policy
 from graphflow.node import File, Row
 from graphflow.values import Image, Mask, Model, ModelPatch, Vae, Weights
 from graphflow_nodes.camera import camera_angle
-from graphflow_nodes.model_networks import flux_kv_cache, model_patch_loader, qwen_image_diffsynth_controlnet
+from graphflow_nodes.model_networks import (
+    flux_kv_cache,
+    model_patch_loader,
+    qwen_image_diffsynth_controlnet,
+    z_image_fun_controlnet,
+)
 from tests.tiny import FOUR_BLOCKS, TINY, file, network, single_file
 
 PIXELS = Vae(Weights((), "vae", "pixel_space"))
@@ -337,7 +342,8 @@ def hint_of(patch: ModelPatch, mask: Tensor | None = None) -> Tensor:
             downscale = 1
 
     picture = torch.rand(1, 16, 12, 3, generator=torch.Generator().manual_seed(1))
-    ready = Steered(patch, PIXELS, picture, 1.0, mask).ready(Network(), (8, 6))  # type: ignore[arg-type]
+    around = None if mask is None else picture
+    ready = Steered(patch, PIXELS, picture, 1.0, mask, around).ready(Network(), (8, 6))  # type: ignore[arg-type]
     assert isinstance(ready, Ready)
     assert isinstance(ready.edit, Steering)
     return ready.edit.hint
@@ -373,6 +379,31 @@ def test_the_nodes_put_a_steered_patch_on_the_model(tmp_path: Path) -> None:
     assert isinstance(patch, Steered)
     assert (patch.net, patch.strength) == (net, 0.5)
     assert qwen_image_diffsynth_controlnet(model, net, PIXELS, picture, 0.0) is model
+
+
+def test_z_image_s_node_paints_one_picture_in_and_is_steered_by_another(tmp_path: Path) -> None:
+    model, net = Model(Weights((), "model", "z_image")), model_patch(z_patch(tmp_path, channels=7)[0])
+    pose, photo, hole = (Image(torch.rand(1, 16, 12, 3)), Image(torch.rand(1, 16, 12, 3)), torch.zeros(1, 16, 12))
+    hole[:, :8] = 1
+
+    def hint(*pictures: Any) -> Tensor:
+        (patch,) = z_image_fun_controlnet(model, net, PIXELS, 0.5, *pictures).patches
+        assert isinstance(patch, Steered)
+        assert patch.strength == 0.5
+        with loaded(net) as live:
+            return patch._hint(live, 1, (8, 6))
+
+    both, painted, steered = hint(pose, photo, Mask(hole)), hint(None, photo, Mask(hole)), hint(pose)
+    assert torch.equal(both[:, :3], steered[:, :3])
+    assert not painted[:, :3].any()
+    assert torch.equal(both[:, 3:], painted[:, 3:])
+    assert painted[0, 3, :, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert not steered[:, 3:].any()
+    torch.testing.assert_close(painted[:, 4:, 4:], hint(photo)[:, :3, 4:])  # what stays is the photo's
+    with pytest.raises(ValueError, match="inpaint_image and mask go together"):
+        z_image_fun_controlnet(model, net, PIXELS, 1.0, pose, photo)
+    with pytest.raises(ValueError, match="nothing to steer by"):
+        z_image_fun_controlnet(model, net, PIXELS)
 
 
 # --- references apart ------------------------------------------------------------------------------------------------

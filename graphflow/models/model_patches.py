@@ -257,14 +257,16 @@ class Steered(EditPatch):
 
     net: ModelPatch
     vae: Vae
-    picture: Tensor
-    """(B, H, W, 3), 0 to 1."""
+    picture: Tensor | None
+    """(B, H, W, 3), 0 to 1: what steers."""
     strength: float
     mask: Tensor | None = None
     """(B, H, W), 1 where the network paints; for nets that know masks."""
+    around: Tensor | None = None
+    """(B, H, W, 3), what stays around the mask."""
 
     def ready(self, network: DiffusionNetwork, size: tuple[int, int]) -> EditPatch:
-        """With the picture encoded at the latent's size."""
+        """With the pictures encoded at the latent's size."""
         from graphflow.models import loaded  # it knows this module
 
         with loaded(self.net) as live:
@@ -272,20 +274,21 @@ class Steered(EditPatch):
 
     def _hint(self, live: ResidentPatch, scale: int, size: tuple[int, int]) -> Tensor:
         pixels = (size[0] * scale, size[1] * scale)
-        picture = interpolate(cut_to_aspect(self.picture[..., :3].movedim(-1, 1), pixels), size=pixels, mode="area")
-        hole = torch.zeros_like(picture[:, :1]) if self.mask is None else _sized(self.mask[:, None], pixels)
+        hole = torch.zeros(1, 1, *pixels) if self.mask is None else _sized(self.mask[:, None], pixels)
         kept = 1.0 - hole.round()
-        if live.channels == 17:
+        picture, around = (None if p is None else _fitted(p, pixels) for p in (self.picture, self.around))
+        if live.channels == 17 and picture is not None:
             return torch.cat([self._latent(live, picture * kept), _sized(kept, size)], dim=1)
-        hint = self._latent(live, picture)
-        if live.channels <= hint.shape[1]:
-            return hint
-        if self.mask is None:
-            return torch.cat([hint, hint.new_zeros(len(hint), live.channels - hint.shape[1], *size)], dim=1)
-        around = self._latent(live, (picture - 0.5) * kept + 0.5)
-        side = math.isqrt(live.channels - 2 * hint.shape[1])  # of the mask's places under each place of the latent
+        left = None if around is None else self._latent(live, (around - 0.5) * kept + 0.5)
+        control = torch.zeros_like(left) if picture is None else self._latent(live, picture)  # type: ignore[arg-type]
+        more = live.channels - control.shape[1]
+        if more <= 0:
+            return control
+        if left is None:
+            return torch.cat([control, control.new_zeros(len(control), more, *size)], dim=1)
+        side = math.isqrt(more - left.shape[1])  # of the mask's places under each place of the latent
         mask = pixel_unshuffle(_sized(kept, (size[0] * side, size[1] * side)), side)
-        return torch.cat([hint, fit_batch(mask, len(hint)), around], dim=1)
+        return torch.cat([control, *(fit_batch(part, len(control)) for part in (mask, left))], dim=1)
 
     def _latent(self, live: ResidentPatch, picture: Tensor) -> Tensor:
         from graphflow.models import loaded  # it knows this module
@@ -293,6 +296,11 @@ class Steered(EditPatch):
         with loaded(self.vae) as autoencoder:
             latent = live.latent_format.process_in(autoencoder.encode(picture.movedim(1, -1).contiguous()))
         return latent[:, :, 0] if latent.ndim == 5 else latent
+
+
+def _fitted(picture: Tensor, pixels: tuple[int, int]) -> Tensor:
+    """(B, 3, H, W) of a picture (B, H, W, C), cut to the proportions."""
+    return interpolate(cut_to_aspect(picture[..., :3].movedim(-1, 1), pixels), size=pixels, mode="area")
 
 
 def _sized(mask: Tensor, size: tuple[int, int]) -> Tensor:
