@@ -193,12 +193,14 @@ def _hypernetwork(folder: Path) -> Callable[[], Tensor]:
 
 def _model_patch(name: str) -> Path_:
     def path(folder: Path) -> Callable[[], Tensor]:
-        written = (test_model_patches.qwen_patch if name == "qwen_image" else test_model_patches.z_patch)(folder)[0]
-        model, hint = recipe(folder, name), torch.ones(1, 16, 8, 6)
+        kinds = {"qwen_image": test_model_patches.qwen_patch, "flux2": test_model_patches.flux2_patch}
+        written, _ = kinds.get(name, test_model_patches.z_patch)(folder)
+        base = "flux2 of four blocks" if name == "flux2" else name
+        model, hint = recipe(folder, base), torch.ones(1, *((68, 4, 6) if name == "flux2" else (16, 8, 6)))
 
         def run() -> Tensor:
             with loaded(model) as live, loaded(model_patch(written)) as net:
-                return ask_live(live, name, edits=(Steering(net, hint, 1.0),))
+                return ask_live(live, base, edits=(Steering(net, hint, 1.0),))
 
         return run
 
@@ -254,7 +256,7 @@ def _ip_adapter(kind: str) -> Path_:
 def _steered(model: Model, name: str, net: Any, union_type: str = "") -> Callable[[], Tensor]:
     def run() -> Tensor:
         with loaded(model) as live, loaded(net) as control:
-            shape = (1, 16, *TINY[name].latent[-2:]) if control.latent_format else (1, 3, 64, 64)
+            shape = (1, TINY[name].latent[0], *TINY[name].latent[-2:]) if control.latent_format else (1, 3, 64, 64)
             hint = torch.linspace(0, 1, torch.Size(shape).numel()).reshape(shape)
             return ask_live(live, name, controls=(RowControl(control, hint, 1.0, union_type),))
 
@@ -264,7 +266,7 @@ def _steered(model: Model, name: str, net: Any, union_type: str = "") -> Callabl
 def _control(name: str) -> Path_:
     def path(folder: Path) -> Callable[[], Tensor]:
         net = control_net_loader(test_control.write(folder, f"control {name}", test_control.control(name)))
-        base = "sdxl" if name == "union" else name
+        base = {"union": "sdxl", "sana": "sana of two blocks"}.get(name, name)
         return _steered(recipe(folder, base), base, net, "depth" if name == "union" else "")
 
     return path
@@ -507,6 +509,7 @@ PATHS: dict[str, Path_] = {
     "DeepCache": _cached(DeepCache(2), "sd15"), "FirstBlockCache": _cached(FirstBlockCache(1.0), "flux"),
     "EasyCache": _cached(EasyCache(1.0), "flux"),
     "model patch qwen_image": _model_patch("qwen_image"), "model patch z_image": _model_patch("z_image"),
+    "model patch flux2": _model_patch("flux2"),
     **{f"IP-Adapter {kind}": _ip_adapter(kind) for kind in (*test_ip_adapter.KINDS, *test_ip_adapter_flows.CASES)},
     **{f"ControlNet {name}": _control(name) for name in test_control.CLASSES},
     "ControlNet sd35": _control_sd35, "control-LoRA": _control_lora, "ControlNet difference": _difference,

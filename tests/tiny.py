@@ -88,7 +88,13 @@ class Tiny:
     """How many layers of a language model it looks at apart, and how wide they are."""
 
 
+FOUR_BLOCKS = Tiny("Flux2 of four blocks", "flux2", (32, 4, 6), 32)
+"""As many as a control that steers every other needs."""
+TWO_BLOCKS = Tiny("Sana of two blocks", "sana", (4, 4, 6), 8)
+"""As many as a ControlNet needs, whose first output goes behind the second."""
 TINY: dict[str, Tiny] = {
+    "flux2 of four blocks": FOUR_BLOCKS,
+    "sana of two blocks": TWO_BLOCKS,
     "sd15": Tiny("SD1.5 UNet", "sd15", (4, 8, 8), 32, folder="unet"),
     "sd15 inpaint": Tiny("SD1.5 inpaint UNet 9ch", "sd15", (4, 8, 8), 32, folder="unet"),
     "sd2": Tiny("SD2 v-pred UNet", "sd2", (4, 8, 8), 32, folder="unet"),
@@ -123,10 +129,6 @@ _WAN = {
     "patch_size": [1, 2, 2], "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 16, "out_channels": 16,
     "text_dim": 16, "freq_dim": 256, "ffn_dim": 32, "num_layers": 4, "cross_attn_norm": True, "rope_max_seq_len": 32,
 }  # fmt: skip
-FOUR_BLOCKS = Tiny("Flux2 of four blocks", "flux2", (32, 4, 6), 32)
-"""As many as a control that steers every other needs."""
-TWO_BLOCKS = Tiny("Sana of two blocks", "sana", (4, 4, 6), 8)
-"""As many as a ControlNet needs, whose first output goes behind the second."""
 _SEEING = {"image_dim": 16, "added_kv_proj_dim": 24}
 MORE: dict[str, dict[str, Any]] = {
     "Sana of two blocks": {
