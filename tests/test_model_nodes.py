@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from graphflow.api import Blocked, Image, Latent, Mask, UnsupportedFile, Vae, Weights
@@ -122,6 +122,18 @@ def test_tiles_tell_their_progress_and_give_the_same_sizes(tiny: File) -> None:
     assert latent.data.shape == (1, 4, 20, 12)
 
 
+def test_tiles_give_the_picture_back_where_a_vae_changes_nothing() -> None:
+    """Faded and put together from three passes of tiles, each place's shares sum to 1."""
+    vae = Vae(vae_loader(File("pixel_space", Path(), "pixel_space")).weights)
+    picture = torch.rand(1, 100, 150, 3, generator=torch.Generator().manual_seed(0))
+    _, latent = finish(vae_encode_tiled(Image(picture), vae, tile_size=64, overlap=16))
+    assert isinstance(latent, Latent)
+    torch.testing.assert_close(latent.data, 2 * picture.movedim(-1, 1) - 1, atol=1e-5, rtol=0)
+    _, back = finish(vae_decode_tiled(latent, vae, tile_size=64, overlap=16))
+    assert isinstance(back, Image)
+    torch.testing.assert_close(back.data, picture, atol=1e-5, rtol=0)
+
+
 class Doubling(nn.Module):
     """A decoder that doubles each side, on a device with room for 4096 numbers."""
 
@@ -160,6 +172,17 @@ def test_an_upscale_model_enlarges_tile_by_tile(upscaler: File) -> None:
     assert picture.data.shape == (2, 48, 1200, 3)
     assert 0 <= picture.data.min() <= picture.data.max() <= 1
     assert [(p.value, p.total) for p in seen if isinstance(p, Progress)] == [(1, 2), (2, 2)]
+
+
+def test_an_upscale_model_that_adds_nothing_repeats_each_pixel(upscaler: File, tmp_path: Path) -> None:
+    """This kind of network adds what it found to the pixels repeated: with weights of 0 that is nothing."""
+    save_file({k: v.clone() * 0 for k, v in load_file(upscaler.path).items()}, tmp_path / "nothing.safetensors")
+    picture = torch.rand(1, 20, 600, 3, generator=torch.Generator().manual_seed(0))
+    model = upscale_model_loader(file(tmp_path / "nothing.safetensors"))
+    _, doubled = finish(image_upscale_with_model(model, Image(picture)))
+    assert isinstance(doubled, Image)
+    wanted = picture.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    torch.testing.assert_close(doubled.data, wanted, atol=1e-5, rtol=0)
 
 
 def test_tiles_of_an_upscaler_meet_without_a_seam(upscaler: File) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 from hypothesis import given
@@ -93,6 +97,17 @@ def test_weak_edges_stay_where_they_hang_on_strong_ones() -> None:
         n.canny(Image(ramp), 0.5, 0.4)
 
 
+@pytest.mark.parametrize(("color", "high", "kept"), [
+    # a step of 1 in two halves, under the bell (0.0545, 0.2442, 0.4026, 0.2442, 0.0545), rises by 0.6468 over two pixels,
+    # and Sobel's filter counts four times that
+    ([0.25] * 3, 0.64, True), ([0.25] * 3, 0.65, False),
+    ([1.0, 0.0, 0.0], 0.77, True), ([1.0, 0.0, 0.0], 0.78, False),
+])  # fmt: skip
+def test_edges_are_as_strong_as_their_step(color: list[float], high: float, kept: bool) -> None:
+    step = torch.tensor([0, 0, 0, 0, 0.5, 1, 1, 1, 1]).reshape(1, 1, 9, 1).repeat(1, 9, 1, 3) * torch.tensor(color)
+    assert rows(n.canny(Image(step), 0.6, high)) == [[0, 0, 0, 0, float(kept), 0, 0, 0, 0]] * 9
+
+
 def test_morphology() -> None:
     line = grey([0, 0, 1, 0, 0, 1, 1, 1, 0])
     wanted = {
@@ -122,6 +137,24 @@ def test_few_colours_are_left(dither: n.Dither) -> None:
     reduced = n.image_quantize(ramp, 4, dither).data
     assert len(reduced.flatten(0, 2).unique(dim=0)) == 4
     assert (reduced - ramp.data).abs().mean() < 0.15
+
+
+FOUR = grey(*[[0.0, 0.0, 85 / 255, 85 / 255, 170 / 255, 170 / 255, 1.0, 1.0]] * 2)
+
+
+def test_colours_between_are_not_shown_or_shown_by_a_pattern() -> None:
+    shown = {dither: n.image_quantize(FOUR, 4, dither).data[0, ..., 0] * 255 for dither in ("none", "bayer-2")}  # type: ignore[arg-type]
+    assert shown["none"].round().tolist() == [[0, 0, 85, 85, 170, 170, 255, 255]] * 2
+    # the matrix (-3, 1; 3, -1) / 8 over two steps of 64 adds (-47.5, 16.5; 48.5, -15.5), then the nearest grey is taken
+    assert shown["bayer-2"].round().tolist() == [[0, 0, 0, 85, 85, 170, 170, 255], [85, 0, 170, 85, 255, 170, 255, 255]]
+
+
+@pytest.mark.parametrize(("dither", "method"), [("none", "NONE"), ("floyd-steinberg", "FLOYDSTEINBERG")])
+def test_few_colours_are_pillows(dither: n.Dither, method: str) -> None:
+    ramp = Image(torch.linspace(0, 1, 64).reshape(1, 1, 64, 1).repeat(1, 16, 1, 3))
+    frame = PIL.Image.fromarray((ramp.data[0].numpy() * 255).astype(np.uint8))
+    wanted = frame.quantize(4, palette=frame.quantize(4), dither=PIL.Image.Dither[method]).convert("RGB")
+    assert (n.image_quantize(ramp, 4, dither).data[0] * 255).round().tolist() == np.asarray(wanted).tolist()
 
 
 # --- colours ---------------------------------------------------------------------------------------------------------
@@ -158,6 +191,32 @@ def test_colours_are_taken_from_another_picture(method: str, stats: str) -> None
     assert same is target
 
 
+DARK_AND_LIGHT = grey([0.2, 0.6])
+"""What a colour transfer is to make of black and white."""
+
+
+@pytest.mark.parametrize("method", ["reinhard_lab", "mkl_lab", "histogram"])
+def test_black_and_white_become_the_two_greys_of_another_picture(method: str) -> None:
+    for strength, wanted in ((1.0, [0.2, 0.6]), (0.5, [0.1, 0.8])):
+        moved = c.color_transfer(grey([0.0, 1.0]), DARK_AND_LIGHT, method, strength=strength)  # type: ignore[arg-type]
+        assert moved.data[0, 0].tolist() == [pytest.approx([grey] * 3, abs=2e-3) for grey in wanted]
+
+
+@pytest.mark.parametrize(
+    ("stats", "index", "wanted"),
+    [
+        ("per_frame", 0, [[0.2, 0.6], [0.6, 0.6]]),
+        ("uniform", 0, [[0.6, 0.6], [0.6, 0.6]]),  # three of the four are black
+        ("target_frame", 0, [[0.2, 0.6], [0.2, 0.2]]),
+        ("target_frame", 1, [[0.6, 0.6], [0.6, 0.6]]),
+    ],
+)
+def test_ranks_are_those_of_the_frames_that_are_measured(stats: str, index: int, wanted: list[list[float]]) -> None:
+    frames = Image(torch.cat([grey([0.0, 1.0]).data, grey([0.0, 0.0]).data]))
+    moved = c.color_transfer(frames, DARK_AND_LIGHT, "histogram", stats, index)  # type: ignore[arg-type]
+    assert moved.data[:, 0, :, 1].tolist() == [pytest.approx(row) for row in wanted]
+
+
 def test_colours_as_numbers() -> None:
     assert c.color_to_rgb_int("#ff8000") == (0xFF8000, "#ff8000", 1.0)
     assert c.color_to_rgb_int("#f80") == (0xFF8800, "#ff8800", 1.0)
@@ -169,26 +228,35 @@ def test_colours_as_numbers() -> None:
 # --- latents ---------------------------------------------------------------------------------------------------------
 
 
-def test_empty_latents_have_the_shapes_of_their_models() -> None:
-    shapes = {
-        e.empty_sd3_latent_image(64, 32): (1, 16, 4, 8),
-        e.empty_flux2_latent_image(64, 32): (1, 128, 2, 4),
-        e.empty_chroma_radiance_latent_image(64, 32, 2): (2, 3, 32, 64),
-        e.empty_hunyuan_image_latent(64, 128): (1, 64, 4, 2),
-        e.empty_hidream_o1_latent_image(64, 96): (1, 3, 96, 64),
-        e.empty_qwen_image_layered_latent_image(64, 32, 3): (1, 16, 4, 4, 8),
-        e.empty_hunyuan_latent_video(64, 32, 25): (1, 16, 7, 4, 8),
-        e.empty_hunyuan_video15_latent(64, 32, 25): (1, 32, 7, 2, 4),
-        e.empty_mochi_latent_video(64, 32, 25): (1, 12, 5, 4, 8),
-        e.empty_ltxv_latent_video(64, 128, 97): (1, 128, 13, 4, 2),
-        e.empty_cosmos_latent_video(64, 32, 121): (1, 16, 16, 4, 8),
-        e.empty_latent_audio(47.6): (1, 64, 1024),
-        e.empty_ace_step_latent_audio(120.0): (1, 8, 16, 1291),
-    }
-    assert {tuple(latent.data.shape) for latent in shapes} == set(shapes.values())
-    assert [tuple(latent.data.shape) for latent in shapes] == list(shapes.values())
-    stages = e.stable_cascade_empty_latent_image(1024, 512, 42)
-    assert [tuple(stage.data.shape) for stage in stages] == [(1, 16, 12, 24), (1, 4, 128, 256)]
+EMPTY: list[tuple[Callable[..., Latent], tuple[float, ...], tuple[int, ...]]] = [
+    (e.empty_sd3_latent_image, (64, 32), (16, 4, 8)),
+    (e.empty_flux2_latent_image, (64, 32), (128, 2, 4)),
+    (e.empty_chroma_radiance_latent_image, (64, 32), (3, 32, 64)),
+    (e.empty_hunyuan_image_latent, (64, 128), (64, 4, 2)),
+    (e.empty_hidream_o1_latent_image, (64, 96), (3, 96, 64)),
+    (e.empty_qwen_image_layered_latent_image, (64, 32, 3), (16, 4, 4, 8)),
+    (e.empty_hunyuan_latent_video, (64, 32, 25), (16, 7, 4, 8)),
+    (e.empty_hunyuan_video15_latent, (64, 32, 25), (32, 7, 2, 4)),
+    (e.empty_mochi_latent_video, (64, 32, 25), (12, 5, 4, 8)),
+    (e.empty_ltxv_latent_video, (64, 128, 97), (128, 13, 4, 2)),
+    (e.empty_cosmos_latent_video, (64, 32, 121), (16, 16, 4, 8)),
+    (e.empty_latent_audio, (47.6,), (64, 1024)),
+    (e.empty_ace_step_latent_audio, (120.0,), (8, 16, 1291)),
+]
+
+
+@pytest.mark.parametrize(("make", "sizes", "shape"), EMPTY)
+def test_empty_latents_have_the_shapes_of_their_models(
+    make: Callable[..., Latent], sizes: tuple[float, ...], shape: tuple[int, ...]
+) -> None:
+    empty = make(*sizes, batch_size=2).data
+    assert (tuple(empty.shape), empty.any().item()) == ((2, *shape), False)
+
+
+def test_stable_cascade_has_two_latents() -> None:
+    stages = e.stable_cascade_empty_latent_image(1024, 512, 42, 2)
+    assert [tuple(stage.data.shape) for stage in stages] == [(2, 16, 12, 24), (2, 4, 128, 256)]
+    assert not any(stage.data.any() for stage in stages)
 
 
 def test_long_vectors_are_shortened() -> None:
@@ -196,6 +264,15 @@ def test_long_vectors_are_shortened() -> None:
     mapped = o.latent_apply_operation(Latent(lengths), o.latent_operation_tonemap_reinhard(1.0)).data
     top = 3.0 + 5 * 4.0  # mean 3, deviation 4
     assert mapped.flatten().tolist() == pytest.approx([x / top / (x / top + 1) * top for x in (1, 1, 1, 9)])
+
+
+def test_directions_are_sharpened_and_lengths_kept() -> None:
+    # directions (1, 0) and (0, 1) meet in the middle, lengths are 1 and 2; the bell is (0.27407, 0.45186, 0.27407) wide
+    x = torch.zeros(1, 2, 4, 4)
+    x[:, 0, :, :2], x[:, 1, :, 2:] = 1, 2
+    sharp = o.latent_apply_operation(Latent(x), o.latent_operation_sharpen(1, 1.0, 0.1)).data
+    assert sharp[0, 0, 1].tolist() == pytest.approx([1, 1.27407, -2 * 0.27407, 0], abs=1e-4)
+    assert sharp[0, 1, 2].tolist() == pytest.approx([0, -0.27407, 2 * 1.27407, 2], abs=1e-4)
 
 
 def test_sharpening_a_flat_latent_changes_nothing() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,14 @@ import torch
 
 from graphflow.diffusion import guidance_patches as g
 from graphflow.diffusion import sampling_patches as s
-from graphflow.diffusion.gits import gits_levels
 from graphflow.diffusion.guidance import PerpNegPatch
 from graphflow.diffusion.shrink import ShrinkPatch
 from graphflow.models import Residency
 from graphflow.node import File, Text
 from graphflow.registry import discover
-from graphflow.values import Cond, Conditioning, ControlNet, Image, Mask, Model, Sampler, Sigmas, Vae, Weights
+from graphflow.values import Cond, Conditioning, ControlNet, Image, Mask, Model, Sampler, Vae, Weights
 from graphflow_nodes import conditioning as c
-from graphflow_nodes import control, guidance, latent_operations, loaders, prompts, samplers, schedules
+from graphflow_nodes import control, guidance, latent_operations, loaders, prompts, samplers
 from graphflow_nodes import model_patches as m
 from graphflow_nodes import model_sampling as ms
 from graphflow_nodes.speed import torch_compile_model
@@ -166,44 +164,6 @@ def test_guiders_keep_their_roles_and_scales() -> None:
     assert dict(dual.options) == {"scale": 2.0, "scale_middle": 3.0, "style": "nested"}
 
 
-# --- noise levels ----------------------------------------------------------------------------------------------------
-
-
-def levels(sigmas: Sigmas, digits: int = 4) -> list[float]:
-    return [round(value, digits) for value in sigmas.data.tolist()]
-
-
-THREE = Sigmas(torch.tensor([4.0, 2.0, 0.0]))
-
-
-def test_sigmas_by_formula_table_and_hand() -> None:
-    assert levels(schedules.polyexponential_scheduler(3, 4.0, 1.0, 1.0)) == [4.0, 2.0, 1.0, 0.0]
-    assert levels(schedules.laplace_scheduler(3, 4.0, 0.5)) == [4.0, 1.0, 0.5]  # its ends are cut off; no 0 behind
-    assert levels(schedules.align_your_steps_scheduler("SD1", 10))[:2] == [14.6146, 6.4746]
-    assert levels(schedules.align_your_steps_scheduler("SD1", 10, 0.2)) == [0.3977, 0.1515, 0.0]
-    assert levels(schedules.optimal_steps_scheduler("FLUX", 10))[:2] == [0.9968, 0.9886]
-    # 64 tokens in 200 steps: mu is 0.00016927 * 64 + 0.45666666, the middle level 1 / (1 + exp(-mu))
-    assert levels(schedules.flux2_scheduler(200, 128, 128))[100] == 0.6148
-    assert levels(schedules.flip_sigmas(THREE)) == [0.0001, 2.0, 4.0]
-    assert levels(schedules.set_first_sigma(THREE, 9.0)) == [9.0, 2.0, 0.0]
-    assert levels(schedules.extend_intermediate_sigmas(THREE, 2, -1.0, 0.0)) == [4.0, 3.0, 2.0, 1.0, 0.0]
-    high, low = schedules.split_sigmas_denoise(THREE, 0.5)
-    assert (levels(high), levels(low)) == ([4.0, 2.0], [2.0, 0.0])
-
-
-def test_gits_lists_fall_have_their_steps_and_are_interpolated_above_twenty() -> None:
-    assert levels(schedules.gits_scheduler(1.2, 4)) == [14.6146, 2.3633, 0.9219, 0.3662, 0.0]
-    assert levels(schedules.gits_scheduler(0.8, 5, 0.4)) == [5.8552, 2.0504, 0.0]
-    for hundredths in range(80, 155, 5):
-        for steps in range(2, 21):
-            found = gits_levels(hundredths / 100, steps)
-            assert len(found) == steps + 1
-            assert all(high > low for high, low in pairwise(found))
-    longer = levels(schedules.gits_scheduler(1.2, 40))
-    assert (len(longer), longer[0], longer[-1]) == (41, 14.6146, 0.0)
-    assert longer[2] == 7.49  # every second level is one of the twenty
-
-
 # --- with a small model ----------------------------------------------------------------------------------------------
 
 
@@ -218,10 +178,7 @@ def parts(tiny: File) -> Iterator[loaders.CheckpointParts]:
         yield loaders.checkpoint_loader_simple(tiny)
 
 
-def test_sigmas_that_ask_the_model(parts: loaders.CheckpointParts) -> None:
-    turbo = schedules.sd_turbo_scheduler(parts.MODEL, steps=2)
-    assert levels(turbo) == [14.6146, 8.3028, 0.0]  # timesteps 999 and 899
-    assert levels(schedules.beta_sampling_scheduler(parts.MODEL, steps=2))[0] == 14.6146
+def test_a_solver_asks_the_model_where_its_noise_begins_and_ends(parts: loaders.CheckpointParts) -> None:
     sa = dict(samplers.sampler_sa_solver(parts.MODEL, sde_start_percent=0.0, sde_end_percent=1.0, eta=0.5).options)
     assert (sa["eta"], sa["sde_start_sigma"], sa["sde_end_sigma"]) == (0.5, 999999999.9, 0.0)
 

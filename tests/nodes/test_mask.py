@@ -46,6 +46,7 @@ def test_a_colour_is_found_in_eight_bits() -> None:
 
 def test_a_mask_is_cropped() -> None:
     assert values(n.crop_mask(mask([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]), 1, 1, 5, 5)) == [[0.5, 0.6]]
+    assert values(n.crop_mask(mask([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]), 0, 0, 2, 1)) == [[0.1, 0.2]]
     with pytest.raises(ValueError, match="x 3, y 0 lies outside of the mask, which is 3 × 1"):
         n.crop_mask(mask([0.1, 0.2, 0.3]), 3, 0, 1, 1)
 

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import av
+import PIL.Image
 import pytest
 import torch
 
@@ -30,6 +31,12 @@ def tone(seconds: float = 0.5, rate: int = 8000, channels: int = 2) -> Audio:
     """440 Hz at half the loudness."""
     wave = 0.5 * torch.sin(torch.arange(round(seconds * rate)) * 2 * math.pi * 440 / rate)
     return Audio(wave.expand(1, channels, -1).contiguous(), rate)
+
+
+def pitch(sound: Audio) -> float:
+    """The loudest frequency, in Hz."""
+    wave = sound.data[0, 0] * torch.hann_window(sound.data.shape[-1])
+    return torch.fft.rfft(wave, 2**18).abs().argmax().item() * sound.sample_rate / 2**18
 
 
 # --- video -----------------------------------------------------------------------------------------------------------
@@ -142,6 +149,10 @@ def test_an_animation_keeps_every_frame(save: object) -> None:
     assert dict(saved.details) == {"width": 32, "height": 16, "frames": 3, "fps": 4.0}
     greys = [frame.convert("RGB").getpixel((0, 0))[0] for frame in pictures.read(saved.data)]  # type: ignore[index]
     assert greys == [25, 127, 229]
+    with PIL.Image.open(io.BytesIO(saved.data)) as film:
+        film.seek(1)
+        film.load()
+        assert (film.format, film.info["duration"]) == (saved.media_type.split("/")[1].upper(), 250)
 
 
 def test_an_animation_can_be_small() -> None:
@@ -167,6 +178,15 @@ def test_mp3_sounds_alike(quality: str, tmp_path: Path) -> None:
     loaded = audio.load_audio(stored(tmp_path, saved.data, "tone.mp3"))
     assert (saved.media_type, loaded.sample_rate) == ("audio/mpeg", 44100)
     assert loaded.data.abs().max().item() == pytest.approx(0.5, abs=0.05)
+    assert pitch(loaded) == pytest.approx(440, abs=2)
+
+
+def test_more_bits_make_a_longer_file() -> None:
+    noise = Audio(torch.rand(1, 1, 44100, generator=torch.Generator().manual_seed(0)) - 0.5, 44100)
+    sizes = [len(audio.save_audio_mp3(noise, "n", quality)[0].data) for quality in ("128k", "320k")]  # type: ignore[arg-type]
+    assert sizes == [pytest.approx(128000 / 8, rel=0.1), pytest.approx(320000 / 8, rel=0.1)]
+    small, large = (len(audio.save_audio_opus(noise, "n", quality)[0].data) for quality in ("64k", "192k"))  # type: ignore[arg-type]
+    assert large > 2 * small
 
 
 def test_opus_takes_the_next_rate_that_it_has(tmp_path: Path) -> None:
@@ -174,6 +194,8 @@ def test_opus_takes_the_next_rate_that_it_has(tmp_path: Path) -> None:
     loaded = audio.load_audio(stored(tmp_path, saved.data, "tone.opus"))
     assert (saved.media_type, loaded.sample_rate) == ("audio/opus", 48000)
     assert loaded.data.shape[2] == pytest.approx(24000, abs=1000)
+    assert loaded.data.abs().max().item() == pytest.approx(0.5, abs=0.05)
+    assert pitch(loaded) == pytest.approx(440, abs=2)
 
 
 def test_each_of_a_batch_is_a_file() -> None:
@@ -188,7 +210,8 @@ def test_many_channels_cannot_be_saved() -> None:
 
 
 def test_silence() -> None:
-    assert audio.empty_audio(0.5, 8000, 1).data.shape == (1, 1, 4000)
+    silence = audio.empty_audio(0.5, 8000, 1)
+    assert (silence.data.shape, silence.sample_rate, silence.data.any().item()) == ((1, 1, 4000), 8000, False)
     with pytest.raises(ValueError, match="sample_rate is 0"):
         audio.empty_audio(1.0, 0)
 
@@ -212,7 +235,10 @@ def test_sounds_follow_one_another() -> None:
     mono, stereo = Audio(torch.ones(1, 1, 2), 8), Audio(torch.zeros(1, 2, 3), 8)
     assert audio.audio_concat(mono, stereo).data[0, 1].tolist() == [1, 1, 0, 0, 0]
     assert audio.audio_concat(mono, stereo, "before").data[0, 0].tolist() == [0, 0, 0, 1, 1]
-    assert audio.audio_concat(tone(0.5, 8000), tone(0.5, 16000)).data.shape == (1, 2, 16000)
+    joined = audio.audio_concat(tone(0.5, 8000), tone(0.5, 16000))
+    assert (joined.data.shape, joined.sample_rate) == ((1, 2, 16000), 16000)
+    assert torch.allclose(joined.data[..., 100:7900], tone(0.5, 16000).data[..., 100:7900], atol=0.01)
+    assert torch.equal(joined.data[..., 8000:], tone(0.5, 16000).data)
 
 
 @pytest.mark.parametrize(
