@@ -20,8 +20,10 @@ EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 
 def error(editor: Editor, text: str | re.Pattern[str]) -> None:
-    """Expects an error in the live region; and lets it go, so that the next one is a new one."""
-    expect(editor.page.locator(".toast.error")).to_contain_text(text)
+    """Expects an error in the live region, and closes it."""
+    said = editor.page.locator(".toast.error").filter(has_text=text)
+    said.get_by_role("button", name="Close").click()
+    expect(said).to_have_count(0)
 
 
 def test_markup_typed_into_every_field_stays_text(editor: Editor) -> None:
@@ -179,22 +181,22 @@ def test_a_server_that_fails_at_any_call_is_said_and_nothing_is_lost(editor: Edi
     page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
     editor.says("Saved Kept")
     editor.field("Prompt", "text").fill("still here")
-    page.clock.install()
     silent = []
     for name, (method, address, act) in CALLS.items():
         fail = partial(_fail, method)
-        page.clock.fast_forward(9000)  # the last message goes
-        expect(page.locator(".toast.error")).to_have_count(0)
         page.route(address, fail)
         with page.expect_response(lambda response: response.status == 500):
             act(editor)
+        said = page.locator(".toast.error").filter(has_text="The server answered 500")
         try:
-            expect(page.locator(".toast.error")).to_contain_text("The server answered 500")
+            expect(said).to_be_visible()
         except AssertionError:
             silent.append(name)
         page.unroute(address, fail)
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
+        while said.count():
+            said.get_by_role("button", name="Close").first.click()
         expect(editor.field("Prompt", "text")).to_have_value("still here")
     assert silent == []
 
@@ -215,6 +217,23 @@ def test_a_server_that_fails_while_the_page_starts_is_said_and_nothing_is_lost(
     page.unroute(address, fail)
     page.reload()
     expect(editor.field("Prompt", "text")).to_have_value("still here")
+
+
+def test_errors_of_the_start_stay_until_they_are_closed(window: Callable[[], Editor], allow: Allow) -> None:
+    allow(r"^500 ")
+    editor = window()
+    editor.page.clock.install()
+    editor.page.route("**/v1/models", partial(_fail, "GET"))
+    editor.open("#template=nowhere")
+    errors = editor.page.get_by_role("alert").get_by_role("paragraph")
+    expect(errors).to_contain_text(["The server answered 500", "There is no template nowhere"])
+    editor.command("Copy as curl")
+    editor.says("Copied")
+    editor.page.clock.fast_forward(60_000)
+    expect(editor.page.get_by_text("Copied")).to_have_count(0)
+    expect(errors).to_have_count(2)
+    errors.first.get_by_role("button", name="Close").click()
+    expect(errors).to_contain_text(["There is no template nowhere"])
 
 
 def test_a_socket_that_closes_in_mid_run_heals_by_itself(editor: Editor) -> None:

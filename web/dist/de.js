@@ -175,6 +175,7 @@ var de_default = {
 	"job.running": "läuft",
 	"library.drafts": "Entwürfe, die nicht gespeichert wurden",
 	"library.mine": "Auf diesem Server gespeichert",
+	"library.noTemplate": "Es gibt keine Vorlage {name}; dies ist eine andere.",
 	"library.none": "Noch nichts gespeichert.",
 	"library.remove": "{name} löschen",
 	"library.search": "Nach Name oder Schlagwort suchen",

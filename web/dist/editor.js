@@ -456,6 +456,7 @@ var en_default = {
 	"job.running": "running",
 	"library.drafts": "Drafts that were not saved",
 	"library.mine": "Saved on this server",
+	"library.noTemplate": "There is no template {name}; this is another one.",
 	"library.none": "Nothing saved yet.",
 	"library.remove": "Delete {name}",
 	"library.search": "Search by name or tag",
@@ -1667,7 +1668,8 @@ var useView = create(() => ({
 	panel: null,
 	mode: "canvas",
 	renaming: null,
-	toast: null,
+	note: null,
+	errors: [],
 	snap: true,
 	marks: {},
 	ghosts: [],
@@ -1687,14 +1689,13 @@ function togglePanel(panel) {
 }
 var TOUR = "graphflow.tour";
 var tourSeen = () => localStorage.getItem(TOUR) !== null;
-function say(text, tone = "info") {
-	useView.setState({ toast: {
-		text,
-		tone
-	} });
-}
+var say = (text) => useView.setState({ note: { text } });
 var messageOf = (error) => error instanceof Error ? error.message : String(error);
-var sayError = (error) => say(messageOf(error), "error");
+function sayError(error) {
+	const text = messageOf(error);
+	useView.setState(({ errors }) => ({ errors: [...errors.filter((one) => one.text !== text), { text }].slice(-3) }));
+}
+var closeError = (said) => useView.setState(({ errors }) => ({ errors: errors.filter((one) => one !== said) }));
 function inGraph([x, y]) {
 	const point = useView.getState().flow?.screenToFlowPosition({
 		x,
@@ -1813,7 +1814,7 @@ function fail(message) {
 		message: message.error.message
 	});
 	if (!useRun.getState().ours.has(message.job)) return;
-	say(message.error.message, "error");
+	sayError(message.error.message);
 	const shown = node && visibleNode(node);
 	if (shown) reveal(shown);
 }
@@ -2288,7 +2289,7 @@ async function openFile(file, at = [0, 0]) {
 	} catch (error) {
 		if (isPicture(file) && error instanceof ServerError && error.status !== 0 && error.status < 500) return loadPicture(file, at);
 		const sentence = error instanceof UnreadableFile ? t(error.problem) : messageOf(error);
-		say(`${name(file)}: ${sentence}`, "error");
+		sayError(`${name(file)}: ${sentence}`);
 	}
 }
 async function loadPicture(file, at) {
@@ -2302,7 +2303,7 @@ async function loadPicture(file, at) {
 		});
 		say(t("file.noWorkflow", { name: asset.name }));
 	} catch (error) {
-		say(`${name(file)}: ${messageOf(error)}`, "error");
+		sayError(`${name(file)}: ${messageOf(error)}`);
 	}
 }
 async function openFiles(transfer, at) {
@@ -2377,7 +2378,7 @@ async function openShared(token) {
 	openWorkflow(cleanWorkflow(isRecord(shared) && isRecord(shared.workflow) ? shared.workflow : {}), null, true);
 	say(t("share.opened"));
 }
-var copyText = (text, done) => navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
+var copyText = (text, done) => navigator.clipboard.writeText(text).then(() => say(done), () => sayError(t("copy.refused")));
 async function share() {
 	const { file } = useSession.getState();
 	if (!file) {
@@ -4103,7 +4104,7 @@ function whyNot(link) {
 var mayConnect = (ends) => whyNot(toProposal(ends)) === null;
 function tryConnect(link, moved) {
 	const why = whyNot(link);
-	if (why) return say(t(...why), "error");
+	if (why) return say(t(...why));
 	edit((graph) => connect(moved ? unlink(graph, moved) : graph, link.node, link.output, link.target, link.input));
 }
 var unlink = (graph, edge) => disconnect(graph, edge.target, edge.targetHandle ?? "");
@@ -4127,7 +4128,7 @@ function dropLink(event, state, loose) {
 	const [x, y] = pointerOf(event);
 	const over = state.toHandle;
 	if (over?.id && over.type !== loose.side) return tryConnect(proposal(loose, over.nodeId, over.id));
-	if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
+	if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"));
 	const card = document.elementFromPoint(x, y)?.closest(".react-flow__node-card")?.dataset.id;
 	const def = card === void 0 ? void 0 : definitionIn(card);
 	if (card === (loose.side === "target" ? "$inputs" : "$outputs")) return edit((graph) => promote(graph, loose));
@@ -4137,7 +4138,7 @@ function dropLink(event, state, loose) {
 		else if (card !== loose.node) say(t("refused.nothingFits", {
 			type: loose.type,
 			title: def.title
-		}), "error");
+		}));
 		return;
 	}
 	openPalette([x, y], loose);
@@ -4798,7 +4799,7 @@ async function keep(node) {
 async function toggleFrozen(ids) {
 	const { graph, path } = current();
 	const thaws = ids.every((id) => graph.nodes[id]?.frozen);
-	if (!thaws && ids.some((id) => subgraphName(graph.nodes[id]?.type ?? "") !== null)) return say(t("freeze.notSubgraph"), "error");
+	if (!thaws && ids.some((id) => subgraphName(graph.nodes[id]?.type ?? "") !== null)) return say(t("freeze.notSubgraph"));
 	const keys = new Map();
 	try {
 		for (const id of ids) keys.set(id, thaws ? void 0 : graph.nodes[id]?.frozen ?? await keep(runId(path, id)));
@@ -4899,7 +4900,7 @@ async function arrange() {
 	}));
 }
 var subgraph = ifAny((ids) => {
-	if (current().path.length) return say(t("subgraph.onlyOutside"), "error");
+	if (current().path.length) return say(t("subgraph.onlyOutside"));
 	let made = "";
 	editWorkflow((workflow) => {
 		const next = makeSubgraph(useSchema.getState().definitions, workflow, ids, t("subgraph.new"));
@@ -5144,39 +5145,50 @@ function SidePanel() {
 	});
 }
 // src/panels/Toast.tsx
+var AT_LEAST_MS = 2500;
+var MS_PER_LETTER = 40;
 function Toast() {
-	const toast = useView((view) => view.toast);
+	const note = useView((view) => view.note);
+	const errors = useView((view) => view.errors);
 	const box = (0, import_react.useRef)(null);
 	(0, import_react.useEffect)(() => {
-		if (!toast) return;
 		box.current?.hidePopover();
 		box.current?.showPopover();
-		const timer = setTimeout(() => useView.setState((view) => view.toast === toast ? { toast: null } : view), toast.tone === "error" ? 8e3 : 3500);
-		return () => clearTimeout(timer);
-	}, [toast]);
+	}, [note, errors]);
+	(0, import_react.useEffect)(() => {
+		const timer = note && setTimeout(() => useView.setState({ note: null }), AT_LEAST_MS + MS_PER_LETTER * note.text.length);
+		return () => clearTimeout(timer ?? void 0);
+	}, [note]);
 	return (0, import_jsx_runtime.jsxs)("div", {
 		ref: box,
 		className: "toasts",
 		popover: "manual",
-		children: [(0, import_jsx_runtime.jsx)("p", {
-			role: "status",
-			className: toast?.tone === "info" ? "toast" : "hidden",
-			children: toast?.tone === "info" ? toast.text : ""
-		}), (0, import_jsx_runtime.jsx)("p", {
+		children: [(0, import_jsx_runtime.jsx)("div", {
 			role: "alert",
-			className: toast?.tone === "error" ? "toast error" : "hidden",
-			children: toast?.tone === "error" ? toast.text : ""
+			children: errors.map((said, index) => (0, import_jsx_runtime.jsxs)("p", {
+				className: "toast error",
+				children: [said.text, (0, import_jsx_runtime.jsx)(IconButton, {
+					icon: "close",
+					label: t("dialog.close"),
+					onClick: () => closeError(said)
+				})]
+			}, `${index} ${said.text}`))
+		}), (0, import_jsx_runtime.jsx)("p", {
+			role: "status",
+			className: note ? "toast" : "hidden",
+			children: note?.text
 		})]
 	});
 }
 // src/state/submit.ts
 var randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 function isReady(targets) {
+	useView.setState({ errors: [] });
 	const list = checkHere(targets);
 	if (!list.length) return true;
 	keepProblems(list);
 	useView.setState({ panel: "problems" });
-	say(count(list.length, "run.problem", "run.problems"), "error");
+	say(count(list.length, "run.problem", "run.problems"));
 	return false;
 }
 var noteSending = (more) => useRun.setState(({ sending }) => ({ sending: sending + more }));
@@ -6246,9 +6258,12 @@ async function openFirst() {
 	if (hash.has("new")) return newWorkflow();
 	if (!hash.has("template") && await openLast()) return;
 	const shipped = await templates();
-	const first = shipped.find((one) => one.name === (hash.get("template") ?? FIRST)) ?? shipped[0];
+	const asked = hash.get("template");
+	const found = shipped.find((one) => one.name === (asked ?? FIRST));
+	const first = found ?? shipped[0];
 	if (first) openTemplate(first);
-	if (!tourSeen() && !hash.has("template")) setTimeout(() => useView.setState({ tour: 0 }), 600);
+	if (asked !== null && !found) sayError(t("library.noTemplate", { name: asked }));
+	if (!tourSeen() && asked === null) setTimeout(() => useView.setState({ tour: 0 }), 600);
 }
 async function start() {
 	applyTheme();

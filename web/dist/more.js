@@ -735,7 +735,7 @@ function MaskDialog({ node, input, asset }) {
 			if (canvas.current) [canvas.current.width, canvas.current.height] = [image.naturalWidth, image.naturalHeight];
 			setSize(Math.max(4, Math.round(image.naturalWidth / 16)));
 			setRatio(image.naturalWidth / image.naturalHeight);
-		}, () => say(t("mask.unreadable"), "error"));
+		}, () => sayError(t("mask.unreadable")));
 	}, [asset]);
 	const keep = () => {
 		const [context, area] = [contextOf(canvas.current), canvas.current];

@@ -9,7 +9,7 @@ import { convert, type Converted } from "./server/assets";
 import { current, edit } from "./state/document";
 import { upload, useSchema } from "./state/schema";
 import { openWorkflow } from "./state/session";
-import { messageOf, say } from "./state/view";
+import { messageOf, say, sayError } from "./state/view";
 import { t } from "./words";
 
 export const isPicture = (file: Blob): boolean => (file.type.startsWith("image/") && file.type !== "image/svg+xml") || file.type.startsWith("video/");
@@ -56,7 +56,7 @@ export async function openFile(file: Blob, at: Position = [0, 0]): Promise<void>
   } catch (error) {
     if (isPicture(file) && error instanceof ServerError && error.status !== 0 && error.status < 500) return loadPicture(file, at);
     const sentence = error instanceof UnreadableFile ? t(error.problem) : messageOf(error);
-    say(`${name(file)}: ${sentence}`, "error");
+    sayError(`${name(file)}: ${sentence}`);
   }
 }
 
@@ -72,7 +72,7 @@ export async function loadPicture(file: Blob, at: Position): Promise<void> {
     });
     say(t("file.noWorkflow", { name: asset.name }));
   } catch (error) {
-    say(`${name(file)}: ${messageOf(error)}`, "error");
+    sayError(`${name(file)}: ${messageOf(error)}`);
   }
 }
 

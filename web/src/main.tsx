@@ -17,7 +17,7 @@ import "./style/panels.css";
 import "./style/dialogs.css";
 import "./style/form.css";
 import { applyTheme } from "./theme";
-import { loadWords } from "./words";
+import { loadWords, t } from "./words";
 
 /** What a fresh install shows. */
 const FIRST = "text-to-image";
@@ -32,9 +32,12 @@ async function openFirst(): Promise<void> {
   if (hash.has("new")) return newWorkflow();
   if (!hash.has("template") && (await openLast())) return;
   const shipped = await templates();
-  const first = shipped.find((one) => one.name === (hash.get("template") ?? FIRST)) ?? shipped[0];
+  const asked = hash.get("template");
+  const found = shipped.find((one) => one.name === (asked ?? FIRST));
+  const first = found ?? shipped[0];
   if (first) openTemplate(first);
-  if (!tourSeen() && !hash.has("template")) setTimeout(() => useView.setState({ tour: 0 }), 600);
+  if (asked !== null && !found) sayError(t("library.noTemplate", { name: asked }));
+  if (!tourSeen() && asked === null) setTimeout(() => useView.setState({ tour: 0 }), 600);
 }
 
 async function start(): Promise<void> {

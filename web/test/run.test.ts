@@ -17,5 +17,5 @@ test("an answer that comes after the end of its job does not take the end back",
 test("a job that failed before it was known is told of all the same", () => {
   const error = { message: "no such pattern", node: null, code: "failed", problems: [] };
   learn({ ...job("failed"), id: "f", client: useSession.getState().draft, error } as unknown as Job);
-  expect(useView.getState().toast).toMatchObject({ text: "no such pattern", tone: "error" });
+  expect(useView.getState().errors).toEqual([{ text: "no such pattern" }]);
 });

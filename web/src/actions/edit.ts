@@ -103,7 +103,7 @@ export async function arrange(): Promise<void> {
 }
 
 export const subgraph = ifAny((ids) => {
-  if (current().path.length) return say(t("subgraph.onlyOutside"), "error");
+  if (current().path.length) return say(t("subgraph.onlyOutside"));
   let made = "";
   editWorkflow((workflow) => {
     const next = makeSubgraph(useSchema.getState().definitions, workflow, ids, t("subgraph.new"));

@@ -33,7 +33,7 @@ async function keep(node: string): Promise<string> {
 export async function toggleFrozen(ids: readonly string[]): Promise<void> {
   const { graph, path } = current();
   const thaws = ids.every((id) => graph.nodes[id]?.frozen);
-  if (!thaws && ids.some((id) => subgraphName(graph.nodes[id]?.type ?? "") !== null)) return say(t("freeze.notSubgraph"), "error");
+  if (!thaws && ids.some((id) => subgraphName(graph.nodes[id]?.type ?? "") !== null)) return say(t("freeze.notSubgraph"));
   const keys = new Map<string, string | undefined>();
   try {
     for (const id of ids) keys.set(id, thaws ? undefined : (graph.nodes[id]?.frozen ?? (await keep(runId(path, id)))));

@@ -54,7 +54,7 @@ export async function openShared(token: string): Promise<void> {
 }
 
 const copyText = (text: string, done: string): Promise<void> =>
-  navigator.clipboard.writeText(text).then(() => say(done), () => say(t("copy.refused"), "error"));
+  navigator.clipboard.writeText(text).then(() => say(done), () => sayError(t("copy.refused")));
 
 export async function share(): Promise<void> {
   const { file } = useSession.getState();

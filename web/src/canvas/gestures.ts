@@ -26,7 +26,7 @@ export const mayConnect = (ends: Ends): boolean => whyNot(toProposal(ends)) === 
 /** Makes a link, in place of the one whose end was `moved`, or says in one sentence why not. */
 export function tryConnect(link: Proposal, moved?: WireEdge): void {
   const why = whyNot(link);
-  if (why) return say(t(...why), "error");
+  if (why) return say(t(...why));
   edit((graph) => connect(moved ? unlink(graph, moved) : graph, link.node, link.output, link.target, link.input));
 }
 
@@ -51,14 +51,14 @@ export function dropLink(event: MouseEvent | TouchEvent, state: FinalConnectionS
   const [x, y] = pointerOf(event);
   const over = state.toHandle;
   if (over?.id && over.type !== loose.side) return tryConnect(proposal(loose, over.nodeId, over.id));
-  if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"), "error");
+  if (over?.id) return say(t(loose.side === "source" ? "refused.bothOutputs" : "refused.bothInputs"));
   const card = document.elementFromPoint(x, y)?.closest<HTMLElement>(".react-flow__node-card")?.dataset.id;
   const def = card === undefined ? undefined : definitionIn(card);
   if (card === (loose.side === "target" ? INPUTS : OUTPUTS)) return edit((graph) => promote(graph, loose));
   if (card !== undefined && def) {
     const port = card === loose.node ? undefined : fittingPort(def, loose);
     if (port) tryConnect(proposal(loose, card, port.name));
-    else if (card !== loose.node) say(t("refused.nothingFits", { type: loose.type, title: def.title }), "error");
+    else if (card !== loose.node) say(t("refused.nothingFits", { type: loose.type, title: def.title }));
     return;
   }
   openPalette([x, y], loose);

@@ -4,7 +4,7 @@ import { Icon } from "../icons";
 import { assetUrl, newKey } from "../server/api";
 import { edit } from "../state/document";
 import { upload } from "../state/schema";
-import { say, sayError, show } from "../state/view";
+import { sayError, show } from "../state/view";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 
@@ -42,7 +42,7 @@ export function MaskDialog({ node, input, asset }: { readonly node: string; read
       if (canvas.current) [canvas.current.width, canvas.current.height] = [image.naturalWidth, image.naturalHeight];
       setSize(Math.max(4, Math.round(image.naturalWidth / 16)));
       setRatio(image.naturalWidth / image.naturalHeight);
-    }, () => say(t("mask.unreadable"), "error"));
+    }, () => sayError(t("mask.unreadable")));
   }, [asset]);
   const keep = () => {
     const [context, area] = [contextOf(canvas.current), canvas.current];

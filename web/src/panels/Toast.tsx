@@ -1,21 +1,32 @@
 import { useEffect, useRef } from "react";
-import { useView } from "../state/view";
+import { IconButton } from "../icons";
+import { closeError, useView } from "../state/view";
+import { t } from "../words";
 
-/** Says refusals, errors and ends of runs, above dialogs too; the live region stays, so that screen readers hear each of them. */
+const AT_LEAST_MS = 2500;
+const MS_PER_LETTER = 40;
+
+/** Says notes and errors, above dialogs too; the live regions stay, so that screen readers hear each of them. */
 export function Toast() {
-  const toast = useView((view) => view.toast);
+  const note = useView((view) => view.note);
+  const errors = useView((view) => view.errors);
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    if (!toast) return;
     box.current?.hidePopover();
     box.current?.showPopover(); // the last one shown lies on top, where dialogs lie
-    const timer = setTimeout(() => useView.setState((view) => (view.toast === toast ? { toast: null } : view)), toast.tone === "error" ? 8000 : 3500);
-    return () => clearTimeout(timer);
-  }, [toast]);
+  }, [note, errors]);
+  useEffect(() => {
+    const timer = note && setTimeout(() => useView.setState({ note: null }), AT_LEAST_MS + MS_PER_LETTER * note.text.length);
+    return () => clearTimeout(timer ?? undefined);
+  }, [note]);
   return (
     <div ref={box} className="toasts" popover="manual">
-      <p role="status" className={toast?.tone === "info" ? "toast" : "hidden"}>{toast?.tone === "info" ? toast.text : ""}</p>
-      <p role="alert" className={toast?.tone === "error" ? "toast error" : "hidden"}>{toast?.tone === "error" ? toast.text : ""}</p>
+      <div role="alert">
+        {errors.map((said, index) => (
+          <p key={`${index} ${said.text}`} className="toast error">{said.text}<IconButton icon="close" label={t("dialog.close")} onClick={() => closeError(said)} /></p>
+        ))}
+      </div>
+      <p role="status" className={note ? "toast" : "hidden"}>{note?.text}</p>
     </div>
   );
 }

@@ -8,7 +8,7 @@ import { visibleNode } from "./node-run";
 import { isActive, noteTiming, setJob, showJob, useRun } from "./run";
 import { useSession } from "./session";
 import { loadDefinitions, loadModels, loadUploads, useSchema } from "./schema";
-import { reveal, say } from "./view";
+import { reveal, say, sayError } from "./view";
 
 /** A job that this workflow's draft sent, from whichever window: it is shown on the canvas. */
 function adopt(job: Job): void {
@@ -63,7 +63,7 @@ function fail(message: Extract<LiveMessage, { type: "job.failed" }>): void {
   const node = message.error.problems?.[0]?.node;
   if (node) setNode(message.job, node, { state: "failed", message: message.error.message });
   if (!useRun.getState().ours.has(message.job)) return;
-  say(message.error.message, "error");
+  sayError(message.error.message);
   const shown = node && visibleNode(node);
   if (shown) reveal(shown);
 }

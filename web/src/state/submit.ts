@@ -21,13 +21,14 @@ export interface RunOptions {
   readonly overrides?: Readonly<Record<string, unknown>>;
 }
 
-/** Whether nothing is wrong; else what is wrong is listed, and nothing is to be sent. */
+/** Whether nothing is wrong; else what is wrong is listed, and nothing is to be sent. What went wrong before is told no more. */
 function isReady(targets?: readonly string[]): boolean {
+  useView.setState({ errors: [] });
   const list = checkHere(targets);
   if (!list.length) return true;
   keepProblems(list);
   useView.setState({ panel: "problems" });
-  say(counted(list.length, "run.problem", "run.problems"), "error");
+  say(counted(list.length, "run.problem", "run.problems"));
   return false;
 }
 

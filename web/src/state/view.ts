@@ -25,6 +25,10 @@ export interface Palette {
   readonly loose: Loose | null;
 }
 
+export interface Said {
+  readonly text: string;
+}
+
 interface ViewState {
   readonly nodes: readonly ViewNode[];
   readonly edges: readonly WireEdge[];
@@ -36,7 +40,10 @@ interface ViewState {
   readonly panel: Panel | null;
   readonly mode: "canvas" | "form";
   readonly renaming: string | null;
-  readonly toast: { readonly text: string; readonly tone: "info" | "error" } | null;
+  /** Said last, and gone soon. */
+  readonly note: Said | null;
+  /** What went wrong, until it is closed or the next run begins. */
+  readonly errors: readonly Said[];
   readonly snap: boolean;
   /** Nodes to mark: those that would run again, or that a version changed. */
   readonly marks: Readonly<Record<string, "rerun" | "added" | "changed">>;
@@ -53,7 +60,7 @@ interface ViewState {
 
 export const useView = create<ViewState>(() => ({
   nodes: [], edges: [], flow: null, linking: null, palette: null, menu: null, dialog: null, panel: null, mode: "canvas",
-  renaming: null, toast: null, snap: true, marks: {}, ghosts: [], tour: null, far: false, settled: false, fitted: 0,
+  renaming: null, note: null, errors: [], snap: true, marks: {}, ghosts: [], tour: null, far: false, settled: false, fitted: 0,
 }));
 
 export const show = (dialog: Dialog | null): void => useView.setState({ dialog });
@@ -75,12 +82,17 @@ export const TOUR = "graphflow.tour";
 export const tourSeen = (): boolean => localStorage.getItem(TOUR) !== null;
 
 /** Says something in the live region, and in a note that goes away. */
-export function say(text: string, tone: "info" | "error" = "info"): void {
-  useView.setState({ toast: { text, tone } });
-}
+export const say = (text: string): void => useView.setState({ note: { text } });
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-export const sayError = (error: unknown): void => say(messageOf(error), "error");
+
+/** Says what went wrong, beside the last others that nobody closed yet. */
+export function sayError(error: unknown): void {
+  const text = messageOf(error);
+  useView.setState(({ errors }) => ({ errors: [...errors.filter((one) => one.text !== text), { text }].slice(-3) }));
+}
+
+export const closeError = (said: Said): void => useView.setState(({ errors }) => ({ errors: errors.filter((one) => one !== said) }));
 
 /** Where a point of the window lies in the graph. */
 export function inGraph([x, y]: Position): Position {
