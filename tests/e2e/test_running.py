@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
+from tests.e2e.conftest import People
 from tests.e2e.editor import Editor, workflow
 
 
@@ -345,6 +346,84 @@ def test_a_mask_is_painted_and_used(blank: Editor, picture: bytes) -> None:
     expect(dialog).to_have_count(0)
     name = blank.document()["nodes"]["load"]["inputs"]["image"]
     assert name.startswith("masked-")
+
+
+PAINTED = """canvas => { const data = canvas.getContext('2d').getImageData(0, 0, 16, 16).data;
+  return Array.from({length: 256}, (_, i) => i).filter(i => data[4 * i + 3]).map(i => [i % 16, Math.floor(i / 16)]); }"""
+"""Columns and rows of the painted pixels of a mask of 16 by 16."""
+
+
+class Hand:
+    """Fingers and a pen on a thing, at parts of its width and height."""
+
+    def __init__(self, editor: Editor, area: Locator) -> None:
+        self.session = editor.page.context.new_cdp_session(editor.page)
+        self.area = area
+
+    def at(self, x: float, y: float) -> dict[str, float]:
+        """The point of the page."""
+        box = self.area.bounding_box()
+        assert box is not None
+        return {"x": box["x"] + box["width"] * x, "y": box["y"] + box["height"] * y}
+
+    def touch(self, *steps: tuple[tuple[float, float], ...]) -> None:
+        """Fingers at each step; the first is put down first, and the last step lifts them all."""
+        down = 0
+        for step in steps:
+            points = [{**self.at(*place), "id": finger} for finger, place in enumerate(step)]
+            kind = "touchStart" if len(points) > down else "touchMove"
+            self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            down = len(points)
+        self.session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def draw(self, force: float, *places: tuple[float, float]) -> None:
+        """A stroke with the pen, pressed by so much of the most."""
+        for index, place in enumerate((*places, places[-1])):
+            kind = "mousePressed" if index == 0 else "mouseReleased" if index == len(places) else "mouseMoved"
+            held = {"button": "left", "buttons": 1, "pointerType": "pen", "force": force, "clickCount": 1}
+            self.session.send("Input.dispatchMouseEvent", {"type": kind, **self.at(*place), **held})
+
+
+def test_a_mask_is_painted_by_finger_and_pen_and_two_fingers_zoom(person: People, server: str, picture: bytes) -> None:
+    phone = person(viewport={"width": 390, "height": 844}, has_touch=True)
+    editor = Editor(phone.new_page(), server).open("#new")
+    editor.open_workflow(workflow({"load": ("LoadImage", {})}))
+    upload = editor.card("Load Image").get_by_label("Upload a file for image")
+    upload.set_input_files({"name": "dot.png", "mimeType": "image/png", "buffer": picture})
+    editor.card("Load Image").get_by_role("button", name="Paint a mask").click()
+    dialog = editor.page.get_by_role("dialog", name="Paint a mask")
+    canvas = dialog.locator("canvas")
+    expect(canvas).to_have_attribute("width", "16")
+    undo = dialog.get_by_role("button", name="Undo")
+    hand = Hand(editor, dialog.locator(".mask-area"))
+
+    across = [(0.1 + step / 10, 0.25) for step in range(8)]
+    hand.touch(*[(place,) for place in across[:4]], *[(place, (0.5, 0.9)) for place in across[4:]])
+    painted = canvas.evaluate(PAINTED)
+    assert [12, 4] in painted  # the stroke went on beside the resting hand
+    assert max(row for _, row in painted) < 8  # which painted nothing
+    undo.click()
+    assert canvas.evaluate(PAINTED) == []
+
+    width = (canvas.bounding_box() or {})["width"]
+    hand.touch(((0.45, 0.5),), ((0.45, 0.5), (0.55, 0.5)), ((0.4, 0.5), (0.6, 0.5)), ((0.25, 0.5), (0.75, 0.5)))
+    assert (canvas.bounding_box() or {})["width"] > 3 * width
+    assert canvas.evaluate(PAINTED) == []
+    expect(undo).to_be_disabled()
+    hand.touch(((0.5, 0.5),), ((0.52, 0.5),))
+    assert {column for column, _ in canvas.evaluate(PAINTED)} <= {5, 6, 7, 8, 9, 10}
+    undo.click()
+    dialog.get_by_role("button", name="Show everything").click()
+    assert (canvas.bounding_box() or {})["width"] == width
+
+    hand.draw(0.1, (0.2, 0.5), (0.8, 0.5))
+    light = len(canvas.evaluate(PAINTED))
+    undo.click()
+    hand.draw(1.0, (0.2, 0.5), (0.8, 0.5))
+    strong = canvas.evaluate(PAINTED)
+    assert 0 < light < len(strong)
+    hand.touch(((0.2, 0.1),), ((0.8, 0.1),))
+    assert canvas.evaluate(PAINTED) == strong  # beside a pen, a finger is a hand that rests
 
 
 def test_the_run_button_shows_that_a_run_is_on_its_way(editor: Editor) -> None:

@@ -705,11 +705,32 @@ function ConnectDialog({ id }) {
 		choose
 	});
 }
+// src/widgets/pinch.ts
+var WHOLE = {
+	x: 0,
+	y: 0,
+	scale: 1
+};
+var CLOSEST = 8;
+var span = ([ax, ay], [bx, by]) => Math.max(1, Math.hypot(ax - bx, ay - by));
+function pinched(view, held, from, to, frame) {
+	const scale = Math.min(CLOSEST, Math.max(1, view.scale * span(held, to) / span(held, from)));
+	const place = (axis, at, start, size) => {
+		const [was, is] = [(held[axis] + from[axis]) / 2 - start, (held[axis] + to[axis]) / 2 - start];
+		return Math.min(0, Math.max(size * (1 - scale), is - (was - at) * scale / view.scale));
+	};
+	return {
+		scale,
+		x: place(0, view.x, frame.x, frame.width),
+		y: place(1, view.y, frame.y, frame.height)
+	};
+}
 // src/panels/MaskDialog.tsx
 function load(address) {
 	const image = Object.assign(new Image(), { src: address });
 	return image.decode().then(() => image);
 }
+var PEN_ERASER = 32;
 var contextOf = (canvas) => canvas?.getContext("2d", { willReadFrequently: true }) ?? null;
 function withHole(picture, mask) {
 	const canvas = document.createElement("canvas");
@@ -720,11 +741,15 @@ function withHole(picture, mask) {
 	context?.drawImage(mask, 0, 0);
 	return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
+var SHORT = 12;
 function MaskDialog({ node, input, asset }) {
 	const canvas = (0, import_react.useRef)(null);
 	const picture = (0, import_react.useRef)(null);
 	const past = (0, import_react.useRef)([]);
-	const last = (0, import_react.useRef)(null);
+	const painting = (0, import_react.useRef)(null);
+	const fingers = (0, import_react.useRef)(new Map());
+	const pen = (0, import_react.useRef)(false);
+	const [view, setView] = (0, import_react.useState)(WHOLE);
 	const [size, setSize] = (0, import_react.useState)(32);
 	const [erase, setErase] = (0, import_react.useState)(false);
 	const [steps, setSteps] = (0, import_react.useState)(0);
@@ -746,27 +771,61 @@ function MaskDialog({ node, input, asset }) {
 		const box = event.currentTarget.getBoundingClientRect();
 		return [(event.clientX - box.x) / box.width * event.currentTarget.width, (event.clientY - box.y) / box.height * event.currentTarget.height];
 	};
-	const stroke = (event) => {
+	const stroke = (event, from) => {
 		const context = contextOf(event.currentTarget);
-		const from = last.current;
-		if (!context || !from) return;
+		if (!context) return;
 		const to = point(event);
-		context.globalCompositeOperation = erase ? "destination-out" : "source-over";
+		context.globalCompositeOperation = erase || event.buttons & PEN_ERASER ? "destination-out" : "source-over";
 		[context.strokeStyle, context.lineWidth, context.lineCap] = [
 			"#fff",
 			size * (event.pointerType === "pen" ? .4 + event.pressure : 1),
 			"round"
 		];
 		context.beginPath();
-		context.moveTo(...from);
+		context.moveTo(...from.last);
 		context.lineTo(to[0] + .01, to[1]);
 		context.stroke();
-		last.current = to;
+		from.last = to;
 	};
 	const undo = () => {
 		const step = past.current.pop();
 		if (step) contextOf(canvas.current)?.putImageData(step, 0, 0);
 		setSteps(past.current.length);
+	};
+	const press = (event) => {
+		const [at, touches] = [[event.clientX, event.clientY], event.pointerType === "touch"];
+		pen.current ||= event.pointerType === "pen";
+		const now = painting.current;
+		if (now && event.pointerType !== "pen" && !(touches && now.mayEnd)) return;
+		event.currentTarget.setPointerCapture(event.pointerId);
+		if (touches) fingers.current.set(event.pointerId, at);
+		if (now?.mayEnd) undo();
+		painting.current = null;
+		if (touches && (pen.current || fingers.current.size > 1)) return;
+		painting.current = {
+			pointer: event.pointerId,
+			began: at,
+			mayEnd: touches,
+			last: point(event)
+		};
+		keep();
+		stroke(event, painting.current);
+	};
+	const move = (event) => {
+		const [at, now] = [[event.clientX, event.clientY], painting.current];
+		if (now?.pointer === event.pointerId) {
+			now.mayEnd &&= Math.hypot(at[0] - now.began[0], at[1] - now.began[1]) < SHORT;
+			stroke(event, now);
+		}
+		const from = fingers.current.get(event.pointerId);
+		const held = [...fingers.current].find(([finger]) => finger !== event.pointerId)?.[1];
+		const frame = event.currentTarget.parentElement?.getBoundingClientRect();
+		if (from) fingers.current.set(event.pointerId, at);
+		if (from && held && frame && !now) setView((old) => pinched(old, held, from, at, frame));
+	};
+	const lift = (event) => {
+		fingers.current.delete(event.pointerId);
+		if (painting.current?.pointer === event.pointerId) painting.current = null;
 	};
 	const invert = () => {
 		const [context, area] = [contextOf(canvas.current), canvas.current];
@@ -823,6 +882,12 @@ function MaskDialog({ node, input, asset }) {
 					onClick: invert,
 					children: t("mask.invert")
 				}),
+				view.scale > 1 && (0, import_jsx_runtime.jsx)(IconButton, {
+					icon: "fit",
+					label: t("view.fit"),
+					title: t("view.fit"),
+					onClick: () => setView(WHOLE)
+				}),
 				(0, import_jsx_runtime.jsx)("button", {
 					type: "button",
 					className: "primary",
@@ -832,23 +897,20 @@ function MaskDialog({ node, input, asset }) {
 			]
 		}), (0, import_jsx_runtime.jsxs)("div", {
 			className: "mask-area",
-			style: { "--ratio": ratio },
+			style: {
+				"--ratio": ratio,
+				"--view": `translate(${view.x}px, ${view.y}px) scale(${view.scale})`
+			},
 			children: [(0, import_jsx_runtime.jsx)("img", {
 				src: assetUrl(asset),
 				alt: ""
 			}), (0, import_jsx_runtime.jsx)("canvas", {
 				ref: canvas,
 				"aria-label": t("mask.canvas"),
-				onPointerDown: (event) => {
-					event.currentTarget.setPointerCapture(event.pointerId);
-					keep();
-					last.current = point(event);
-					stroke(event);
-				},
-				onPointerMove: (event) => stroke(event),
-				onPointerUp: () => {
-					last.current = null;
-				}
+				onPointerDown: press,
+				onPointerMove: move,
+				onPointerUp: lift,
+				onPointerCancel: lift
 			})]
 		})]
 	});

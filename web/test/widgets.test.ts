@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { clamp, readNumber, stepped } from "../src/widgets/number";
+import { WHOLE, pinched } from "../src/widgets/pinch";
 import { readPasted } from "../src/widgets/paste";
 import { weighted } from "../src/widgets/weight";
 
@@ -28,3 +29,12 @@ test.each([
   ["FF8000", { kind: "color" as const }, "#FF8000"], ["#ff8000", { kind: "color" as const, whole: true }, 0xff8000], ["orange", { kind: "color" as const }, undefined],
   [" heun ", { kind: "choice" as const }, "heun"], ["hein", { kind: "choice" as const }, undefined],
 ])("%s pasted onto a field %o", (text, widget, value) => expect(readPasted(text, widget, ["euler", "heun"])).toEqual(value));
+
+test("two fingers zoom about what lies between them, and never show what lies beside the picture", () => {
+  const frame = { x: 10, y: 20, width: 300, height: 200 };
+  const apart = pinched(WHOLE, [110, 120], [130, 120], [150, 120], frame);
+  expect(apart).toEqual({ scale: 2, x: -100, y: -100 });
+  expect(pinched(apart, [110, 120], [150, 120], [150, 160], frame)).toEqual({ scale: 2 * Math.SQRT2, x: expect.closeTo(-191.1, 1), y: expect.closeTo(-162.8, 1) });
+  expect(pinched(apart, [110, 120], [310, 120], [510, 120], frame).x).toBeCloseTo(-300);
+  expect(pinched(apart, [110, 120], [150, 120], [111, 120], frame)).toEqual({ ...WHOLE, x: expect.closeTo(0, 9), y: expect.closeTo(0, 9) });
+});

@@ -1,10 +1,12 @@
 import { useEffect, useRef, useState, type CSSProperties, type PointerEvent } from "react";
 import { setValue } from "../graph/edit";
-import { Icon } from "../icons";
+import type { Position } from "../graph/workflow";
+import { Icon, IconButton } from "../icons";
 import { assetUrl, newKey } from "../server/api";
 import { edit } from "../state/document";
 import { upload } from "../state/schema";
 import { sayError, show } from "../state/view";
+import { WHOLE, pinched } from "../widgets/pinch";
 import { t } from "../words";
 import { Dialog } from "./Dialog";
 
@@ -12,6 +14,9 @@ function load(address: string): Promise<HTMLImageElement> {
   const image = Object.assign(new Image(), { src: address });
   return image.decode().then(() => image);
 }
+
+/** The bit of `buttons` that says that a pen is held upside down. */
+const PEN_ERASER = 32;
 
 const contextOf = (canvas: HTMLCanvasElement | null) => canvas?.getContext("2d", { willReadFrequently: true }) ?? null;
 
@@ -26,12 +31,28 @@ function withHole(picture: HTMLImageElement, mask: HTMLCanvasElement): Promise<B
   return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
 }
 
-/** Paints a mask over a picture: brush and eraser with pen, touch or mouse; undo; invert. */
+/** What is being painted: by which pointer, from where on the page, and how far the brush came in the picture. */
+interface Stroke {
+  readonly pointer: number;
+  readonly began: Position;
+  last: Position;
+  /** A second finger would end it, and make it a move of two fingers. */
+  mayEnd: boolean;
+}
+
+/** A finger that has not moved so far (pixels of the page) may still be the first of two. */
+const SHORT = 12;
+
+/** Paints a mask over a picture: brush and eraser with pen, finger or mouse; two fingers move and zoom; undo; invert.
+ *  Once a pen was seen, single fingers are hands that rest. */
 export function MaskDialog({ node, input, asset }: { readonly node: string; readonly input: string; readonly asset: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const picture = useRef<HTMLImageElement | null>(null);
   const past = useRef<ImageData[]>([]);
-  const last = useRef<readonly [number, number] | null>(null);
+  const painting = useRef<Stroke | null>(null);
+  const fingers = useRef(new Map<number, Position>());
+  const pen = useRef(false);
+  const [view, setView] = useState(WHOLE);
   const [size, setSize] = useState(32);
   const [erase, setErase] = useState(false);
   const [steps, setSteps] = useState(0);
@@ -53,23 +74,52 @@ export function MaskDialog({ node, input, asset }: { readonly node: string; read
     const box = event.currentTarget.getBoundingClientRect();
     return [((event.clientX - box.x) / box.width) * event.currentTarget.width, ((event.clientY - box.y) / box.height) * event.currentTarget.height];
   };
-  const stroke = (event: PointerEvent<HTMLCanvasElement>) => {
+  const stroke = (event: PointerEvent<HTMLCanvasElement>, from: Stroke) => {
     const context = contextOf(event.currentTarget);
-    const from = last.current;
-    if (!context || !from) return;
+    if (!context) return;
     const to = point(event);
-    context.globalCompositeOperation = erase ? "destination-out" : "source-over";
+    context.globalCompositeOperation = erase || event.buttons & PEN_ERASER ? "destination-out" : "source-over";
     [context.strokeStyle, context.lineWidth, context.lineCap] = ["#fff", size * (event.pointerType === "pen" ? 0.4 + event.pressure : 1), "round"];
     context.beginPath();
-    context.moveTo(...from);
+    context.moveTo(...from.last);
     context.lineTo(to[0] + 0.01, to[1]);
     context.stroke();
-    last.current = to;
+    from.last = to;
   };
   const undo = () => {
     const step = past.current.pop();
     if (step) contextOf(canvas.current)?.putImageData(step, 0, 0);
     setSteps(past.current.length);
+  };
+  const press = (event: PointerEvent<HTMLCanvasElement>) => {
+    const [at, touches]: [Position, boolean] = [[event.clientX, event.clientY], event.pointerType === "touch"];
+    pen.current ||= event.pointerType === "pen";
+    const now = painting.current;
+    if (now && event.pointerType !== "pen" && !(touches && now.mayEnd)) return; // a hand that rests beside the brush
+    event.currentTarget.setPointerCapture(event.pointerId);
+    if (touches) fingers.current.set(event.pointerId, at);
+    if (now?.mayEnd) undo();
+    painting.current = null;
+    if (touches && (pen.current || fingers.current.size > 1)) return;
+    painting.current = { pointer: event.pointerId, began: at, mayEnd: touches, last: point(event) };
+    keep();
+    stroke(event, painting.current);
+  };
+  const move = (event: PointerEvent<HTMLCanvasElement>) => {
+    const [at, now]: [Position, Stroke | null] = [[event.clientX, event.clientY], painting.current];
+    if (now?.pointer === event.pointerId) {
+      now.mayEnd &&= Math.hypot(at[0] - now.began[0], at[1] - now.began[1]) < SHORT;
+      stroke(event, now);
+    }
+    const from = fingers.current.get(event.pointerId);
+    const held = [...fingers.current].find(([finger]) => finger !== event.pointerId)?.[1];
+    const frame = event.currentTarget.parentElement?.getBoundingClientRect();
+    if (from) fingers.current.set(event.pointerId, at);
+    if (from && held && frame && !now) setView((old) => pinched(old, held, from, at, frame));
+  };
+  const lift = (event: PointerEvent) => {
+    fingers.current.delete(event.pointerId);
+    if (painting.current?.pointer === event.pointerId) painting.current = null;
   };
   const invert = () => {
     const [context, area] = [contextOf(canvas.current), canvas.current];
@@ -98,14 +148,14 @@ export function MaskDialog({ node, input, asset }: { readonly node: string; read
         <label>{t("mask.size")}<input type="range" min={2} max={256} value={size} onChange={(event) => setSize(Number(event.target.value))} /></label>
         <button type="button" disabled={!steps} onClick={undo}><Icon name="undo" />{t("do.undo")}</button>
         <button type="button" onClick={invert}>{t("mask.invert")}</button>
+        {view.scale > 1 && <IconButton icon="fit" label={t("view.fit")} title={t("view.fit")} onClick={() => setView(WHOLE)} />}
         <button type="button" className="primary" onClick={() => void save()}>{t("mask.save")}</button>
       </p>
-      <div className="mask-area" style={{ "--ratio": ratio } as CSSProperties}>
+      <div className="mask-area" style={{ "--ratio": ratio, "--view": `translate(${view.x}px, ${view.y}px) scale(${view.scale})` } as CSSProperties}>
         <img src={assetUrl(asset)} alt="" />
         <canvas
           ref={canvas} aria-label={t("mask.canvas")}
-          onPointerDown={(event) => { event.currentTarget.setPointerCapture(event.pointerId); keep(); last.current = point(event); stroke(event); }}
-          onPointerMove={(event) => stroke(event)} onPointerUp={() => { last.current = null; }}
+          onPointerDown={press} onPointerMove={move} onPointerUp={lift} onPointerCancel={lift}
         />
       </div>
     </Dialog>
