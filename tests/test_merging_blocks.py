@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from graphflow.layouts import same
 from graphflow.models import Residency, extracted, loaded, saved_checkpoint, saved_network
 from graphflow.models.loading import network_shapes
 from graphflow.models.merged import stream_of
-from graphflow.models.merging import Mix, Stream, mixing, serialised
+from graphflow.models.merging import Mix, Stream, mixing
 from graphflow.models.saving import difference
+from graphflow.models.writing import pieces
+from graphflow.node import Progress
 from graphflow.registry import nodes_in
 from graphflow.values import Clip, Model, Vae, Weights
 from graphflow_nodes.loaders import checkpoint_loader_simple, unclip_checkpoint_loader, unet_loader
@@ -45,6 +47,11 @@ def home() -> Iterator[Residency]:
         yield home
 
 
+def whole(parts: Iterable[bytes | Progress]) -> bytes:
+    """A file that is written piece by piece."""
+    return b"".join(part for part in parts if isinstance(part, bytes))
+
+
 def written(folder: Path, name: str, state: dict[str, Tensor], tiny: str) -> Model:
     path = folder / f"{name}.safetensors"
     save_file(state, path)
@@ -61,7 +68,7 @@ def test_each_block_of_a_family_has_its_ratio(tmp_path: Path, type: str) -> None
     ratios = {name: number / len(names) for number, name in enumerate(names)}
 
     mixed = NODES[type].function(written(tmp_path, "a", state, tiny), written(tmp_path, "b", others, tiny), **ratios)
-    found = load(saved_network(mixed))
+    found = load(whole(saved_network(mixed)))
 
     def ratio(key: str) -> float:
         return ratios[max((name for name in names if key.startswith(name)), key=len, default=names[0])]
@@ -117,7 +124,7 @@ def test_a_mix_is_written_with_one_file_and_a_few_tensors_in_memory() -> None:
     before, size = alive(), 512 * 512 * 4
 
     tracemalloc.start()
-    data = serialised(list(one.written("", lambda _: torch.float32)), {})
+    data = whole(pieces(one.written("", torch.float32), {}))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -132,13 +139,13 @@ def test_a_mix_is_written_with_one_file_and_a_few_tensors_in_memory() -> None:
 @pytest.mark.parametrize("rank", [2, None])
 def test_an_extracted_lora_is_made_weight_by_weight(tmp_path: Path, rank: int | None) -> None:
     model = written(tmp_path, "a", original_state(network(TINY["flux"]), FAMILIES["flux"].layout), "flux")
-    size = len(extracted(model, None, rank, biases=True))
+    size = len(whole(extracted(model, None, rank, biases=True)))
     before, peaks = alive(), []
 
     with stream_of(model.weights, (), network_shapes(model.weights)) as stream:
         stream.tensors = Watched({key: stream.tensors.get(key) for key in stream.tensors.keys()}, peaks)  # noqa: SIM118
         held = alive() - before
-        made = serialised(list(difference(stream, "diffusion_model.", rank, biases=True)), {})
+        made = whole(pieces(difference(stream, "diffusion_model.", rank, biases=True), {}))
 
     assert len(load(made)) > 20
     assert abs(len(made) - size) < 1000
@@ -154,7 +161,7 @@ def sdxl(folder: Path, name: str, *marks: str) -> Model:
 
 
 def saved(folder: Path, model: Model) -> dict[str, Any]:
-    (folder / "saved.safetensors").write_bytes(saved_network(model))
+    (folder / "saved.safetensors").write_bytes(whole(saved_network(model)))
     found = detect(folder / "saved.safetensors").details
     return {key: found[key] for key in ("prediction", "zsnr") if key in found}
 
@@ -176,7 +183,7 @@ def test_a_saved_unclip_checkpoint_has_its_image_encoder_still(tmp_path: Path) -
     assert isinstance(sd.CLIP, Clip)
     assert isinstance(sd.VAE, Vae)
 
-    (tmp_path / "saved.safetensors").write_bytes(saved_checkpoint(parts.MODEL, sd.CLIP, sd.VAE))
+    (tmp_path / "saved.safetensors").write_bytes(whole(saved_checkpoint(parts.MODEL, sd.CLIP, sd.VAE)))
 
     before, after = load_file(original.path), load_file(tmp_path / "saved.safetensors")
     kept = [key for key in before if not key.startswith("model.diffusion_model.")]
