@@ -124,12 +124,13 @@ def test_a_mix_is_written_with_one_file_and_a_few_tensors_in_memory() -> None:
     before, size = alive(), 512 * 512 * 4
 
     tracemalloc.start()
-    data = whole(pieces(one.written("", torch.float32), {}))
+    length = sum(len(piece) for piece in pieces(one.written("", torch.float32), {}) if isinstance(piece, bytes))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert max(peaks) - before <= 6 * size  # of 24, in each of two models
-    assert peak < 1.5 * len(data)
+    assert peak < length / 4
+    data = whole(pieces(one.written("", torch.float32), {}))
     torch.testing.assert_close(
         load(data)["blocks.7.weight"], 0.25 * first["blocks.7.weight"] + 0.75 * second["blocks.7.weight"]
     )
