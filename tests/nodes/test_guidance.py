@@ -74,7 +74,7 @@ EARLY, LATE = EPS.percent_to_sigma(0.1), EPS.percent_to_sigma(0.5)
 CASES: dict[str, tuple[Callable[[], Model], float, list[float]]] = {
     "nothing": (lambda: MODEL, 1.0, PLAIN),
     "inside of an interval": (lambda: m.guidance_interval(MODEL, 0.05, 0.2), EARLY, PLAIN),
-    "behind an interval": (lambda: m.guidance_interval(MODEL, 0.05, 0.2), LATE, [3.0, 4.0]),
+    "behind an interval": (lambda: m.guidance_interval(MODEL, 0.05, 0.45), LATE, [3.0, 4.0]),
     # lengths 5 and sqrt(89)
     "CFGNorm": (lambda: m.cfg_norm(MODEL), 1.0, [2.65, 4.24]),
     "CFGNorm by half": (lambda: m.cfg_norm(MODEL, 0.5), 1.0, [1.325, 2.12]),

@@ -156,6 +156,9 @@ def test_kontext_takes_the_size_nearest_in_proportions() -> None:
 def test_a_crop_ends_where_the_picture_does() -> None:
     assert rows(n.image_crop(STEPS, 1, 2, 1, 0)) == [[0.25], [1.0]]
     assert rows(n.image_crop(STEPS, 9, 9, 1, 1)) == [[1.0]]
+    nine = grey([0.1, 0.2, 0.3], [0.4, 0.5, 0.6], [0.7, 0.8, 0.9])
+    assert rows(n.image_crop(nine, 1, 1, 1, 1)) == [[0.5]]
+    assert rows(n.image_crop(nine, 2, 1, 0, 1)) == [[0.4, 0.5]]
     assert rows(n.image_crop(STEPS, 1, 1, 100, 100)) == [[1.0]]
 
 

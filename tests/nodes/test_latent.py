@@ -54,6 +54,7 @@ def test_upscaling_by_a_factor_rounds_in_latent_units() -> None:
 def test_a_crop_counts_in_eighths_and_stays_inside() -> None:
     x = latent(1, 1, 16, 16)
     assert n.latent_crop(x, 64, 64, 16, 8).data[0, 0, 0].tolist() == [18, 19, 20, 21, 22, 23, 24, 25]
+    assert n.latent_crop(x, 72, 64, 16, 8).data.shape == (1, 1, 8, 9)
     assert n.latent_crop(x, 64, 64, 999, 999).data[0, 0, 0, 0] == 8 * 16 + 8
     assert n.latent_crop(latent(1, 1, 4, 4), 64, 64, 999, 0).data.shape == (1, 1, 4, 4)
 
@@ -162,6 +163,7 @@ def test_some_of_a_batch_remember_where_they_were() -> None:
         [2, 3],
     )
     assert n.latent_from_batch(part, 1).batch_index == (3,)
+    assert n.latent_from_batch(batch, 1, 2).data.flatten().tolist() == [1, 2]
     assert n.latent_from_batch(batch, 63).data.flatten().tolist() == [3]
 
 

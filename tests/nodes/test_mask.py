@@ -73,12 +73,14 @@ def test_soft_values_keep_their_height() -> None:
 
 def test_feathering_from_left_and_top() -> None:
     assert values(n.feather_mask(mask([1, 1, 1]), left=2)) == [[0.5, 1, 1]]
+    assert values(n.feather_mask(mask([1], [1], [1]), top=2)) == [[0.5], [1], [1]]
     assert values(n.feather_mask(mask([1], [1], [1]), top=3)) == [[0.3333], [0.6667], [1]]
 
 
 def test_feathering_from_right_and_bottom_begins_at_the_opposite_side() -> None:
     assert values(n.feather_mask(mask([1, 1, 1, 1]), right=2)) == [[0.5, 1, 1, 1]]
     assert values(n.feather_mask(mask([1, 1, 1, 1, 1]), right=4)) == [[0.25, 1, 1, 0.75, 0.5]]
+    assert values(n.feather_mask(mask([1], [1], [1]), bottom=2)) == [[0.5], [1], [1]]
     assert values(n.feather_mask(mask([1], [1], [1]), bottom=3)) == [[0.3333], [1], [0.6667]]
 
 

@@ -119,12 +119,12 @@ def test_latents_take_the_size_of_a_picture() -> None:
 def test_what_joins_or_is_added_takes_the_firsts_size_about_its_middle() -> None:
     two, wide = picture(0.5, 0.5), picture(0.0, 0.25, 0.75, 1.0)
     for joined in (b.image_batch(two, wide), b.batch_images(image0=two, image1=wide)):
-        assert joined.data[1, 0, :, 0].tolist() == [0.25, 0.75]  # 1 high and 2 wide: the middle
+        assert joined.data[:, 0, :, 0].tolist() == [[0.5, 0.5], [0.25, 0.75]]  # 1 high and 2 wide: the middle
     masks = b.batch_masks(mask0=Mask(two.data[..., 0]), mask1=Mask(wide.data[..., 0]))
-    assert masks.data[1, 0].tolist() == [0.25, 0.75]
+    assert masks.data[:, 0].tolist() == [[0.5, 0.5], [0.25, 0.75]]
     a, c = latent(1.0, 1.0), latent(0.0, 2.0, 4.0, 6.0)
     for joined in (l.latent_batch(a, c), b.batch_latents(latent0=a, latent1=c)):
-        assert joined.data[1, 0, 0].tolist() == [2.0, 4.0]
+        assert joined.data[:, 0, 0].tolist() == [[1.0, 1.0], [2.0, 4.0]]
     assert l.latent_add(a, c).data.flatten().tolist() == [3.0, 5.0]
     assert l.latent_subtract(a, c).data.flatten().tolist() == [-1.0, -3.0]
     assert l.latent_blend(a, c, 0.25).data.flatten().tolist() == [0.25 + 1.5, 0.25 + 3.0]

@@ -86,6 +86,7 @@ HALF = math.sqrt(0.5)
         (lambda: n.flip_sigmas(FALL), [0.0001, 1.0, 2.0, 4.0]),
         (lambda: n.set_first_sigma(FALL, 9.0), [9.0, 2.0, 1.0, 0.0]),
         (lambda: n.extend_intermediate_sigmas(FALL, 2, 3.0, 1.5), [4.0, 2.0, 1.5, 1.0, 0.0]),
+        (lambda: n.extend_intermediate_sigmas(FALL, 2, 2.0, 2.0), [4.0, 2.0, 1.5, 1.0, 0.0]),
         (lambda: n.extend_intermediate_sigmas(FALL, 4, -1.0, 3.0), [4.0, 3.5, 3.0, 2.5, 2.0, 1.0, 0.0]),
         (lambda: n.extend_intermediate_sigmas(FALL, 2, -1.0, 3.0, "cosine"), [4.0, 4 - 2 * HALF, 2.0, 1.0, 0.0]),
         (lambda: n.extend_intermediate_sigmas(FALL, 2, -1.0, 3.0, "sine"), [4.0, 2 + 2 * HALF, 2.0, 1.0, 0.0]),
@@ -136,6 +137,7 @@ def test_levels_of_stable_diffusion(model: Model) -> None:
         (n.basic_scheduler(model, steps=2), at(999, 499)),
         (n.basic_scheduler(model, scheduler="exponential", steps=3), [LEVELS[999], middle, LEVELS[0], 0.0]),
         (n.basic_scheduler(model, scheduler="exponential", steps=1, denoise=0.33), at(0)),
+        (n.basic_scheduler(model, steps=1, denoise=0.5), at(499)),
         (n.sd_turbo_scheduler(model, steps=2), at(999, 899)),
         (n.sd_turbo_scheduler(model, steps=2, denoise=0.5), at(499, 399)),
         # quantiles q of the even distribution are q, those of a triangle sqrt(q)
