@@ -109,7 +109,7 @@ def clip_text_encode_flux(clip: Clip, clip_l: Prompt, t5xxl: Prompt, guidance: G
 @node("CLIPTextEncodeHiDream", category=CATEGORY)
 def clip_text_encode_hidream(clip: Clip, clip_l: Prompt, clip_g: Prompt, t5xxl: Prompt, llama: Prompt) -> Conditioning:
     """A text for each of HiDream's four encoders."""
-    return _each(clip, {"l": clip_l, "g": clip_g, "t5xxl": t5xxl, "llm": llama})
+    return _each(clip, {"l": clip_l, "g": clip_g, "t5xxl": t5xxl, "llama": llama})
 
 
 LUMINA2 = {

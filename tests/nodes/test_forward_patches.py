@@ -135,3 +135,44 @@ def test_tiles_attend_to_themselves_alone(unet: Any) -> None:
     paid = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).masked_fill(tile[:, None] != tile, -torch.inf).softmax(-1)
     wanted = attention.to_out[0]((paid @ v).transpose(1, 2).reshape(2, 256, -1))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_below_a_block_the_latent_is_the_mean_of_squares_and_grows_again_where_it_meets_its_skip(unet: Any) -> None:
+    """Block 2 is the first halving: from 8 x 8 the second level goes on with 4 x 4."""
+    seen: dict[str, list[Tensor]] = {"down": [], "up": []}
+    places = {"down": unet.down_blocks[1].resnets[0], "up": unet.up_blocks[1].resnets[1]}
+
+    def look(name: str) -> Any:
+        return places[name].register_forward_pre_hook(lambda _, args: seen[name].append(args[0]))
+
+    handles = [look("down")]
+    with changed(unet, m.patch_model_add_downscale(MODEL, 2, 2.0, 0.0, 1.0, True, "area", "nearest-exact")):
+        handles += [look("down"), look("up")]
+        run(unet)
+    for handle in handles:
+        handle.remove()
+    before, after = seen["down"]
+    torch.testing.assert_close(after, before.unflatten(3, (4, 2)).unflatten(2, (4, 2)).mean((3, 5)))
+    (up,) = seen["up"]
+    grown = up[:, :16]
+    assert (tuple(up.shape[2:]), torch.equal(grown, grown[..., ::2, ::2].repeat_interleave(2, 2).repeat_interleave(2, 3))) == (
+        (8, 8), True,
+    )  # fmt: skip
+
+
+def test_places_that_are_alike_ask_together_and_are_answered_as_each_of_them(unet: Any) -> None:
+    """Where each square of four holds one value, three of four can join without changing anything."""
+    squares = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(2))
+    tokens = squares.repeat_interleave(2, 1).repeat_interleave(2, 2).flatten(1, 2)
+    attention, asked, answers = blocks(unet)[0].attn1, list[int](), list[Tensor]()
+    handles = [
+        attention.register_forward_pre_hook(lambda _, args: (tokens, *args[1:])),
+        attention.register_forward_hook(lambda _, args, output: answers.append(output)),
+        attention.to_q.register_forward_pre_hook(lambda _, args: asked.append(args[0].shape[1])),
+    ]
+    with changed(unet, m.tome_patch_model(MODEL, 0.75)):
+        run(unet)
+    for handle in handles:
+        handle.remove()
+    assert asked == [64]
+    torch.testing.assert_close(answers[0], attention(tokens), atol=1e-5, rtol=1e-4)
