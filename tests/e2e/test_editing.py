@@ -224,6 +224,41 @@ def test_a_subgraph_is_made_entered_edited_and_unpacked(editor: Editor) -> None:
     assert after["nodes"] == before
 
 
+def test_a_subgraph_is_made_inside_a_subgraph_run_and_unpacked(editor: Editor) -> None:
+    path = editor.page.get_by_role("navigation", name="Where you are")
+    editor.field("KSampler", "steps").fill("2")
+    before = editor.document()["nodes"]
+    for title in ("Subgraph", "Subgraph2"):
+        editor.select("KSampler", *(["VAE Decode"] if title == "Subgraph" else []))
+        editor.page.keyboard.press("Control+Shift+G")
+        expect(editor.card("KSampler")).to_have_count(0)
+        if title == "Subgraph2":
+            editor.page.get_by_role("button", name="Undo").click()
+            expect(editor.card("KSampler")).to_be_visible()
+            editor.page.get_by_role("button", name="Redo").click()
+        editor.card(title).get_by_role("button", name="Look inside").click()
+        editor.settled()
+    expect(path).to_contain_text("SubgraphSubgraph2")
+    editor.run()
+    editor.says("Run finished")
+    expect(editor.card("KSampler").locator(".badge.done")).to_be_visible()
+    path.get_by_role("button").nth(1).click()
+    editor.settled()
+    expect(editor.card("Subgraph2").locator(".badge.done")).to_be_visible()
+    editor.select("Subgraph2")
+    editor.command("Unpack the subgraph")
+    expect(editor.card("KSampler")).to_be_visible()
+    path.get_by_role("button").first.click()
+    editor.settled()
+    editor.select("Subgraph")
+    editor.command("Unpack the subgraph")
+    expect(editor.card("KSampler")).to_be_visible()
+    after = editor.document()
+    assert after["subgraphs"] == {}
+    before["sample"]["inputs"]["seed"] = after["nodes"]["sample"]["inputs"]["seed"]  # drawn by the run
+    assert after["nodes"] == before
+
+
 def test_unknown_nodes_are_shown_named_and_kept(blank: Editor) -> None:
     document = workflow(
         {"alien": ("AlienNode", {"strength": 0.5}), "save": ("SaveImage", {"images": {"from": "alien.IMAGE"}})}

@@ -286,7 +286,6 @@ var de_default = {
 	"status.starting": "Wird vorbereitet…",
 	"subgraph.enter": "Hineinsehen",
 	"subgraph.new": "Teilgraph",
-	"subgraph.onlyOutside": "Teilgraphen lassen sich nur im äußersten Graphen bilden.",
 	"subgraph.path": "Wo du bist",
 	"text.keys": "Strg+Eingabe startet. Strg+Auf und Strg+Ab ändern das Gewicht der gewählten Wörter.",
 	"text.large": "In großem Feld bearbeiten",

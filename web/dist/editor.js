@@ -567,7 +567,6 @@ var en_default = {
 	"status.starting": "Getting ready…",
 	"subgraph.enter": "Look inside",
 	"subgraph.new": "Subgraph",
-	"subgraph.onlyOutside": "Subgraphs can be made in the outermost graph only.",
 	"subgraph.path": "Where you are",
 	"text.keys": "Ctrl+Enter runs. Ctrl+Up and Ctrl+Down change the weight of the selected words.",
 	"text.large": "Edit in a large field",
@@ -1228,25 +1227,26 @@ function promote(graph, loose) {
 	};
 	return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
-function makeSubgraph(defs, workflow, ids, wish) {
+function makeSubgraph(defs, workflow, path, ids, wish) {
+	const graph = graphAt(workflow, path);
 	const chosen = new Set(ids);
 	const name = unique(wish, (one) => one in workflow.subgraphs);
 	const inputs = [];
 	const outputs = [];
 	const outer = {};
 	let inner = {
-		nodes: pick(workflow.nodes, ids),
-		layout: pick(workflow.layout, ids),
+		nodes: pick(graph.nodes, ids),
+		layout: pick(graph.layout, ids),
 		groups: []
 	};
-	let rest = workflow;
+	let rest = graph;
 	const typeOf = (node, output) => {
-		const source = workflow.nodes[node];
-		return (source && outputOf(definitionOf(defs, workflow, node, source), output)?.type) ?? "*";
+		const source = graph.nodes[node];
+		return (source && outputOf(definitionOf(defs, workflow, node, source, graph), output)?.type) ?? "*";
 	};
 	const known = new Map();
-	const id = unique("subgraph", (one) => one in workflow.nodes);
-	for (const wire of wires(workflow)) {
+	const id = unique("subgraph", (one) => one in graph.nodes);
+	for (const wire of wires(graph)) {
 		const [from, to] = [chosen.has(wire.node), chosen.has(wire.target)];
 		const key = `${from ? "out" : "in"} ${wire.node}.${wire.output}`;
 		if (from === to) continue;
@@ -1264,30 +1264,28 @@ function makeSubgraph(defs, workflow, ids, wish) {
 		if (from) rest = setValue(rest, wire.target, wire.input, linkTo(id, port));
 		else inner = setValue(inner, wire.target, wire.input, linkTo(INPUTS, port));
 	}
-	const position = boxOf(workflow, ids[0] ?? "").position;
-	const left = {
+	const { position } = boxOf(graph, ids[0] ?? "");
+	const changed = changeAt(workflow, path, () => ({
 		...rest,
-		nodes: without(rest.nodes, ...ids),
-		layout: without(rest.layout, ...ids)
-	};
+		nodes: {
+			...without(rest.nodes, ...ids),
+			[id]: {
+				type: subgraphType(name),
+				title: name,
+				inputs: outer
+			}
+		},
+		layout: {
+			...without(rest.layout, ...ids),
+			[id]: { position }
+		}
+	}));
 	return {
 		id,
 		workflow: {
-			...left,
-			nodes: {
-				...left.nodes,
-				[id]: {
-					type: subgraphType(name),
-					title: name,
-					inputs: outer
-				}
-			},
-			layout: {
-				...left.layout,
-				[id]: { position }
-			},
+			...changed,
 			subgraphs: {
-				...left.subgraphs,
+				...changed.subgraphs,
 				[name]: {
 					inputs,
 					outputs,
@@ -1298,22 +1296,29 @@ function makeSubgraph(defs, workflow, ids, wish) {
 	};
 }
 var pick = (record, ids) => Object.fromEntries(ids.flatMap((id) => record[id] === void 0 ? [] : [[id, record[id]]]));
-function unpack(workflow, id) {
-	const node = workflow.nodes[id];
-	const name = node && subgraphName(node.type);
-	const subgraph = name === null || name === void 0 ? void 0 : workflow.subgraphs[name];
-	if (!node || !subgraph || !name) return workflow;
-	const renamed = new Map(Object.keys(subgraph.nodes).map((inner) => [inner, unique(inner, (one) => one in workflow.nodes)]));
+function unpack(workflow, path, id) {
+	const type = graphAt(workflow, path).nodes[id]?.type ?? "";
+	const name = subgraphName(type) ?? "";
+	const subgraph = workflow.subgraphs[name];
+	if (!subgraph) return workflow;
+	const next = changeAt(workflow, path, (graph) => unpacked(graph, id, subgraph));
+	return [next, ...Object.values(next.subgraphs)].some((graph) => Object.values(graph.nodes).some((one) => one.type === type)) ? next : {
+		...next,
+		subgraphs: without(next.subgraphs, name)
+	};
+}
+function unpacked(graph, id, subgraph) {
+	const renamed = new Map(Object.keys(subgraph.nodes).map((inner) => [inner, unique(inner, (one) => one in graph.nodes)]));
 	const resolve = (value) => {
 		const source = sourceOf(value);
 		if (!source) return value;
-		if (source.node === "$inputs") return node.inputs[source.output];
-		return linkTo(renamed.get(source.node) ?? source.node, source.output);
+		if (source.node !== "$inputs") return linkTo(renamed.get(source.node) ?? source.node, source.output);
+		return graph.nodes[id]?.inputs[source.output] ?? subgraph.inputs.find((port) => port.name === source.output)?.default;
 	};
-	const [x, y] = boxOf(workflow, id).position;
+	const [x, y] = boxOf(graph, id).position;
 	const [left, top] = cornerOf(Object.values(subgraph.layout).map((box) => box.position));
-	const nodes = { ...workflow.nodes };
-	const layout = { ...workflow.layout };
+	const nodes = { ...graph.nodes };
+	const layout = { ...graph.layout };
 	for (const [inner, fresh] of renamed) {
 		const one = subgraph.nodes[inner];
 		const inputs = Object.entries(one.inputs).map(([key, value]) => [key, resolve(value)]).filter(([, value]) => value !== void 0);
@@ -1328,20 +1333,16 @@ function unpack(workflow, id) {
 		};
 	}
 	let next = {
-		...workflow,
+		...graph,
 		nodes,
 		layout
 	};
-	for (const wire of wires(workflow).filter((one) => one.node === id)) {
+	for (const wire of wires(graph).filter((one) => one.node === id)) {
 		const port = subgraph.outputs.find((one) => one.name === wire.output) ?? subgraph.outputs[Number(wire.output)];
 		const value = port?.from === void 0 ? void 0 : resolve({ from: port.from });
 		if (value !== void 0) next = setValue(next, wire.target, wire.input, value);
 	}
-	next = remove(next, [id]);
-	return [next, ...Object.values(next.subgraphs)].some((graph) => Object.values(graph.nodes).some((one) => one.type === node.type)) ? next : {
-		...next,
-		subgraphs: without(next.subgraphs, name)
-	};
+	return remove(next, [id]);
 }
 // src/state/document.ts
 var MERGE_MS = 1e3;
@@ -4900,16 +4901,15 @@ async function arrange() {
 	}));
 }
 var subgraph = ifAny((ids) => {
-	if (current().path.length) return say(t("subgraph.onlyOutside"));
 	let made = "";
 	editWorkflow((workflow) => {
-		const next = makeSubgraph(useSchema.getState().definitions, workflow, ids, t("subgraph.new"));
+		const next = makeSubgraph(useSchema.getState().definitions, workflow, current().path, ids, t("subgraph.new"));
 		made = next.id;
 		return next.workflow;
 	});
 	select([made]);
 });
-var unpackSelected = ifAny((ids) => editWorkflow((workflow) => ids.filter((id) => subgraphName(workflow.nodes[id]?.type ?? "") !== null).reduce(unpack, workflow)));
+var unpackSelected = ifAny((ids) => editWorkflow((workflow) => ids.reduce((next, id) => unpack(next, current().path, id), workflow)));
 // src/graph/find.ts
 function titleOf(defs, workflow, graph, id) {
 	const node = graph.nodes[id];

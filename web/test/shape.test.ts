@@ -20,19 +20,36 @@ test("replacing keeps the links and values that fit, and says what is lost", () 
 });
 
 test("a subgraph made of a selection and unpacked again gives the same graph", () => {
-  const made = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
+  const made = makeSubgraph(DEFS, CHAIN, [], ["sample", "decode"], "Part");
   expect(made.workflow.nodes[made.id]).toEqual({
     type: "subgraph/Part", title: "Part", inputs: { model: { from: "load.MODEL" }, latent: { from: "noise.LATENT" }, vae: { from: "load.VAE" } },
   });
   expect(made.workflow.subgraphs.Part!.outputs).toEqual([{ name: "IMAGE", type: "IMAGE", from: "decode.IMAGE" }]);
   expect(made.workflow.nodes.save!.inputs).toEqual({ image: { from: "subgraph.IMAGE" } });
-  const back = unpack(made.workflow, made.id);
+  const back = unpack(made.workflow, [], made.id);
   expect(back.nodes).toEqual(CHAIN.nodes);
   expect(back.subgraphs).toEqual({});
 });
 
+test("a subgraph is made inside a subgraph, and unpacked there", () => {
+  const outer = makeSubgraph(DEFS, CHAIN, [], ["sample", "decode"], "Part");
+  const inner = makeSubgraph(DEFS, outer.workflow, [outer.id], ["decode"], "Part");
+  expect(inner.workflow.nodes).toEqual(outer.workflow.nodes);
+  expect(inner.workflow.subgraphs.Part2).toMatchObject({
+    inputs: [{ name: "latent", type: "LATENT" }, { name: "vae", type: "VAE" }], outputs: [{ name: "IMAGE", type: "IMAGE", from: "decode.IMAGE" }],
+  });
+  expect(inner.workflow.subgraphs.Part).toMatchObject({
+    nodes: { [inner.id]: { type: "subgraph/Part2", inputs: { latent: { from: "sample.LATENT" }, vae: { from: "$inputs.vae" } } } },
+    outputs: [{ name: "IMAGE", type: "IMAGE", from: `${inner.id}.IMAGE` }],
+  });
+  expect(Object.keys(graphAt(inner.workflow, [outer.id, inner.id]).nodes)).toEqual(["decode", "$inputs", "$outputs"]);
+  const back = unpack(inner.workflow, [outer.id], inner.id);
+  expect(back.subgraphs).toMatchObject({ Part: { nodes: outer.workflow.subgraphs.Part!.nodes, outputs: outer.workflow.subgraphs.Part!.outputs } });
+  expect(Object.keys(back.subgraphs)).toEqual(["Part"]);
+});
+
 test("inside a subgraph every edit works as outside", () => {
-  const { workflow, id } = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
+  const { workflow, id } = makeSubgraph(DEFS, CHAIN, [], ["sample", "decode"], "Part");
   expect(Object.keys(graphAt(workflow, [id]).nodes)).toEqual(["sample", "decode", "$inputs", "$outputs"]);
   const edited = changeAt(workflow, [id], (graph) => setValue(graph, "sample", "steps", 3));
   expect(edited.subgraphs.Part!.nodes.sample!.inputs.steps).toBe(3);
@@ -41,11 +58,12 @@ test("inside a subgraph every edit works as outside", () => {
 });
 
 test("an inner input becomes an input of the subgraph", () => {
-  const { workflow, id } = makeSubgraph(DEFS, CHAIN, ["sample", "decode"], "Part");
+  const { workflow, id } = makeSubgraph(DEFS, CHAIN, [], ["sample", "decode"], "Part");
   const next = changeAt(workflow, [id], (graph) => promote(graph, { node: "sample", port: "steps", side: "target", type: "INT" }));
   expect(next.subgraphs.Part!.inputs.at(-1)).toEqual({ name: "steps", type: "INT", default: 20 });
   expect(next.subgraphs.Part!.nodes.sample!.inputs.steps).toEqual({ from: "$inputs.steps" });
   expect(definitionOf(DEFS, next, id, next.nodes[id]!).inputs.at(-1)?.field).toEqual({ type: "integer", minimum: 1, maximum: 100 });
+  expect(unpack(next, [], id).nodes.sample!.inputs.steps).toBe(20);
 });
 
 test("a subgraph that holds itself is drawn without end", () => {

@@ -4,12 +4,12 @@ import { copy, paste, readPart } from "../graph/clipboard";
 import { fittingPort, join, type Loose } from "../graph/connect";
 import * as edits from "../graph/edit";
 import { addFrame, removeFrames } from "../graph/frames";
-import { subgraphName, INPUTS, type NodeDef, OUTPUTS } from "../graph/schema";
+import { INPUTS, type NodeDef, OUTPUTS } from "../graph/schema";
 import { makeSubgraph, unpack } from "../graph/subgraph";
 import { cornerOf, type Position } from "../graph/workflow";
 import { current, edit, editWorkflow } from "../state/document";
 import { useSchema } from "../state/schema";
-import { inGraph, say, select, selectedFrames, selection, sizes, useView } from "../state/view";
+import { inGraph, select, selectedFrames, selection, sizes, useView } from "../state/view";
 import { t } from "../words";
 import { toggleFrozen } from "./freeze";
 
@@ -103,10 +103,9 @@ export async function arrange(): Promise<void> {
 }
 
 export const subgraph = ifAny((ids) => {
-  if (current().path.length) return say(t("subgraph.onlyOutside"));
   let made = "";
   editWorkflow((workflow) => {
-    const next = makeSubgraph(useSchema.getState().definitions, workflow, ids, t("subgraph.new"));
+    const next = makeSubgraph(useSchema.getState().definitions, workflow, current().path, ids, t("subgraph.new"));
     made = next.id;
     return next.workflow;
   });
@@ -114,5 +113,5 @@ export const subgraph = ifAny((ids) => {
 });
 
 export const unpackSelected = ifAny((ids) =>
-  editWorkflow((workflow) => ids.filter((id) => subgraphName(workflow.nodes[id]?.type ?? "") !== null).reduce(unpack, workflow)),
+  editWorkflow((workflow) => ids.reduce((next, id) => unpack(next, current().path, id), workflow)),
 );

@@ -65,22 +65,25 @@ export function promote(graph: Graph, loose: { readonly node: string; readonly p
   return key === "inputs" ? connect(grown, INPUTS, name, loose.node, loose.port) : connect(grown, loose.node, loose.port, OUTPUTS, name);
 }
 
-/** Moves nodes of the outermost graph into a new subgraph, with one node in their place. */
-export function makeSubgraph(defs: Definitions, workflow: Workflow, ids: readonly string[], wish: string): { workflow: Workflow; id: string } {
+/** Moves nodes of the graph at the end of `path` into a new subgraph, with one node in their place. */
+export function makeSubgraph(
+  defs: Definitions, workflow: Workflow, path: readonly string[], ids: readonly string[], wish: string,
+): { workflow: Workflow; id: string } {
+  const graph = graphAt(workflow, path);
   const chosen = new Set(ids);
   const name = unique(wish, (one) => one in workflow.subgraphs);
   const inputs: SubgraphPort[] = [];
   const outputs: SubgraphPort[] = [];
   const outer: Record<string, Json> = {};
-  let inner: Graph = { nodes: pick(workflow.nodes, ids), layout: pick(workflow.layout, ids), groups: [] };
-  let rest: Workflow = workflow;
+  let inner: Graph = { nodes: pick(graph.nodes, ids), layout: pick(graph.layout, ids), groups: [] };
+  let rest = graph;
   const typeOf = (node: string, output: string) => {
-    const source = workflow.nodes[node];
-    return (source && outputOf(definitionOf(defs, workflow, node, source), output)?.type) ?? "*";
+    const source = graph.nodes[node];
+    return (source && outputOf(definitionOf(defs, workflow, node, source, graph), output)?.type) ?? "*";
   };
   const known = new Map<string, string>();
-  const id = unique("subgraph", (one) => one in workflow.nodes);
-  for (const wire of wires(workflow)) {
+  const id = unique("subgraph", (one) => one in graph.nodes);
+  for (const wire of wires(graph)) {
     const [from, to] = [chosen.has(wire.node), chosen.has(wire.target)];
     const key = `${from ? "out" : "in"} ${wire.node}.${wire.output}`;
     if (from === to) continue;
@@ -94,39 +97,41 @@ export function makeSubgraph(defs: Definitions, workflow: Workflow, ids: readonl
     if (from) rest = setValue(rest, wire.target, wire.input, linkTo(id, port));
     else inner = setValue(inner, wire.target, wire.input, linkTo(INPUTS, port));
   }
-  const position = boxOf(workflow, ids[0] ?? "").position;
-  const left: Workflow = { ...rest, nodes: without(rest.nodes, ...ids), layout: without(rest.layout, ...ids) };
-  return {
-    id,
-    workflow: {
-      ...left,
-      nodes: { ...left.nodes, [id]: { type: subgraphType(name), title: name, inputs: outer } },
-      layout: { ...left.layout, [id]: { position } },
-      subgraphs: { ...left.subgraphs, [name]: { inputs, outputs, ...inner } },
-    },
-  };
+  const { position } = boxOf(graph, ids[0] ?? "");
+  const changed = changeAt(workflow, path, () => ({
+    ...rest,
+    nodes: { ...without(rest.nodes, ...ids), [id]: { type: subgraphType(name), title: name, inputs: outer } },
+    layout: { ...without(rest.layout, ...ids), [id]: { position } },
+  }));
+  return { id, workflow: { ...changed, subgraphs: { ...changed.subgraphs, [name]: { inputs, outputs, ...inner } } } };
 }
 
 const pick = <T>(record: Readonly<Record<string, T>>, ids: readonly string[]): Record<string, T> =>
   Object.fromEntries(ids.flatMap((id) => (record[id] === undefined ? [] : [[id, record[id]]])));
 
-/** Puts a subgraph's nodes in its node's place; a subgraph that nothing uses any more is dropped. */
-export function unpack(workflow: Workflow, id: string): Workflow {
-  const node = workflow.nodes[id];
-  const name = node && subgraphName(node.type);
-  const subgraph = name === null || name === undefined ? undefined : workflow.subgraphs[name];
-  if (!node || !subgraph || !name) return workflow;
-  const renamed = new Map(Object.keys(subgraph.nodes).map((inner) => [inner, unique(inner, (one) => one in workflow.nodes)]));
+/** Puts a subgraph's nodes in the place of its node in the graph at the end of `path`; a subgraph that nothing uses any more is dropped. */
+export function unpack(workflow: Workflow, path: readonly string[], id: string): Workflow {
+  const type = graphAt(workflow, path).nodes[id]?.type ?? "";
+  const name = subgraphName(type) ?? "";
+  const subgraph = workflow.subgraphs[name];
+  if (!subgraph) return workflow;
+  const next = changeAt(workflow, path, (graph) => unpacked(graph, id, subgraph));
+  const used = [next, ...Object.values(next.subgraphs)].some((graph) => Object.values(graph.nodes).some((one) => one.type === type));
+  return used ? next : { ...next, subgraphs: without(next.subgraphs, name) };
+}
+
+function unpacked(graph: Graph, id: string, subgraph: Subgraph): Graph {
+  const renamed = new Map(Object.keys(subgraph.nodes).map((inner) => [inner, unique(inner, (one) => one in graph.nodes)]));
   const resolve = (value: Json): Json | undefined => {
     const source = sourceOf(value);
     if (!source) return value;
-    if (source.node === INPUTS) return node.inputs[source.output];
-    return linkTo(renamed.get(source.node) ?? source.node, source.output);
+    if (source.node !== INPUTS) return linkTo(renamed.get(source.node) ?? source.node, source.output);
+    return graph.nodes[id]?.inputs[source.output] ?? subgraph.inputs.find((port) => port.name === source.output)?.default;
   };
-  const [x, y] = boxOf(workflow, id).position;
+  const [x, y] = boxOf(graph, id).position;
   const [left, top] = cornerOf(Object.values(subgraph.layout).map((box) => box.position));
-  const nodes: Record<string, WorkflowNode> = { ...workflow.nodes };
-  const layout: Record<string, Box> = { ...workflow.layout };
+  const nodes: Record<string, WorkflowNode> = { ...graph.nodes };
+  const layout: Record<string, Box> = { ...graph.layout };
   for (const [inner, fresh] of renamed) {
     const one = subgraph.nodes[inner] as WorkflowNode;
     const inputs = Object.entries(one.inputs).map(([key, value]) => [key, resolve(value)] as const).filter(([, value]) => value !== undefined);
@@ -134,13 +139,11 @@ export function unpack(workflow: Workflow, id: string): Workflow {
     const box = boxOf(subgraph, inner);
     layout[fresh] = { ...box, position: [x + box.position[0] - left, y + box.position[1] - top] };
   }
-  let next: Workflow = { ...workflow, nodes, layout };
-  for (const wire of wires(workflow).filter((one) => one.node === id)) {
+  let next: Graph = { ...graph, nodes, layout };
+  for (const wire of wires(graph).filter((one) => one.node === id)) {
     const port = subgraph.outputs.find((one) => one.name === wire.output) ?? subgraph.outputs[Number(wire.output)];
     const value = port?.from === undefined ? undefined : resolve({ from: port.from });
     if (value !== undefined) next = setValue(next, wire.target, wire.input, value);
   }
-  next = remove(next, [id]);
-  const used = [next, ...Object.values(next.subgraphs)].some((graph) => Object.values(graph.nodes).some((one) => one.type === node.type));
-  return used ? next : { ...next, subgraphs: without(next.subgraphs, name) };
+  return remove(next, [id]);
 }
