@@ -49,12 +49,24 @@ def typescript(schema: Mapping[str, Any]) -> str:
     return "Json"
 
 
-def declared(name: str, schema: Mapping[str, Any]) -> str:
-    """A schema's declaration. Answers hold every key, those with defaults too."""
-    if "properties" not in schema:
-        return f"export type {name} = {typescript(schema)};\n"
-    lines = [f"  readonly {key}: {typescript(one)};" for key, one in schema["properties"].items()]
-    return "\n".join([f"export interface {name} {{", *lines, "}"]) + "\n"
+def lines_of(schema: Mapping[str, Any]) -> list[str]:
+    """An interface's properties, one a line; none for any other type. Answers hold every key, those with defaults too."""
+    return [f"  readonly {key}: {typescript(one)};" for key, one in schema.get("properties", {}).items()]
+
+
+def declared(name: str, schemas: Mapping[str, Any], bases: Mapping[str, list[str]]) -> str:
+    """A schema's declaration; it extends that of `bases` of which it has most lines, where it has most of them."""
+    if "properties" not in schemas[name]:
+        return f"export type {name} = {typescript(schemas[name])};\n"
+    lines = lines_of(schemas[name])
+    base = max(bases, key=lambda one: len(set(lines) & set(bases[one])), default="")
+    left_out = [line.split()[1].rstrip(":") for line in bases.get(base, []) if line not in lines]
+    shared = len(bases.get(base, [])) - len(left_out)
+    if shared < 3 or len(left_out) > 1:
+        return "\n".join([f"export interface {name} {{", *lines, "}"]) + "\n"
+    parent = f'Omit<{base}, "{left_out[0]}">' if left_out else base
+    own = [line for line in lines if line not in bases[base]]
+    return "\n".join([f"export interface {name} extends {parent} {{", *own, "}"]) + "\n"
 
 
 def reached(schemas: Mapping[str, Any]) -> list[str]:
@@ -81,10 +93,14 @@ def written() -> str:
     """The file's text."""
     document = openapi.describe(ROUTES)
     schemas = document["components"]["schemas"]
-    names = reached(schemas)
-    return "\n".join(
-        [HEAD + 'import type { Json } from "./json";\n', *(declared(name, schemas[name]) for name in names)]
-    )
+    bases: dict[str, list[str]] = {}
+    written = [HEAD + 'import type { Json } from "./json";\n']
+    for name in reached(schemas):
+        text = declared(name, schemas, bases)
+        written.append(text)
+        if "properties" in schemas[name] and " extends " not in text:
+            bases[name] = lines_of(schemas[name])
+    return "\n".join(written)
 
 
 def main() -> int:

@@ -77,55 +77,30 @@ export interface JobCancelled {
   readonly type: "job.cancelled";
 }
 
-export interface JobDone {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface JobDone extends Omit<JobCancelled, "type"> {
   readonly type: "job.done";
   readonly outputs: readonly Output[];
   readonly seconds: number;
   readonly peak: number;
 }
 
-export interface JobFailed {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface JobFailed extends Omit<JobCancelled, "type"> {
   readonly type: "job.failed";
   readonly error: ErrorBody;
 }
 
-export interface JobQueued {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface JobQueued extends Omit<JobCancelled, "type"> {
   readonly type: "job.queued";
 }
 
-export interface JobStarted {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface JobStarted extends Omit<JobCancelled, "type"> {
   readonly type: "job.started";
   readonly worker: string;
   readonly nodes: readonly string[];
   readonly attempt: number;
 }
 
-export interface LiveJob {
-  readonly id: string;
-  readonly status: "queued" | "running" | "done" | "failed" | "cancelled";
-  readonly priority: number;
-  readonly created: number;
-  readonly started: number | null;
-  readonly finished: number | null;
-  readonly progress: number;
-  readonly error: ErrorBody | null;
-  readonly attempt: number;
-  readonly name: string;
-  readonly client: string | null;
-  readonly outputs: readonly Output[];
-  readonly peak: number | null;
+export interface LiveJob extends Omit<JobAnswer, "workflow"> {
   readonly nodes: Readonly<Record<string, NodeStatus>>;
   readonly planned: number;
 }
@@ -150,10 +125,7 @@ export interface ModelsAnswer {
   readonly folders: Readonly<Record<string, readonly ModelFile[]>>;
 }
 
-export interface NodeCached {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface NodeCached extends Omit<JobCancelled, "type"> {
   readonly type: "node.cached";
   readonly node: string;
   readonly reason: "memory" | "disk" | "shared" | "frozen";
@@ -181,10 +153,7 @@ export interface NodeDef {
   readonly example: string;
 }
 
-export interface NodeDone {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface NodeDone extends Omit<JobCancelled, "type"> {
   readonly type: "node.done";
   readonly node: string;
   readonly seconds: number;
@@ -193,19 +162,13 @@ export interface NodeDone {
   readonly key: string;
 }
 
-export interface NodeOutput {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface NodeOutput extends Omit<JobCancelled, "type"> {
   readonly type: "node.output";
   readonly node: string;
   readonly outputs: readonly Output[];
 }
 
-export interface NodeProgress {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface NodeProgress extends Omit<JobCancelled, "type"> {
   readonly type: "node.progress";
   readonly node: string;
   readonly value: number;
@@ -221,19 +184,13 @@ export interface NodeSaid {
   readonly content: Json;
 }
 
-export interface NodeSkipped {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface NodeSkipped extends Omit<JobCancelled, "type"> {
   readonly type: "node.skipped";
   readonly node: string;
   readonly reason: string;
 }
 
-export interface NodeStarted {
-  readonly job: string;
-  readonly seq: number;
-  readonly time: number;
+export interface NodeStarted extends Omit<JobCancelled, "type"> {
   readonly type: "node.started";
   readonly node: string;
 }
@@ -286,18 +243,14 @@ export interface PlannedTask {
   readonly cached: "memory" | "disk" | null;
 }
 
-export interface Port {
-  readonly name: string;
-  readonly type: string;
+export interface Port extends OutputPort {
   readonly required: boolean;
   readonly default: Json;
   readonly field: Readonly<Record<string, Json>> | null;
   readonly lazy: boolean;
-  readonly list: boolean;
   readonly grows: string;
   readonly advanced: boolean;
   readonly judged: readonly ("value" | "link")[];
-  readonly description: string;
 }
 
 export interface Problem {
@@ -349,9 +302,5 @@ export interface WorkerNotice {
   readonly type: "worker";
 }
 
-export interface WorkerStatus {
-  readonly name: string;
-  readonly state: "starting" | "ready" | "busy" | "dead";
-  readonly device: string;
-  readonly message: string;
+export interface WorkerStatus extends Omit<WorkerNotice, "type"> {
 }
