@@ -23,9 +23,11 @@ def test_an_empty_latent_is_an_eighth_of_the_picture() -> None:
 
 
 def test_a_noise_mask_goes_along_with_the_samples() -> None:
-    masked = n.set_latent_noise_mask(latent(1, 4, 2, 2), Mask(torch.ones(1, 16, 16)))
+    where = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    masked = n.set_latent_noise_mask(latent(1, 4, 2, 2), Mask(where))
     assert masked.noise_mask is not None
-    assert masked.noise_mask.shape == (1, 1, 16, 16)
+    assert torch.equal(masked.noise_mask, where.reshape(2, 1, 16, 16))
+    assert torch.equal(masked.data, latent(1, 4, 2, 2).data)
     for changed in (n.latent_flip(masked), n.latent_upscale_by(masked), n.latent_multiply(masked, 2.0)):
         assert changed.noise_mask is masked.noise_mask
 
@@ -201,7 +203,8 @@ def test_a_sample_without_a_mask_is_painted_whole_beside_one_with() -> None:
 
 
 def test_a_latent_is_saved_and_loaded(tmp_path: Path) -> None:
-    saved = n.save_latent(latent(1, 4, 2, 2))
+    saved = n.save_latent(latent(1, 4, 2, 2), "kept/apple")
+    assert saved.name == "kept/apple"
     (tmp_path / "a.latent").write_bytes(saved.data)
     assert torch.equal(n.load_latent(File("a.latent", tmp_path / "a.latent", "")).data, latent(1, 4, 2, 2).data)
 
