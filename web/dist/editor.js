@@ -1129,7 +1129,15 @@ function setDrawn(graph, id, input, drawn) {
 	const draw = drawn ? [...rest, input] : rest;
 	return changeBox(graph, id, "draw", draw.length ? draw : void 0);
 }
-function drawSeeds(graph, random) {
+function drawSeeds(workflow, random) {
+	const subgraphs = Object.entries(workflow.subgraphs).map(([name, inner]) => [name, drawn(inner, random)]);
+	const next = drawn(workflow, random);
+	return subgraphs.some(([name, inner]) => inner !== workflow.subgraphs[name]) ? {
+		...next,
+		subgraphs: Object.fromEntries(subgraphs)
+	} : next;
+}
+function drawn(graph, random) {
 	let next = graph;
 	for (const [id, box] of Object.entries(graph.layout)) for (const input of box.draw ?? []) if (graph.nodes[id] && !sourceOf(graph.nodes[id].inputs[input])) next = setValue(next, id, input, random());
 	return next;

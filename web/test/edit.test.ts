@@ -33,6 +33,8 @@ test("seeds are drawn only where they are not fixed", () => {
   const drawn = edits.setDrawn(CHAIN, "sample", "seed", true);
   expect(edits.drawSeeds(drawn, () => 42).nodes.sample!.inputs.seed).toBe(42);
   expect(edits.drawSeeds(CHAIN, () => 42)).toBe(CHAIN);
+  const inside = { ...CHAIN, nodes: {}, layout: {}, subgraphs: { Inner: { ...drawn, inputs: [], outputs: [] } } };
+  expect(edits.drawSeeds(inside, () => 42).subgraphs.Inner!.nodes.sample!.inputs.seed).toBe(42);
 });
 
 test("removing a node removes its links and leaves the others", () => {

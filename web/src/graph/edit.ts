@@ -1,7 +1,7 @@
 /** Every edit on a graph: takes one, returns another; what did not change stays the same object. */
 import type { Json } from "./json";
 import { widgetOf, type NodeDef } from "./schema";
-import { linkTo, sourceOf, type Box, type Graph, type Position, type WorkflowNode } from "./workflow";
+import { linkTo, sourceOf, type Box, type Graph, type Position, type Workflow, type WorkflowNode } from "./workflow";
 
 export const without = <T>(record: Readonly<Record<string, T>>, ...keys: string[]): Record<string, T> =>
   Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
@@ -124,8 +124,14 @@ export function setDrawn<G extends Graph>(graph: G, id: string, input: string, d
   return changeBox(graph, id, "draw", draw.length ? draw : undefined);
 }
 
-/** Draws every seed that is not fixed; `random` gives whole numbers. */
-export function drawSeeds<G extends Graph>(graph: G, random: () => number): G {
+/** Draws every seed that is not fixed, those inside subgraphs too; `random` gives whole numbers. */
+export function drawSeeds(workflow: Workflow, random: () => number): Workflow {
+  const subgraphs = Object.entries(workflow.subgraphs).map(([name, inner]) => [name, drawn(inner, random)] as const);
+  const next = drawn(workflow, random);
+  return subgraphs.some(([name, inner]) => inner !== workflow.subgraphs[name]) ? { ...next, subgraphs: Object.fromEntries(subgraphs) } : next;
+}
+
+function drawn<G extends Graph>(graph: G, random: () => number): G {
   let next = graph;
   for (const [id, box] of Object.entries(graph.layout))
     for (const input of box.draw ?? [])
