@@ -35,7 +35,9 @@ def folder(place: Path) -> Path:
     (place / "unet").mkdir()
     module.save_config(place / "unet")  # type: ignore[operator]
     save_file(module.state_dict(), place / "unet" / "diffusion_pytorch_model.safetensors")
-    (place / "model_index.json").write_text('{"_class_name": "StableDiffusionXLPipeline"}')
+    (place / "model_index.json").write_text(
+        '{"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}'
+    )
     return place
 
 
