@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from pathlib import Path
 
 import av
@@ -257,3 +258,11 @@ def test_volume_is_in_decibels() -> None:
 def test_a_tone_stays_the_same_at_another_rate() -> None:
     slower = audio.resampled(tone(0.5, 16000), 8000)
     assert torch.allclose(slower[..., 100:-100], tone(0.5, 8000).data[..., 100:-100], atol=0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux tells how a process is scheduled")
+def test_a_film_in_av1_takes_no_real_time_priority() -> None:
+    before = os.sched_getscheduler(0)
+    video.save_webm(ramp(2, 64, 64), codec="av1")
+    assert os.sched_getscheduler(0) == before
+    assert os.geteuid() == os.getuid()
