@@ -357,7 +357,7 @@ def _seeing(folder: Path) -> Callable[[], Tensor]:
     def run() -> Tensor:
         with loaded(clip_loader(written, "qwen_image")) as encoder:
             picture = torch.linspace(0, 1, 56 * 84 * 3).reshape(56, 84, 3)
-            return encoder.encode_shown(told, Shown("qwen_image_edit", (picture,))).entries[0].context
+            return encoder.encode_shown(told, Shown("edit", (picture,))).entries[0].context
 
     return run
 
