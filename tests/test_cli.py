@@ -63,6 +63,32 @@ def test_a_picture_makes_itself_again_byte_for_byte(
     assert pictures.texts(first.read_bytes())["graphflow"] == canonical(document)
 
 
+def test_a_device_can_be_made_small_and_gives_the_same_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from graphflow.models import Residency
+
+    homes: list[Residency] = []
+    begun = Residency.__init__
+
+    def noted(self: Residency, *arguments: Any, **settings: Any) -> None:
+        begun(self, *arguments, **settings)
+        homes.append(self)
+
+    monkeypatch.setattr(Residency, "__init__", noted)
+    workflow = Path(__file__).parent.parent / "workflows" / "text-to-image.json"
+    for name, more in (("whole", ()), ("small", ("--vram-limit", "8MB"))):
+        settings = ("--data", tmp_path / f"data {name}", "-o", tmp_path / name, "--set", "sample.seed=3")
+        arguments = ("run", workflow, *settings, "--set", "sample.steps=1", "--device", "cpu", *more)
+        assert main([str(one) for one in arguments]) == 0
+    (whole,), (small,) = ((tmp_path / name).glob("*.png") for name in ("whole", "small"))
+    assert whole.read_bytes() == small.read_bytes()
+    assert homes[-1].limit == 8_000_000 < homes[0].tally.peak
+    assert 0 < homes[-1].tally.peak <= 8_000_000
+    assert call(tmp_path, "run", workflow, "--vram-limit", "a lot") == 2
+    assert "vram_limit" in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_told_at_once_and_nothing_runs(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

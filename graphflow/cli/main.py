@@ -39,6 +39,14 @@ Models = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda, cuda:1; several with commas.")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="auto, float32, float16 or bfloat16.")]
+VramLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--vram-limit",
+        help="Device memory for weights, such as 8GiB; on a CPU, too, as if the device were so small.",
+        metavar="SIZE",
+    ),
+]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file instead of graphflow.toml.", metavar="FILE")
 ]
@@ -133,6 +141,7 @@ def serve(
     models: Models = None,
     device: Device = None,
     dtype: Dtype = None,
+    vram_limit: VramLimit = None,
     workers: Annotated[str | None, typer.Option(help="Where jobs run: process, local or ray.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="The Ray cluster, with --workers ray.")] = None,
     token: Annotated[str | None, typer.Option(help="Secret that every request must show.")] = None,
@@ -157,7 +166,7 @@ def serve(
 
     settings = _config(
         config, host=host, port=port, data=data, models=models, device=device, dtype=dtype,
-        workers=workers, ray_address=ray_address, token=token, front_end=front_end, multi_user=multi_user,
+        vram_limit=vram_limit, workers=workers, ray_address=ray_address, token=token, front_end=front_end, multi_user=multi_user,
         allowed_origins=tuple(allow_origin or ()),
         **_from_comfyui(comfy_nodes, extra_model_paths),
     )  # fmt: skip
@@ -177,6 +186,7 @@ def run(
     models: Models = None,
     device: Device = None,
     dtype: Dtype = None,
+    vram_limit: VramLimit = None,
     comfy_nodes: ComfyNodes = None,
     extra_model_paths: ExtraPaths = None,
     config: ConfigFile = None,
@@ -185,7 +195,7 @@ def run(
     from graphflow.cli.run import run_file
 
     comfyui = _from_comfyui(comfy_nodes, extra_model_paths)
-    settings = _config(config, data=data, models=models, device=device, dtype=dtype, **comfyui)
+    settings = _config(config, data=data, models=models, device=device, dtype=dtype, vram_limit=vram_limit, **comfyui)
     return asyncio.run(run_file(settings, file, set or [], output, targets=target, as_json=json))
 
 
